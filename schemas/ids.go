@@ -1,0 +1,34 @@
+package schemas
+
+import "bytes"
+
+// Site is the key of a site: the name that its tracking script carries.
+type Site string
+
+// VisitorID names a browser on a site. It is opaque and, from outside, only a claim.
+type VisitorID string
+
+// VisitorKey is the key of everything that belongs to one visitor on one site, on the topics
+// beacons, visits, sessionize.changelog and identities: site, a zero byte, visitor. Neither part
+// may hold a zero byte, which the edge sees to.
+func VisitorKey(site Site, visitor VisitorID) []byte {
+	key := make([]byte, 0, len(site)+1+len(visitor))
+	key = append(key, site...)
+	key = append(key, 0)
+	return append(key, visitor...)
+}
+
+// SplitVisitorKey is the inverse of VisitorKey; ok is false where key has no zero byte.
+func SplitVisitorKey(key []byte) (site Site, visitor VisitorID, ok bool) {
+	before, after, ok := bytes.Cut(key, []byte{0})
+	return Site(before), VisitorID(after), ok
+}
+
+// CountedKey is the key of a beacon without a visitor (consent none): it spreads them over the
+// partitions, since no state belongs to them.
+func CountedKey(site Site, eventID string) []byte {
+	key := make([]byte, 0, len(site)+2+len(eventID))
+	key = append(key, site...)
+	key = append(key, 0, 0)
+	return append(key, eventID...)
+}

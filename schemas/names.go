@@ -1,0 +1,48 @@
+package schemas
+
+import "strings"
+
+// The names of enum values as they stand at the edge and in the lake: page_view, identified, ...
+// An unspecified value has the empty name, and an unknown name is the unspecified value.
+
+// Name returns the beacon type's name in the wire format and in SQL.
+func (x BeaconType) Name() string { return enumName(x.String(), "BEACON_TYPE_") }
+
+// ParseBeaconType is the inverse of Name; ok is false for a name that is none.
+func ParseBeaconType(name string) (t BeaconType, ok bool) {
+	v, ok := parseEnum(BeaconType_value, "BEACON_TYPE_", name)
+	return BeaconType(v), ok
+}
+
+// Name returns the consent mode's name in the wire format and in SQL.
+func (x Consent) Name() string { return enumName(x.String(), "CONSENT_") }
+
+// ParseConsent is the inverse of Name; ok is false for a name that is none.
+func ParseConsent(name string) (c Consent, ok bool) {
+	v, ok := parseEnum(Consent_value, "CONSENT_", name)
+	return Consent(v), ok
+}
+
+// Name returns the submission kind's name in SQL.
+func (x SubmissionKind) Name() string { return enumName(x.String(), "SUBMISSION_KIND_") }
+
+// Name returns the outcome's name in SQL.
+func (x Outcome) Name() string { return enumName(x.String(), "OUTCOME_") }
+
+const unspecified = "unspecified"
+
+func enumName(value, prefix string) string {
+	name := strings.ToLower(strings.TrimPrefix(value, prefix))
+	if name == unspecified {
+		return ""
+	}
+	return name
+}
+
+func parseEnum(values map[string]int32, prefix, name string) (int32, bool) {
+	if name == "" || name == unspecified || name != strings.ToLower(name) {
+		return 0, false
+	}
+	v, ok := values[prefix+strings.ToUpper(name)]
+	return v, ok
+}
