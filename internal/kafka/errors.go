@@ -1,0 +1,132 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"io"
+	"math/rand/v2"
+	"net"
+	"syscall"
+	"time"
+
+	kafkago "github.com/segmentio/kafka-go"
+)
+
+// ErrFenced means that another instance owns this transactional id now, or that the transaction
+// timed out: what was under way is void, and nothing more of it may be written (V4).
+var ErrFenced = errors.New("fenced by another instance, or the transaction timed out")
+
+// ErrOffsetOutOfRange means that retention or a deletion has overtaken a reader. Going on from
+// elsewhere would lose records silently, so nobody does.
+var ErrOffsetOutOfRange = errors.New("offset out of range: its records are gone from the topic")
+
+// Retryable says whether the same request, or the whole step that it was part of, may succeed
+// later without anybody's help.
+func Retryable(err error) bool {
+	switch {
+	case err == nil, errors.Is(err, ErrOffsetOutOfRange):
+		return false
+	case errors.Is(err, ErrFenced):
+		return true // as a new instance: initialise, read back, replay
+	case errors.Is(err, context.Canceled):
+		return false // somebody asked to stop
+	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, io.EOF),
+		errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed),
+		errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET),
+		errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrNoProgress):
+		return true // the broker or the way to it is away
+	}
+	var code kafkago.Error
+	if errors.As(err, &code) {
+		// Kafka's own word on the code, and the broker's catch-all (-1), which says "not durable".
+		return code.Temporary() || code.Timeout() || code == kafkago.Unknown ||
+			transient(code) || unsettled(code)
+	}
+	var dial net.Error
+	return errors.As(err, &dial)
+}
+
+// transient says that the same request will be answered as soon as the broker has finished
+// something of its own: elect, load or settle an earlier transaction.
+func transient(code kafkago.Error) bool {
+	switch code {
+	case kafkago.ConcurrentTransactions, kafkago.GroupCoordinatorNotAvailable,
+		kafkago.NotCoordinatorForGroup, kafkago.GroupLoadInProgress,
+		kafkago.LeaderNotAvailable, kafkago.NotLeaderForPartition,
+		kafkago.UnknownTopicOrPartition, kafkago.NotController:
+		return true
+	}
+	return false
+}
+
+// unsettled says that a producer's identity is no longer good and a new one must be asked for.
+func unsettled(code kafkago.Error) bool {
+	switch code {
+	case kafkago.OutOfOrderSequenceNumber, kafkago.InvalidProducerEpoch,
+		kafkago.UnknownProducerId, kafkago.InvalidProducerIDMapping,
+		kafkago.InvalidTransactionState, kafkago.ProducerFenced:
+		return true
+	}
+	return false
+}
+
+// fenced turns the codes that mean fenced or timed out (47, 48 on kfake, 90) into ErrFenced.
+func fenced(err error) error {
+	if errors.Is(err, kafkago.InvalidProducerEpoch) ||
+		errors.Is(err, kafkago.InvalidTransactionState) ||
+		errors.Is(err, kafkago.ProducerFenced) {
+		return errors.Join(ErrFenced, err)
+	}
+	return err
+}
+
+const (
+	retryFirst = 5 * time.Millisecond
+	retryMost  = time.Second
+)
+
+// retry runs one idempotent request until it is answered for good or ctx ends.
+func retry(ctx context.Context, request func() error) error {
+	return repeat(ctx, request, func(err error) bool {
+		var code kafkago.Error
+		stale := errors.As(err, &code) && unsettled(code)
+		return Retryable(err) && !stale && !errors.Is(err, ErrFenced)
+	})
+}
+
+// settle runs one request of a transaction, and again only where the broker said for certain that
+// it did nothing yet. A lost answer is an error: only a new producer knows what became of it.
+func settle(ctx context.Context, request func() error) error {
+	return repeat(ctx, request, func(err error) bool {
+		var code kafkago.Error
+		return errors.As(err, &code) && transient(code)
+	})
+}
+
+// repeat pauses between attempts, twice as long each time and jittered, so that clients do not
+// come back together.
+func repeat(ctx context.Context, request func() error, again func(error) bool) error {
+	pause := retryFirst
+	for {
+		err := request()
+		if err == nil || !again(err) {
+			return err
+		}
+		if !Pause(ctx, pause) {
+			return errors.Join(ctx.Err(), err)
+		}
+		pause = min(2*pause, retryMost)
+	}
+}
+
+// Pause waits between half of d and d, and returns false where ctx ended first.
+func Pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d/2 + rand.N(d/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
