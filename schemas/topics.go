@@ -10,6 +10,7 @@ const (
 	BadBeacons          Topic = "bad-beacons"
 	Visits              Topic = "visits"
 	SessionizeChangelog Topic = "sessionize.changelog"
+	ResolveChangelog    Topic = "resolve.changelog"
 	Contacts            Topic = "contacts"
 	Identities          Topic = "identities"
 	Decisions           Topic = "decisions"
@@ -35,6 +36,7 @@ func Topics() []TopicSpec {
 		{Topic: BadBeacons},
 		{Topic: Visits},
 		{Topic: SessionizeChangelog, Compacted: true},
+		{Topic: ResolveChangelog, Single: true, Compacted: true},
 		{Topic: Contacts, Single: true, Compacted: true},
 		{Topic: Identities, Single: true, Compacted: true},
 		{Topic: Decisions, Single: true},
