@@ -1,0 +1,115 @@
+// Package datadir guards a data directory: one process at a time runs stages on it, and leaves
+// word there of how to reach it. It reads and writes only the file LOCK in the directory, and
+// guarantees that the lock is free again once its holder has died, however it died.
+package datadir
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// Holder is what the process that runs on a directory says of itself.
+type Holder struct {
+	PID int `json:"pid"`
+	// Brokers are the addresses of its Kafka cluster, embedded or not.
+	Brokers []string `json:"brokers"`
+	// Command is what it was started as, for people.
+	Command string `json:"command"`
+}
+
+// Lock is a held data directory.
+type Lock struct {
+	file *os.File
+	dir  string
+}
+
+// HeldError says that somebody else runs stages on the directory.
+type HeldError struct {
+	Dir    string
+	Holder Holder
+}
+
+// Error says who, and what to do.
+func (e *HeldError) Error() string {
+	return fmt.Sprintf("data directory %q is in use by `crumbtrail %s` (pid %d): stop it first, or "+
+		"choose another directory with --data", e.Dir, e.Holder.Command, e.Holder.PID)
+}
+
+const lockName = "LOCK"
+
+// Acquire makes the directory if it is missing and takes its lock, or returns a *HeldError.
+func Acquire(dir string) (*Lock, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE, 0o644)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		defer f.Close()
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, &HeldError{Dir: dir, Holder: readHolder(f)}
+		}
+		return nil, fmt.Errorf("lock data directory %q: %w", dir, err)
+	}
+	return &Lock{file: f, dir: dir}, nil
+}
+
+// Dir returns the directory's absolute path.
+func (l *Lock) Dir() string { return l.dir }
+
+// Publish leaves word of the holder for other commands.
+func (l *Lock) Publish(h Holder) error {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return fmt.Errorf("publish the holder of %q: %w", l.dir, err)
+	}
+	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, append(text, '\n'))); err != nil {
+		return fmt.Errorf("publish the holder of %q: %w", l.dir, err)
+	}
+	return nil
+}
+
+func writeAt(f *os.File, b []byte) error {
+	_, err := f.WriteAt(b, 0)
+	return err
+}
+
+// Release gives the directory back.
+func (l *Lock) Release() error {
+	return errors.Join(l.file.Truncate(0), l.file.Close())
+}
+
+// HolderOf returns who runs stages on the directory; held is false where nobody does. It makes
+// nothing and holds the lock for no longer than it looks.
+func HolderOf(dir string) (h Holder, held bool) {
+	f, err := os.Open(filepath.Join(dir, lockName))
+	if err != nil {
+		return Holder{}, false
+	}
+	defer f.Close()
+	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
+		return Holder{}, false
+	}
+	return readHolder(f), true
+}
+
+func readHolder(f *os.File) (h Holder) {
+	text, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<16))
+	if err == nil && json.Unmarshal(text, &h) == nil {
+		return h
+	}
+	return Holder{Command: "?"}
+}
