@@ -1,0 +1,96 @@
+package traffic
+
+import (
+	"strings"
+	"time"
+
+	"crumbtrail/schemas"
+)
+
+// lateFrom is how long after it happened a beacon comes in that counts as late.
+const lateFrom = time.Hour
+
+// count keeps the books of what was sent, from which Expected is read.
+type count struct {
+	total Expected
+	// taken holds every address given to somebody.
+	taken    map[string]bool
+	visitors map[visitorKey]bool
+	emails   map[string]bool
+	people   map[int]map[visitorKey]bool
+}
+
+type visitorKey struct{ site, visitor string }
+
+func newCount() *count {
+	return &count{
+		taken:    map[string]bool{},
+		visitors: map[visitorKey]bool{},
+		emails:   map[string]bool{},
+		people:   map[int]map[visitorKey]bool{},
+	}
+}
+
+// accept counts a beacon that ends in the log for the first time.
+func (c *count) accept(b *browser, site string, e event, received time.Time) {
+	c.total.Received++
+	c.total.Accepted++
+	switch b.is {
+	case schemas.Consent_CONSENT_NONE:
+		c.total.Counted++
+	case schemas.Consent_CONSENT_STATISTICAL:
+		c.total.Statistical++
+	default:
+		c.total.Identified++
+	}
+	if b.is != schemas.Consent_CONSENT_NONE {
+		c.visitors[visitorKey{site, b.visitor[site]}] = true
+	}
+	if e.kind == schemas.BeaconType_BEACON_TYPE_PAGE_VIEW {
+		c.total.PageViews++
+	}
+	if b.bot {
+		c.total.Bots++
+	}
+	if received.Sub(e.at) > lateFrom {
+		c.total.Late++
+	}
+}
+
+func (c *count) malformed(n int) {
+	c.total.Received += n
+	c.total.Malformed += n
+}
+
+func (c *count) duplicates(n int) {
+	c.total.Received += n
+	c.total.Accepted += n
+	c.total.Duplicates += n
+}
+
+// submit counts a form; its beacon is counted by accept.
+func (c *count) submit(b *browser, site string, p *person, email string) {
+	c.total.Submissions++
+	if b.is != schemas.Consent_CONSENT_IDENTIFIED {
+		return
+	}
+	c.total.Named++
+	c.emails[strings.ToLower(strings.TrimSpace(email))] = true
+	if c.people[p.number] == nil {
+		c.people[p.number] = map[visitorKey]bool{}
+	}
+	c.people[p.number][visitorKey{site, b.visitor[site]}] = true
+}
+
+func (c *count) expected() Expected {
+	out := c.total
+	out.Visitors = len(c.visitors)
+	out.Emails = len(c.emails)
+	out.People = len(c.people)
+	for _, visitors := range c.people {
+		if len(visitors) > 1 {
+			out.Joined++
+		}
+	}
+	return out
+}
