@@ -1,0 +1,87 @@
+package ingest
+
+import (
+	"strings"
+	"sync"
+
+	"crumbtrail/schemas"
+
+	useragent "github.com/medama-io/go-useragent"
+)
+
+const (
+	// agentBytes is as much of a user agent as is looked at.
+	agentBytes = 512
+	// agentsKept bounds each of the cache's two generations.
+	agentsKept = 8192
+)
+
+// ruleByList is the bot rule of a client that only the user agent library calls one.
+const ruleByList = "user_agent_library"
+
+// agents tells browsers, systems, devices and bots by their user agents. It remembers those that
+// came lately: on a site a few hundred make up most of the traffic. Safe for concurrent use.
+type agents struct {
+	parser *useragent.Parser
+	bots   *bots
+
+	mu sync.Mutex
+	// A user agent is in the young generation once it was asked for since the last change of
+	// generations, which comes when the young one is full: an LRU cache in all but exact order.
+	young, old map[string]*schemas.Agent
+}
+
+func newAgents() *agents {
+	return &agents{
+		parser: useragent.NewParser(),
+		bots:   newBots(botList),
+		young:  make(map[string]*schemas.Agent),
+	}
+}
+
+// lookup returns what a user agent tells. The result is shared and must not be changed.
+func (a *agents) lookup(userAgent string) *schemas.Agent {
+	if len(userAgent) > agentBytes {
+		userAgent = userAgent[:agentBytes]
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if agent, ok := a.young[userAgent]; ok {
+		return agent
+	}
+	agent, ok := a.old[userAgent]
+	if !ok {
+		agent = a.read(userAgent)
+		// The key must not keep the beacon alive that it is a part of.
+		userAgent = strings.Clone(userAgent)
+	}
+	if len(a.young) >= agentsKept {
+		a.young, a.old = make(map[string]*schemas.Agent, agentsKept), a.young
+	}
+	a.young[userAgent] = agent
+	return agent
+}
+
+// read does the work for a user agent that was not seen lately. A client that sends none is not
+// called a bot: a recorded beacon often has none.
+func (a *agents) read(userAgent string) *schemas.Agent {
+	if userAgent == "" {
+		return &schemas.Agent{}
+	}
+	ua := a.parser.Parse(userAgent)
+	agent := &schemas.Agent{
+		Device:  strings.ToLower(ua.Device().String()),
+		Browser: ua.Browser().String(),
+		Os:      ua.OS().String(),
+		BotRule: a.bots.rule(userAgent),
+	}
+	if agent.BotRule == "" && agent.Device == deviceBot {
+		agent.BotRule = ruleByList
+	}
+	if agent.BotRule != "" {
+		agent.Device = deviceBot
+	}
+	return agent
+}
+
+const deviceBot = "bot"

@@ -1,0 +1,114 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"strconv"
+	"unicode/utf8"
+
+	"github.com/tidwall/gjson"
+)
+
+// wellFormed says whether raw is JSON that can be walked safely: nested at most depth deep, which
+// is checked before anything recurses, with at most keys object keys, and with no number that a
+// float64 cannot hold, which DuckDB would choke on later.
+func wellFormed(raw []byte, depth, keys int) *Rejection {
+	level, colons := 0, 0
+	for i := 0; i < len(raw); i++ {
+		switch c := raw[i]; c {
+		case '"':
+			i = endOfString(raw, i)
+		case '{', '[':
+			if level++; level > depth {
+				return &Rejection{
+					ReasonTooDeep, fmt.Sprintf("want at most %d levels of nesting", depth), "",
+				}
+			}
+		case '}', ']':
+			level--
+		case ':':
+			if colons++; colons > keys {
+				return &Rejection{ReasonTooManyKeys, fmt.Sprintf("want at most %d keys", keys), ""}
+			}
+		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
+			end := endOfNumber(raw, i)
+			if !fitsFloat(raw[i:end]) {
+				return &Rejection{ReasonInvalidValue, "want numbers that a double can hold", ""}
+			}
+			i = end - 1
+		}
+	}
+	if !gjson.ValidBytes(raw) {
+		return &Rejection{ReasonInvalidJSON, "want one JSON value", ""}
+	}
+	return nil
+}
+
+// endOfString returns the index of the quote that closes the string which opens at i.
+func endOfString(raw []byte, i int) int {
+	for i++; i < len(raw) && raw[i] != '"'; i++ {
+		if raw[i] == '\\' {
+			i++
+		}
+	}
+	return i
+}
+
+func endOfNumber(raw []byte, i int) int {
+	for i++; i < len(raw); i++ {
+		switch c := raw[i]; {
+		case '0' <= c && c <= '9', c == '.', c == 'e', c == 'E', c == '+', c == '-':
+		default:
+			return i
+		}
+	}
+	return i
+}
+
+// fitsFloat is true for what is no number at all, too: that is invalid_json.
+func fitsFloat(number []byte) bool {
+	if len(number) < 300 && bytes.IndexByte(number, 'e') < 0 && bytes.IndexByte(number, 'E') < 0 {
+		return true
+	}
+	f, _ := strconv.ParseFloat(string(number), 64)
+	return !math.IsInf(f, 0)
+}
+
+// cleanText says whether well-formed JSON is text throughout: valid UTF-8, and no escape that
+// names half a surrogate pair, which would come out as bytes that are no text.
+func cleanText(raw []byte) *Rejection {
+	if !utf8.Valid(raw) {
+		return &Rejection{ReasonInvalidUTF8, "want UTF-8", ""}
+	}
+	for i := bytes.IndexByte(raw, '\\'); i >= 0 && i < len(raw); i++ {
+		if raw[i] != '\\' {
+			continue
+		}
+		if i++; raw[i] != 'u' {
+			continue
+		}
+		switch unit := escaped(raw[i-1:]); {
+		case 0xd800 <= unit && unit < 0xdc00:
+			if low := escaped(raw[i+5:]); low < 0xdc00 || low > 0xdfff {
+				return &Rejection{ReasonInvalidUnicode, "want surrogates in pairs", ""}
+			}
+			i += 10
+		case 0xdc00 <= unit && unit <= 0xdfff:
+			return &Rejection{ReasonInvalidUnicode, "want surrogates in pairs", ""}
+		}
+	}
+	return nil
+}
+
+// escaped returns the code unit of the \uXXXX that raw begins with, 0 if it does not.
+func escaped(raw []byte) uint64 {
+	if len(raw) < 6 || raw[0] != '\\' || raw[1] != 'u' {
+		return 0
+	}
+	unit, err := strconv.ParseUint(string(raw[2:6]), 16, 32)
+	if err != nil {
+		return 0
+	}
+	return unit
+}

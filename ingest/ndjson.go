@@ -1,0 +1,182 @@
+package ingest
+
+import (
+	"bytes"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"crumbtrail/schemas"
+
+	"github.com/tidwall/gjson"
+)
+
+// lineParser turns lines of recorded traffic into entries. One goroutine at a time uses it.
+type lineParser struct {
+	cfg      RecordedConfig
+	source   string
+	enricher *enricher
+	events   *schemas.Names
+	bads     *schemas.Names
+	name     []byte
+}
+
+func newLineParser(cfg RecordedConfig, source string, enricher *enricher) *lineParser {
+	return &lineParser{
+		cfg: cfg, source: source, enricher: enricher,
+		events: schemas.NewNames("event"), bads: schemas.NewNames("bad_beacon"),
+	}
+}
+
+func (p *lineParser) parse(c *chunk) []Entry {
+	entries := make([]Entry, 0, len(c.lines))
+	start := 0
+	for i, l := range c.lines {
+		text := bytes.TrimSuffix(c.data[start:l.end], []byte{'\n'})
+		text = bytes.TrimSuffix(text, []byte{'\r'})
+		start = l.end
+		number := c.first + int64(i)
+		switch {
+		case l.cut:
+			detail := fmt.Sprintf("want at most %d bytes in a line", lineBytes)
+			entries = append(entries, p.refuse(text, number, &Rejection{ReasonTooLarge, detail, ""}))
+		case p.cfg.Format == FormatCombined:
+			entries = append(entries, p.combined(text, number))
+		case len(bytes.TrimSpace(text)) > 0:
+			entries = append(entries, p.ndjson(text, number))
+		}
+	}
+	return entries
+}
+
+// ndjson reads one line of NDJSON: a beacon that says itself who it is from and when it came in.
+func (p *lineParser) ndjson(text []byte, number int64) Entry {
+	c, bad := decodeFor(p.cfg.Site, text, p.cfg.Limits)
+	if bad == nil {
+		bad = p.recorded(c)
+	}
+	if bad != nil {
+		return p.refuse(text, number, bad)
+	}
+	b := c.beacon
+	if b.EventId == "" {
+		b.EventId = p.eventID(b.Site, number, text)
+	}
+	e := Entry{Line: number, Beacon: b}
+	p.finish(b)
+	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT {
+		e.Submission = recordedSubmission(c)
+	}
+	return e
+}
+
+// recorded checks what a replay needs beyond what HTTP does, and applies it to the beacon.
+func (p *lineParser) recorded(c *claim) *Rejection {
+	b := c.beacon
+	if b.Consent = c.consent; b.Consent == schemas.Consent_CONSENT_UNSPECIFIED {
+		b.Consent = p.consent(b.Site)
+	}
+	switch {
+	case c.receivedAt == 0:
+		return &Rejection{ReasonMissingField, "want received_at in a replay", "/received_at"}
+	case b.Consent == schemas.Consent_CONSENT_NONE:
+		// Counted only: nobody is named, whatever the recording says.
+	case c.visitor == "":
+		return &Rejection{ReasonMissingField, "want visitor in a replay", "/visitor"}
+	default:
+		b.VisitorId = c.visitor
+	}
+	b.ReceivedAtUs = c.receivedAt
+	return nil
+}
+
+// finish fills what follows from a beacon's own content.
+func (p *lineParser) finish(b *schemas.Beacon) {
+	b.Collector = p.cfg.Collector
+	b.OccurredAtUs, b.Clamped = occurred(
+		b.ReceivedAtUs, b.CreatedAtUs, b.SentAtUs, p.cfg.Limits.MaxAge)
+	p.enricher.enrich(b, "", nil)
+}
+
+func (p *lineParser) consent(site string) schemas.Consent {
+	if p.cfg.Consent == nil {
+		return schemas.Consent_CONSENT_IDENTIFIED
+	}
+	return p.cfg.Consent(site)
+}
+
+// eventID names a line without an id of its own by its place: equal lines are real.
+func (p *lineParser) eventID(site string, number int64, text []byte) string {
+	p.name = append(append(p.name[:0], site...), 0)
+	p.name = append(strconv.AppendInt(p.name, number, 10), 0)
+	p.name = append(p.name, text...)
+	return p.events.ID(p.name)
+}
+
+// refuse makes a bad beacon of a line; its received_at is the replay's clock, which Next knows.
+func (p *lineParser) refuse(text []byte, number int64, bad *Rejection) Entry {
+	site := p.cfg.Site
+	if site == "" {
+		site = p.claimedSite(text)
+	}
+	p.name = append(append(p.name[:0], site...), 0)
+	p.name = append(append(p.name, p.source...), 0)
+	p.name = append(strconv.AppendInt(p.name, number, 10), 0)
+	p.name = append(p.name, text...)
+	b := &schemas.BadBeacon{
+		BadBeaconId: p.bads.ID(p.name),
+		Site:        site,
+		Protocol:    protocolNative,
+		Reason:      bad.Reason,
+		Detail:      bad.Detail,
+		Path:        bad.Path,
+		Source:      p.source,
+		Line:        number,
+	}
+	if p.cfg.Format == FormatCombined {
+		b.Protocol = protocolCombined
+	}
+	if b.Truncated = len(text) > p.cfg.Limits.RawBytes; b.Truncated {
+		text = text[:p.cfg.Limits.RawBytes]
+	}
+	b.Raw = bytes.Clone(text)
+	return Entry{Line: number, Bad: b}
+}
+
+// claimedSite is whose a refused line seems to be, so that its owner finds it.
+func (p *lineParser) claimedSite(text []byte) string {
+	if p.cfg.Format == FormatCombined {
+		return siteOfLogs
+	}
+	site := gjson.GetBytes(text, "site")
+	if site.Type != gjson.String || utf8.RuneCountInString(site.Str) > maxSite ||
+		strings.IndexByte(site.Str, 0) >= 0 || !utf8.ValidString(site.Str) {
+		return ""
+	}
+	return site.Str
+}
+
+// recordedSubmission is what a recorded form says of who sent it.
+func recordedSubmission(c *claim) *schemas.Submission {
+	b := c.beacon
+	field := func(name string) string { return gjson.GetBytes(c.fields, name).String() }
+	return &schemas.Submission{
+		SubmissionId: b.EventId,
+		Kind:         schemas.SubmissionKind_SUBMISSION_KIND_FORM,
+		Site:         b.Site,
+		VisitorId:    b.VisitorId,
+		Consent:      b.Consent,
+		ReceivedAtUs: b.ReceivedAtUs,
+		OccurredAtUs: b.OccurredAtUs,
+		Form:         c.form,
+		Url:          b.Url,
+		Email:        field("email"),
+		FirstName:    field("first_name"),
+		LastName:     field("last_name"),
+		Phone:        field("phone"),
+		Company:      field("company"),
+		Fields:       c.fields,
+		Protocol:     b.Protocol,
+	}
+}
