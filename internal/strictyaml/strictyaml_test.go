@@ -24,7 +24,7 @@ type shop struct {
 	Shelves []shelf           `yaml:"shelves"`
 	Labels  map[string]string `yaml:"labels"`
 	Owner   *owner            `yaml:"owner"`
-	cached  string            // without a tag, so no key
+	Cached  string            // without a tag, so no key
 }
 
 type shelf struct {
