@@ -54,12 +54,15 @@ type field struct {
 func fields(t reflect.Type) []field {
 	var list []field
 	for i := range t.NumField() {
-		tag, ok := t.Field(i).Tag.Lookup("yaml")
-		if !ok || tag == "-" {
+		tag := t.Field(i).Tag.Get("yaml")
+		if tag == "-" || !t.Field(i).IsExported() {
 			continue
 		}
 		options := strings.Split(tag, ",")
 		f := field{name: options[0], index: i}
+		if f.name == "" {
+			f.name = snake(t.Field(i).Name)
+		}
 		for _, option := range options[1:] {
 			switch option {
 			case "required":
@@ -73,6 +76,20 @@ func fields(t reflect.Type) []field {
 		list = append(list, f)
 	}
 	return list
+}
+
+// snake returns a Go name in snake_case: MaxAge is max_age, URLBytes url_bytes.
+func snake(name string) string {
+	upper := func(i int) bool { return i < len(name) && name[i] >= 'A' && name[i] <= 'Z' }
+	lower := func(i int) bool { return i < len(name) && !upper(i) }
+	var b strings.Builder
+	for i := range len(name) {
+		if i > 0 && upper(i) && (lower(i-1) || lower(i+1)) {
+			b.WriteByte('_')
+		}
+		b.WriteString(strings.ToLower(name[i : i+1]))
+	}
+	return b.String()
 }
 
 func (d *decoder) problem(path string, n *yaml.Node, message, hint string) {
@@ -327,7 +344,8 @@ func (d *decoder) integer(path string, n *yaml.Node, into reflect.Value) {
 		}
 	} else {
 		var v uint64
-		if v, err = strconv.ParseUint(strings.TrimPrefix(digits, "+"), 0, into.Type().Bits()); err == nil {
+		digits := strings.TrimPrefix(digits, "+")
+		if v, err = strconv.ParseUint(digits, 0, into.Type().Bits()); err == nil {
 			into.SetUint(v)
 		}
 	}

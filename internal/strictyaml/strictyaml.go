@@ -8,8 +8,8 @@
 // encoding.TextUnmarshaler, and structs, pointers, slices and string-keyed maps of them.
 //
 // A tag is the key's name, then options: `yaml:"key,required"` makes an absent key a problem,
-// `yaml:"on,single"` lets one value stand for a list of one. Fields without a tag are no keys. A
-// key without a value is an absent key.
+// `yaml:"on,single"` lets one value stand for a list of one. A field without a tag has its name in
+// snake_case as its key, one tagged "-" has none. A key without a value is an absent key.
 package strictyaml
 
 import (
@@ -91,7 +91,8 @@ func (d *decoder) parse(data []byte) *yaml.Node {
 var syntaxLine = regexp.MustCompile(`^yaml: line (\d+): (.*)$`)
 
 func (d *decoder) syntax(err error) {
-	p := Problem{File: d.doc.File, Line: 1, Column: 1, Message: strings.TrimPrefix(err.Error(), "yaml: ")}
+	p := Problem{File: d.doc.File, Line: 1, Column: 1}
+	p.Message = strings.TrimPrefix(err.Error(), "yaml: ")
 	if m := syntaxLine.FindStringSubmatch(err.Error()); m != nil {
 		p.Line, _ = strconv.Atoi(m[1]) // digits by the expression
 		p.Message = m[2]

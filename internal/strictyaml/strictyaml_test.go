@@ -24,7 +24,7 @@ type shop struct {
 	Shelves []shelf           `yaml:"shelves"`
 	Labels  map[string]string `yaml:"labels"`
 	Owner   *owner            `yaml:"owner"`
-	Cached  string            // without a tag, so no key
+	Cached  string            `yaml:"-"`
 }
 
 type shelf struct {
@@ -132,6 +132,17 @@ func TestDurationsRoundTrip(t *testing.T) {
 			t.Fatalf("%v as %q reads as %v, %v", int64(d), FormatDuration(d), int64(got), err)
 		}
 	})
+}
+
+func TestSnake(t *testing.T) {
+	for name, want := range map[string]string{
+		"Gap": "gap", "MaxAge": "max_age", "URLBytes": "url_bytes", "SiteID": "site_id",
+		"IPv6": "i_pv6", "P99": "p99",
+	} {
+		if got := snake(name); got != want {
+			t.Errorf("snake(%q) = %q, want %q", name, got, want)
+		}
+	}
 }
 
 func TestNearest(t *testing.T) {
