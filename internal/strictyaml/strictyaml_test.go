@@ -25,6 +25,7 @@ type shop struct {
 	Labels  map[string]string `yaml:"labels"`
 	Owner   *owner            `yaml:"owner"`
 	Cached  string            `yaml:"-"`
+	MaxAge  int               // its key is max_age
 }
 
 type shelf struct {
@@ -67,7 +68,8 @@ func TestStories(t *testing.T) {
 			var b strings.Builder
 			fmt.Fprintf(&b, "name=%q open=%v floors=%d staff=%d rating=%v idle=%v colour=%s\n",
 				s.Name, s.Open, s.Floors, s.Staff, s.Rating, FormatDuration(s.Idle), s.Colour)
-			fmt.Fprintf(&b, "days=%q shelves=%v labels=%v\n", s.Days, s.Shelves, s.Labels)
+			fmt.Fprintf(&b, "days=%q shelves=%v labels=%v max_age=%d\n",
+				s.Days, s.Shelves, s.Labels, s.MaxAge)
 			for o := s.Owner; o != nil; o = o.Next {
 				fmt.Fprintf(&b, "owner=%q\n", o.Name)
 			}
