@@ -78,15 +78,16 @@ func (x *VisitorState) GetClosed() []*ClosedVisit {
 
 // OpenVisit is a visit that may still grow.
 type OpenVisit struct {
-	state      protoimpl.MessageState `protogen:"open.v1"`
-	Beacons    []*VisitBeacon         `protobuf:"bytes,1,rep,name=beacons,proto3" json:"beacons,omitempty"`
-	Duplicates int64                  `protobuf:"varint,2,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
-	Late       bool                   `protobuf:"varint,3,opt,name=late,proto3" json:"late,omitempty"`
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// VisitBeacon messages in order of arrival, each after its length as a varint. They are kept in
+	// this form in memory too, so that a checkpoint copies and does not encode.
+	Beacons    []byte `protobuf:"bytes,1,opt,name=beacons,proto3" json:"beacons,omitempty"`
+	Duplicates int64  `protobuf:"varint,2,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	Late       bool   `protobuf:"varint,3,opt,name=late,proto3" json:"late,omitempty"`
 	// A late visit closes once the clock has passed this, microseconds since the epoch.
 	LingerUntilUs int64 `protobuf:"varint,4,opt,name=linger_until_us,json=lingerUntilUs,proto3" json:"linger_until_us,omitempty"`
 	// Why it began, where that is known before it closes.
 	StartReason   string `protobuf:"bytes,5,opt,name=start_reason,json=startReason,proto3" json:"start_reason,omitempty"`
-	LastOffset    int64  `protobuf:"varint,6,opt,name=last_offset,json=lastOffset,proto3" json:"last_offset,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -121,7 +122,7 @@ func (*OpenVisit) Descriptor() ([]byte, []int) {
 	return file_crumbtrail_v1_sessionize_proto_rawDescGZIP(), []int{1}
 }
 
-func (x *OpenVisit) GetBeacons() []*VisitBeacon {
+func (x *OpenVisit) GetBeacons() []byte {
 	if x != nil {
 		return x.Beacons
 	}
@@ -156,26 +157,24 @@ func (x *OpenVisit) GetStartReason() string {
 	return ""
 }
 
-func (x *OpenVisit) GetLastOffset() int64 {
-	if x != nil {
-		return x.LastOffset
-	}
-	return 0
-}
-
 // VisitBeacon is what a visit needs to know of a beacon.
 type VisitBeacon struct {
-	state         protoimpl.MessageState `protogen:"open.v1"`
-	EventId       string                 `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
-	Type          BeaconType             `protobuf:"varint,2,opt,name=type,proto3,enum=crumbtrail.v1.BeaconType" json:"type,omitempty"`
-	Consent       Consent                `protobuf:"varint,3,opt,name=consent,proto3,enum=crumbtrail.v1.Consent" json:"consent,omitempty"`
-	OccurredAtUs  int64                  `protobuf:"varint,4,opt,name=occurred_at_us,json=occurredAtUs,proto3" json:"occurred_at_us,omitempty"`
-	EngagedMs     int32                  `protobuf:"varint,5,opt,name=engaged_ms,json=engagedMs,proto3" json:"engaged_ms,omitempty"`
-	Url           string                 `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
-	Referrer      string                 `protobuf:"bytes,7,opt,name=referrer,proto3" json:"referrer,omitempty"`
-	Channel       string                 `protobuf:"bytes,8,opt,name=channel,proto3" json:"channel,omitempty"`
-	Campaign      *Campaign              `protobuf:"bytes,9,opt,name=campaign,proto3" json:"campaign,omitempty"`
-	Agent         *Agent                 `protobuf:"bytes,10,opt,name=agent,proto3" json:"agent,omitempty"`
+	state        protoimpl.MessageState `protogen:"open.v1"`
+	EventId      string                 `protobuf:"bytes,1,opt,name=event_id,json=eventId,proto3" json:"event_id,omitempty"`
+	Type         BeaconType             `protobuf:"varint,2,opt,name=type,proto3,enum=crumbtrail.v1.BeaconType" json:"type,omitempty"`
+	Consent      Consent                `protobuf:"varint,3,opt,name=consent,proto3,enum=crumbtrail.v1.Consent" json:"consent,omitempty"`
+	OccurredAtUs int64                  `protobuf:"varint,4,opt,name=occurred_at_us,json=occurredAtUs,proto3" json:"occurred_at_us,omitempty"`
+	EngagedMs    int32                  `protobuf:"varint,5,opt,name=engaged_ms,json=engagedMs,proto3" json:"engaged_ms,omitempty"`
+	Url          string                 `protobuf:"bytes,6,opt,name=url,proto3" json:"url,omitempty"`
+	Referrer     string                 `protobuf:"bytes,7,opt,name=referrer,proto3" json:"referrer,omitempty"`
+	Channel      string                 `protobuf:"bytes,8,opt,name=channel,proto3" json:"channel,omitempty"`
+	Campaign     *Campaign              `protobuf:"bytes,9,opt,name=campaign,proto3" json:"campaign,omitempty"`
+	Agent        *Agent                 `protobuf:"bytes,10,opt,name=agent,proto3" json:"agent,omitempty"`
+	// The offset of its record in the input partition.
+	Offset int64 `protobuf:"varint,11,opt,name=offset,proto3" json:"offset,omitempty"`
+	// Fields that are left out because they are those of the visit's beacon before it: bit 0 url,
+	// 1 referrer, 2 channel, 3 campaign, 4 agent.
+	Same          uint32 `protobuf:"varint,12,opt,name=same,proto3" json:"same,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -280,12 +279,27 @@ func (x *VisitBeacon) GetAgent() *Agent {
 	return nil
 }
 
+func (x *VisitBeacon) GetOffset() int64 {
+	if x != nil {
+		return x.Offset
+	}
+	return 0
+}
+
+func (x *VisitBeacon) GetSame() uint32 {
+	if x != nil {
+		return x.Same
+	}
+	return 0
+}
+
 // ClosedVisit remembers the ids of a visit that has closed.
 type ClosedVisit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// 64-bit hashes of the event ids.
-	Ids           []uint64 `protobuf:"fixed64,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
-	ClosedAtUs    int64    `protobuf:"varint,2,opt,name=closed_at_us,json=closedAtUs,proto3" json:"closed_at_us,omitempty"`
+	// 64-bit hashes of the event ids, ascending.
+	Ids []uint64 `protobuf:"fixed64,1,rep,packed,name=ids,proto3" json:"ids,omitempty"`
+	// The clock at which it was due to close.
+	ClosedAtUs    int64 `protobuf:"varint,2,opt,name=closed_at_us,json=closedAtUs,proto3" json:"closed_at_us,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -338,8 +352,12 @@ func (x *ClosedVisit) GetClosedAtUs() int64 {
 type PartitionState struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The partition's clock, microseconds since the epoch.
-	ClockUs       int64             `protobuf:"varint,1,opt,name=clock_us,json=clockUs,proto3" json:"clock_us,omitempty"`
-	Collectors    []*CollectorClock `protobuf:"bytes,2,rep,name=collectors,proto3" json:"collectors,omitempty"`
+	ClockUs    int64             `protobuf:"varint,1,opt,name=clock_us,json=clockUs,proto3" json:"clock_us,omitempty"`
+	Collectors []*CollectorClock `protobuf:"bytes,2,rep,name=collectors,proto3" json:"collectors,omitempty"`
+	// The version of this format, of VisitorState too.
+	Version uint32 `protobuf:"varint,3,opt,name=version,proto3" json:"version,omitempty"`
+	// What has been counted since the partition's first record.
+	Counts        *SessionizeCounts `protobuf:"bytes,4,opt,name=counts,proto3" json:"counts,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -384,6 +402,20 @@ func (x *PartitionState) GetClockUs() int64 {
 func (x *PartitionState) GetCollectors() []*CollectorClock {
 	if x != nil {
 		return x.Collectors
+	}
+	return nil
+}
+
+func (x *PartitionState) GetVersion() uint32 {
+	if x != nil {
+		return x.Version
+	}
+	return 0
+}
+
+func (x *PartitionState) GetCounts() *SessionizeCounts {
+	if x != nil {
+		return x.Counts
 	}
 	return nil
 }
@@ -450,6 +482,96 @@ func (x *CollectorClock) GetHeardAtMs() int64 {
 	return 0
 }
 
+// SessionizeCounts says what became of the beacons of a partition, since its first record.
+type SessionizeCounts struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// All that could be read: counted, duplicates, and those in visits.
+	Beacons int64 `protobuf:"varint,1,opt,name=beacons,proto3" json:"beacons,omitempty"`
+	// Without consent, so in no visit.
+	Counted    int64 `protobuf:"varint,2,opt,name=counted,proto3" json:"counted,omitempty"`
+	Duplicates int64 `protobuf:"varint,3,opt,name=duplicates,proto3" json:"duplicates,omitempty"`
+	// Those that came after their time had been closed, in visits marked late.
+	Late int64 `protobuf:"varint,4,opt,name=late,proto3" json:"late,omitempty"`
+	// Records that could not be used and went to bad-beacons.
+	Bad int64 `protobuf:"varint,5,opt,name=bad,proto3" json:"bad,omitempty"`
+	// Visits put out.
+	Visits        int64 `protobuf:"varint,6,opt,name=visits,proto3" json:"visits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SessionizeCounts) Reset() {
+	*x = SessionizeCounts{}
+	mi := &file_crumbtrail_v1_sessionize_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SessionizeCounts) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SessionizeCounts) ProtoMessage() {}
+
+func (x *SessionizeCounts) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_sessionize_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SessionizeCounts.ProtoReflect.Descriptor instead.
+func (*SessionizeCounts) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_sessionize_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *SessionizeCounts) GetBeacons() int64 {
+	if x != nil {
+		return x.Beacons
+	}
+	return 0
+}
+
+func (x *SessionizeCounts) GetCounted() int64 {
+	if x != nil {
+		return x.Counted
+	}
+	return 0
+}
+
+func (x *SessionizeCounts) GetDuplicates() int64 {
+	if x != nil {
+		return x.Duplicates
+	}
+	return 0
+}
+
+func (x *SessionizeCounts) GetLate() int64 {
+	if x != nil {
+		return x.Late
+	}
+	return 0
+}
+
+func (x *SessionizeCounts) GetBad() int64 {
+	if x != nil {
+		return x.Bad
+	}
+	return 0
+}
+
+func (x *SessionizeCounts) GetVisits() int64 {
+	if x != nil {
+		return x.Visits
+	}
+	return 0
+}
+
 var File_crumbtrail_v1_sessionize_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_sessionize_proto_rawDesc = "" +
@@ -457,17 +579,15 @@ const file_crumbtrail_v1_sessionize_proto_rawDesc = "" +
 	"\x1ecrumbtrail/v1/sessionize.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\"p\n" +
 	"\fVisitorState\x12,\n" +
 	"\x04open\x18\x01 \x03(\v2\x18.crumbtrail.v1.OpenVisitR\x04open\x122\n" +
-	"\x06closed\x18\x02 \x03(\v2\x1a.crumbtrail.v1.ClosedVisitR\x06closed\"\xe1\x01\n" +
-	"\tOpenVisit\x124\n" +
-	"\abeacons\x18\x01 \x03(\v2\x1a.crumbtrail.v1.VisitBeaconR\abeacons\x12\x1e\n" +
+	"\x06closed\x18\x02 \x03(\v2\x1a.crumbtrail.v1.ClosedVisitR\x06closed\"\xa4\x01\n" +
+	"\tOpenVisit\x12\x18\n" +
+	"\abeacons\x18\x01 \x01(\fR\abeacons\x12\x1e\n" +
 	"\n" +
 	"duplicates\x18\x02 \x01(\x03R\n" +
 	"duplicates\x12\x12\n" +
 	"\x04late\x18\x03 \x01(\bR\x04late\x12&\n" +
 	"\x0flinger_until_us\x18\x04 \x01(\x03R\rlingerUntilUs\x12!\n" +
-	"\fstart_reason\x18\x05 \x01(\tR\vstartReason\x12\x1f\n" +
-	"\vlast_offset\x18\x06 \x01(\x03R\n" +
-	"lastOffset\"\xf7\x02\n" +
+	"\fstart_reason\x18\x05 \x01(\tR\vstartReason\"\xa3\x03\n" +
 	"\vVisitBeacon\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12-\n" +
 	"\x04type\x18\x02 \x01(\x0e2\x19.crumbtrail.v1.BeaconTypeR\x04type\x120\n" +
@@ -480,20 +600,33 @@ const file_crumbtrail_v1_sessionize_proto_rawDesc = "" +
 	"\achannel\x18\b \x01(\tR\achannel\x123\n" +
 	"\bcampaign\x18\t \x01(\v2\x17.crumbtrail.v1.CampaignR\bcampaign\x12*\n" +
 	"\x05agent\x18\n" +
-	" \x01(\v2\x14.crumbtrail.v1.AgentR\x05agent\"A\n" +
+	" \x01(\v2\x14.crumbtrail.v1.AgentR\x05agent\x12\x16\n" +
+	"\x06offset\x18\v \x01(\x03R\x06offset\x12\x12\n" +
+	"\x04same\x18\f \x01(\rR\x04same\"A\n" +
 	"\vClosedVisit\x12\x10\n" +
 	"\x03ids\x18\x01 \x03(\x06R\x03ids\x12 \n" +
 	"\fclosed_at_us\x18\x02 \x01(\x03R\n" +
-	"closedAtUs\"j\n" +
+	"closedAtUs\"\xbd\x01\n" +
 	"\x0ePartitionState\x12\x19\n" +
 	"\bclock_us\x18\x01 \x01(\x03R\aclockUs\x12=\n" +
 	"\n" +
 	"collectors\x18\x02 \x03(\v2\x1d.crumbtrail.v1.CollectorClockR\n" +
-	"collectors\"i\n" +
+	"collectors\x12\x18\n" +
+	"\aversion\x18\x03 \x01(\rR\aversion\x127\n" +
+	"\x06counts\x18\x04 \x01(\v2\x1f.crumbtrail.v1.SessionizeCountsR\x06counts\"i\n" +
 	"\x0eCollectorClock\x12\x1c\n" +
 	"\tcollector\x18\x01 \x01(\tR\tcollector\x12\x19\n" +
 	"\bclock_us\x18\x02 \x01(\x03R\aclockUs\x12\x1e\n" +
-	"\vheard_at_ms\x18\x03 \x01(\x03R\theardAtMsB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"\vheard_at_ms\x18\x03 \x01(\x03R\theardAtMs\"\xa4\x01\n" +
+	"\x10SessionizeCounts\x12\x18\n" +
+	"\abeacons\x18\x01 \x01(\x03R\abeacons\x12\x18\n" +
+	"\acounted\x18\x02 \x01(\x03R\acounted\x12\x1e\n" +
+	"\n" +
+	"duplicates\x18\x03 \x01(\x03R\n" +
+	"duplicates\x12\x12\n" +
+	"\x04late\x18\x04 \x01(\x03R\x04late\x12\x10\n" +
+	"\x03bad\x18\x05 \x01(\x03R\x03bad\x12\x16\n" +
+	"\x06visits\x18\x06 \x01(\x03R\x06visitsB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_sessionize_proto_rawDescOnce sync.Once
@@ -507,33 +640,34 @@ func file_crumbtrail_v1_sessionize_proto_rawDescGZIP() []byte {
 	return file_crumbtrail_v1_sessionize_proto_rawDescData
 }
 
-var file_crumbtrail_v1_sessionize_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
+var file_crumbtrail_v1_sessionize_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_crumbtrail_v1_sessionize_proto_goTypes = []any{
-	(*VisitorState)(nil),   // 0: crumbtrail.v1.VisitorState
-	(*OpenVisit)(nil),      // 1: crumbtrail.v1.OpenVisit
-	(*VisitBeacon)(nil),    // 2: crumbtrail.v1.VisitBeacon
-	(*ClosedVisit)(nil),    // 3: crumbtrail.v1.ClosedVisit
-	(*PartitionState)(nil), // 4: crumbtrail.v1.PartitionState
-	(*CollectorClock)(nil), // 5: crumbtrail.v1.CollectorClock
-	(BeaconType)(0),        // 6: crumbtrail.v1.BeaconType
-	(Consent)(0),           // 7: crumbtrail.v1.Consent
-	(*Campaign)(nil),       // 8: crumbtrail.v1.Campaign
-	(*Agent)(nil),          // 9: crumbtrail.v1.Agent
+	(*VisitorState)(nil),     // 0: crumbtrail.v1.VisitorState
+	(*OpenVisit)(nil),        // 1: crumbtrail.v1.OpenVisit
+	(*VisitBeacon)(nil),      // 2: crumbtrail.v1.VisitBeacon
+	(*ClosedVisit)(nil),      // 3: crumbtrail.v1.ClosedVisit
+	(*PartitionState)(nil),   // 4: crumbtrail.v1.PartitionState
+	(*CollectorClock)(nil),   // 5: crumbtrail.v1.CollectorClock
+	(*SessionizeCounts)(nil), // 6: crumbtrail.v1.SessionizeCounts
+	(BeaconType)(0),          // 7: crumbtrail.v1.BeaconType
+	(Consent)(0),             // 8: crumbtrail.v1.Consent
+	(*Campaign)(nil),         // 9: crumbtrail.v1.Campaign
+	(*Agent)(nil),            // 10: crumbtrail.v1.Agent
 }
 var file_crumbtrail_v1_sessionize_proto_depIdxs = []int32{
-	1, // 0: crumbtrail.v1.VisitorState.open:type_name -> crumbtrail.v1.OpenVisit
-	3, // 1: crumbtrail.v1.VisitorState.closed:type_name -> crumbtrail.v1.ClosedVisit
-	2, // 2: crumbtrail.v1.OpenVisit.beacons:type_name -> crumbtrail.v1.VisitBeacon
-	6, // 3: crumbtrail.v1.VisitBeacon.type:type_name -> crumbtrail.v1.BeaconType
-	7, // 4: crumbtrail.v1.VisitBeacon.consent:type_name -> crumbtrail.v1.Consent
-	8, // 5: crumbtrail.v1.VisitBeacon.campaign:type_name -> crumbtrail.v1.Campaign
-	9, // 6: crumbtrail.v1.VisitBeacon.agent:type_name -> crumbtrail.v1.Agent
-	5, // 7: crumbtrail.v1.PartitionState.collectors:type_name -> crumbtrail.v1.CollectorClock
-	8, // [8:8] is the sub-list for method output_type
-	8, // [8:8] is the sub-list for method input_type
-	8, // [8:8] is the sub-list for extension type_name
-	8, // [8:8] is the sub-list for extension extendee
-	0, // [0:8] is the sub-list for field type_name
+	1,  // 0: crumbtrail.v1.VisitorState.open:type_name -> crumbtrail.v1.OpenVisit
+	3,  // 1: crumbtrail.v1.VisitorState.closed:type_name -> crumbtrail.v1.ClosedVisit
+	7,  // 2: crumbtrail.v1.VisitBeacon.type:type_name -> crumbtrail.v1.BeaconType
+	8,  // 3: crumbtrail.v1.VisitBeacon.consent:type_name -> crumbtrail.v1.Consent
+	9,  // 4: crumbtrail.v1.VisitBeacon.campaign:type_name -> crumbtrail.v1.Campaign
+	10, // 5: crumbtrail.v1.VisitBeacon.agent:type_name -> crumbtrail.v1.Agent
+	5,  // 6: crumbtrail.v1.PartitionState.collectors:type_name -> crumbtrail.v1.CollectorClock
+	6,  // 7: crumbtrail.v1.PartitionState.counts:type_name -> crumbtrail.v1.SessionizeCounts
+	8,  // [8:8] is the sub-list for method output_type
+	8,  // [8:8] is the sub-list for method input_type
+	8,  // [8:8] is the sub-list for extension type_name
+	8,  // [8:8] is the sub-list for extension extendee
+	0,  // [0:8] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_sessionize_proto_init() }
@@ -548,7 +682,7 @@ func file_crumbtrail_v1_sessionize_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_sessionize_proto_rawDesc), len(file_crumbtrail_v1_sessionize_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   6,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
