@@ -13,9 +13,9 @@ import (
 // what varies is drawn with few random numbers.
 
 const (
-	// bulkRate is how many beacons come in a second of the traffic's own time, so that a million
-	// beacons are about 28 minutes.
-	bulkRate = 600
+	// bulkRate is how many beacons come in a second of the traffic's own time, where no number of
+	// days is given: a million are then under three hours, in which visits begin and end.
+	bulkRate = 100
 	// bulkJitter is how far before it came in a beacon may have happened, milliseconds.
 	bulkJitter = 20_000
 	// bulkZipf is how unevenly visitors come: the exponent of their frequencies.
@@ -28,13 +28,14 @@ const (
 
 // NDJSON writes exactly events beacons as a replay reads them, a JSON object on each line, in
 // order of received_at. Visitors come with Zipf-like frequencies, beacons happened up to 20 s
-// before they came in, and none is a duplicate or malformed. Of cfg it uses Seed and Start, and
+// before they came in, and none is a duplicate or malformed. Of cfg it uses Seed and Start,
+// Days as the time over which they are spread, by default a second for each 100 beacons, and
 // Visitors as the number of possible visitors, by default a quarter of events.
 func NDJSON(w io.Writer, cfg Config, events int) error {
 	if events < 0 {
 		return fmt.Errorf("write %d beacons: give a number from 0", events)
 	}
-	visitors := cfg.Visitors
+	visitors, days := cfg.Visitors, cfg.Days
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return err
@@ -42,10 +43,14 @@ func NDJSON(w io.Writer, cfg Config, events int) error {
 	if visitors == 0 {
 		visitors = max(events/bulkPerVisitor, minBulkVisitors)
 	}
+	span := int64(events) * 1000 / bulkRate
+	if days > 0 {
+		span = int64(days) * (24 * time.Hour).Milliseconds()
+	}
 	b := newBulk(cfg, uint64(visitors))
 	out := bufio.NewWriterSize(w, bulkBuffer)
 	for n := range events {
-		if _, err := out.Write(b.line(n)); err != nil {
+		if _, err := out.Write(b.line(n, span*int64(n)/int64(events))); err != nil {
 			return fmt.Errorf("write beacon %d: %w", n+1, err)
 		}
 	}
@@ -89,11 +94,12 @@ func newBulk(cfg Config, visitors uint64) *bulk {
 	return b
 }
 
-// line returns the n-th beacon's line. It is valid until the next call.
-func (b *bulk) line(n int) []byte {
+// line returns the n-th beacon's line, received after milliseconds from the start. It is valid
+// until the next call.
+func (b *bulk) line(n int, after int64) []byte {
 	r := b.pcg.Uint64()
 	visitor := b.zipf.Uint64()
-	received := b.start + int64(n)*1000/bulkRate
+	received := b.start + after
 	delay := int64(r&0xffff) * bulkJitter / 0x10000
 	traits := visitor * 0x9e3779b97f4a7c15 // a browser keeps its user agent and its address
 	out := append(b.buf[:0], `{"id":"`...)

@@ -306,3 +306,21 @@ func (c *counter) Write(p []byte) (int, error) {
 	c.bytes += int64(len(p))
 	return len(p), nil
 }
+
+func TestNDJSONSpreadsOverDays(t *testing.T) {
+	var out bytes.Buffer
+	if err := NDJSON(&out, Config{Days: 2}, 1000); err != nil {
+		t.Fatal(err)
+	}
+	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))
+	var last struct {
+		ReceivedAt time.Time `json:"received_at"`
+	}
+	if err := json.Unmarshal(lines[999], &last); err != nil {
+		t.Fatal(err)
+	}
+	want := time.Date(2026, 1, 6, 23, 57, 7, 200_000_000, time.UTC)
+	if !last.ReceivedAt.Equal(want) {
+		t.Errorf("the last of 1,000 beacons in two days came at %v, want %v", last.ReceivedAt, want)
+	}
+}
