@@ -1,0 +1,228 @@
+package score
+
+import (
+	_ "embed"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"text/template"
+	"time"
+
+	"crumbtrail/schemas"
+)
+
+// The rows of an explanation that are no contributions. What a rule's or a group's cap took away
+// carries its name.
+const (
+	clipRule  = "clip:rule:"
+	clipGroup = "clip:group:"
+	clipScore = "clip:score"
+	roundLine = "round"
+)
+
+//go:embed queries/score.sql.tmpl
+var scoreTemplate string
+
+// SQL compiles the model to one statement over the views beacons and contacts, with one scan of
+// beacons for all rules (two where the subject is a visitor, who is in no other view). Its rows
+// are the lines of every subject's explanation, ordered by subject: subject, score in hundredths,
+// grade, sales-ready, rule, event id, points in millionths; the last three are NULL in the only
+// row of a subject that has none. The statement is a function of the model and asOf alone.
+func SQL(m *Model, asOf time.Time) (string, error) {
+	t, err := template.New("score").Funcs(template.FuncMap{"join": strings.Join}).
+		Parse(scoreTemplate)
+	if err != nil {
+		return "", fmt.Errorf("parse the template of a score: %w", err)
+	}
+	var b strings.Builder
+	if err := t.Execute(&b, newStatement(m, asOf)); err != nil {
+		return "", fmt.Errorf("compile model %s: %w", m.Name, err)
+	}
+	return b.String(), nil
+}
+
+// statement is what the template takes: SQL text, all of it made or quoted here.
+type statement struct {
+	Model   string
+	Version int64
+	// At is the instant; Until is the same as SQL, and Since the instant before which nothing
+	// needs to be read, empty where all must.
+	At           int64
+	Until, Since string
+	// Rules and Bounds are the rows of constants of the rules and groups.
+	Rules, Bounds []string
+	// Subject is the column that names the subject; a contact or account has attributes.
+	Subject          string
+	Contact, Account bool
+	// Matches lists the rules that an event meets, Meets those that a contact's attributes do.
+	Matches, Meets string
+	Consent        string
+	Day            string
+	Low, High      int64
+	// Grade is the grade as SQL, Ready whether the subject is ready for sales, as it is from ReadyAt on. With Fold, one
+	// whose score is Between is what it was before, looked at each Every microseconds.
+	Grade, Ready, Between string
+	Fold                  bool
+	ReadyAt, Every        int64
+	// Counting, CapsPerDay, Attributes and Inactive say what some rule of the model needs.
+	Counting, CapsPerDay, Attributes, Inactive bool
+
+	ClipRule, ClipGroup, ClipScore, Round string
+}
+
+func newStatement(m *Model, asOf time.Time) statement {
+	at := asOf.UnixMicro()
+	s := statement{
+		Model: m.Name, Version: m.Version, At: at,
+		Consent: quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()),
+		Low:     int64(m.Score.Min), High: int64(m.Score.Max),
+		Grade: gradeSQL(m.Grades), Ready: "FALSE",
+		Day:      "CAST(make_timestamp(ts) AS DATE)",
+		ClipRule: clipRule, ClipGroup: clipGroup, ClipScore: clipScore, Round: roundLine,
+	}
+	if m.TimeZone != "UTC" {
+		s.Day = fmt.Sprintf("CAST(timezone(%s, make_timestamptz(ts)) AS DATE)",
+			quoteText(m.TimeZone))
+	}
+	if r := m.SalesReady; r != nil {
+		s.ReadyAt = r.At.hundredths()
+		s.Ready = fmt.Sprintf("hundredths >= %d", s.ReadyAt)
+		s.Fold, s.Every = r.RearmBelow < r.At, int64(r.Every)
+		s.Between = fmt.Sprintf("hundredths BETWEEN %d AND %d", r.RearmBelow.hundredths(),
+			s.ReadyAt-1)
+		if s.Fold {
+			s.Ready += " OR " + s.Between + " AND coalesce(was_ready, FALSE)"
+		}
+	}
+	groups := map[string]int{}
+	for i, g := range m.Groups {
+		groups[g.Name] = i
+		s.Bounds = append(s.Bounds, fmt.Sprintf("(%d, %s, %s, %s)", i, quoteText(g.Name),
+			bigint(g.Min), bigint(g.Max)))
+	}
+	for i := range m.Rules {
+		r := &m.Rules[i]
+		s.Rules = append(s.Rules, ruleSQL(i, groups[r.Group], r))
+		s.Counting = s.Counting || r.AtLeast > 1 || r.Every > 1 || r.Once
+		s.CapsPerDay = s.CapsPerDay || r.CapPerDay != nil
+		s.Attributes = s.Attributes || r.isAttribute()
+		s.Inactive = s.Inactive || r.isInactive()
+	}
+	s.facts(m, at)
+	return s
+}
+
+// chain is the template's way to scores at the one instant or at those before it.
+type chain struct {
+	statement
+	Kind string
+	// Instants joins the instants of the subjects, as the column as_of.
+	Instants string
+	Past     bool
+}
+
+// Now is the way to the scores at the statement's instant.
+func (s statement) Now() chain {
+	return chain{s, "now", fmt.Sprintf("CROSS JOIN (SELECT %d::BIGINT AS as_of)", s.At), false}
+}
+
+// Before is the way to the scores at the earlier instants of the subjects in question.
+func (s statement) Before() chain {
+	return chain{s, "past", "JOIN instants USING (subject)", true}
+}
+
+// margin is how much further back than the widest window events are read, so that an event that
+// was sent again is found to be the older one. It is the oldest that the edge lets an event be.
+const margin = 7 * day
+
+// accountSQL is the name of a contact's company as an account.
+const accountSQL = "lower(trim(company))"
+
+// facts sets where subjects and their events come from.
+func (s *statement) facts(m *Model, at int64) {
+	var whens, wheres []string
+	var widest Span
+	for i := range m.Rules {
+		switch r := &m.Rules[i]; {
+		case r.isAttribute():
+			whens = append(whens, fmt.Sprintf("CASE WHEN %s THEN %d END", r.When.SQL(), i))
+		case r.isBehaviour():
+			wheres = append(wheres, matchSQL(i, r))
+			widest = max(widest, r.Window)
+		}
+	}
+	s.Matches, s.Meets = listSQL(wheres), listSQL(whens)
+	switch m.Subject {
+	case Contact:
+		s.Contact, s.Subject = true, "contact_id"
+	case Account:
+		s.Account, s.Subject = true, accountSQL
+	case Visitor:
+		s.Subject = "visitor_id"
+	}
+	s.Until = instantSQL(at)
+	if !s.Inactive && !s.Fold {
+		s.Since = instantSQL(at - int64(widest+margin))
+	}
+}
+
+// ruleSQL is a rule's row of constants.
+func ruleSQL(rid, gid int, r *Rule) string {
+	decay, span, keep := "NULL::VARCHAR", "NULL::BIGINT", "NULL::DOUBLE"
+	if d := r.Decay; d != nil {
+		decay, span = quoteText(string(d.Kind)), fmt.Sprintf("%d::BIGINT", d.Span)
+		keep = fmt.Sprintf("%d::DOUBLE / 1e6", d.Keep)
+	}
+	inactive := "NULL::BIGINT"
+	if r.isInactive() {
+		inactive = fmt.Sprintf("%d::BIGINT", r.Inactive)
+	}
+	return fmt.Sprintf("(%d, %s, %d, %d::BIGINT, %d::BIGINT, %d, %d, %t, %s, %s, %s, %s, %s, %s)",
+		rid, quoteText(r.ID), gid, r.Points, r.Window, max(r.Every, 1), max(r.AtLeast, 1), r.Once,
+		bigint(r.CapPerDay), bigint(r.Cap), decay, span, keep, inactive)
+}
+
+// matchSQL is the rule's number where an event meets it, else NULL.
+func matchSQL(rid int, r *Rule) string {
+	types := make([]string, len(r.On))
+	for i, t := range r.On {
+		types[i] = quoteText(t)
+	}
+	return fmt.Sprintf("CASE WHEN type IN (%s) AND %s THEN %d END", strings.Join(types, ", "),
+		r.Where.SQL(), rid)
+}
+
+// listSQL is the list of those of the values that are not NULL.
+func listSQL(values []string) string {
+	if len(values) == 0 {
+		return "CAST([] AS INTEGER[])"
+	}
+	return "list_filter([\n             " + strings.Join(values, ",\n             ") +
+		"\n           ], lambda x: x IS NOT NULL)"
+}
+
+// gradeSQL is the name of the last grade that begins at or below the score.
+func gradeSQL(grades []Grade) string {
+	if len(grades) == 0 {
+		return "''"
+	}
+	var b strings.Builder
+	b.WriteString("CASE")
+	for _, g := range slices.Backward(grades) {
+		fmt.Fprintf(&b, " WHEN hundredths >= %d THEN %s", g.From.hundredths(), quoteText(g.Name))
+	}
+	return b.String() + " END"
+}
+
+// instantSQL is an instant, given in microseconds, as a literal that no session's time zone moves.
+func instantSQL(us int64) string {
+	return "make_timestamptz(" + strconv.FormatInt(us, 10) + ")"
+}
+
+func bigint(p *Points) string {
+	if p == nil {
+		return "NULL::BIGINT"
+	}
+	return fmt.Sprintf("%d::BIGINT", *p)
+}
