@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"iter"
 	"reflect"
 	"slices"
 	"strconv"
@@ -424,4 +425,15 @@ func join(path, key string) string {
 		return key
 	}
 	return path + "." + key
+}
+
+// Keys yields the keys of a struct, which is given as a value, and the index of each's field.
+func Keys(of any) iter.Seq2[string, int] {
+	return func(yield func(string, int) bool) {
+		for _, f := range fields(reflect.TypeOf(of)) {
+			if !yield(f.name, f.index) {
+				return
+			}
+		}
+	}
 }
