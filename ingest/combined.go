@@ -90,18 +90,18 @@ func (r *request) parse(text []byte) (broken string) {
 	r.address = s.until(' ', "an address")
 	s.until(' ', "an identity")
 	s.until(' ', "a user")
-	s.literal('[')
+	s.literal('[', "[")
 	at, ok := logTime(s.until(']', "a time"))
 	s.check(ok, "a time like 02/Jan/2006:15:04:05 -0700")
 	r.at = at
-	s.literal(' ')
-	s.literal('"')
+	s.literal(' ', "a space")
+	s.literal('"', "a request in quotes")
 	r.method = s.until(' ', "a method")
 	s.check(isToken(r.method), "a method")
 	r.path = s.until(' ', "a path")
 	protocol := s.until('"', "a protocol")
 	s.check(bytes.IndexByte(protocol, ' ') < 0, "a protocol")
-	s.literal(' ')
+	s.literal(' ', "a space")
 	status := s.until(' ', "a status")
 	n := digits(string(status))
 	s.check(len(status) == 3 && n >= 0, "a status of three digits")
@@ -111,9 +111,9 @@ func (r *request) parse(text []byte) (broken string) {
 		r.bytes = digits(string(size))
 		s.check(r.bytes >= 0 && len(size) <= 18, "a number of bytes")
 	}
-	r.referrer = s.quoted("a referrer")
-	s.literal(' ')
-	r.userAgent = s.quoted("a user agent")
+	r.referrer = s.quoted("a referrer in quotes")
+	s.literal(' ', "a space")
+	r.userAgent = s.quoted("a user agent in quotes")
 	s.check(len(s.rest) == 0, "nothing after the user agent")
 	return s.broken
 }
@@ -145,17 +145,17 @@ func (s *scanner) until(end byte, want string) []byte {
 	return part
 }
 
-func (s *scanner) literal(c byte) {
-	if s.check(len(s.rest) > 0 && s.rest[0] == c, string(rune(c))); s.broken == "" {
+func (s *scanner) literal(c byte, want string) {
+	if s.check(len(s.rest) > 0 && s.rest[0] == c, want); s.broken == "" {
 		s.rest = s.rest[1:]
 	}
 }
 
 // quoted returns what stands between two quotes, which may be nothing.
 func (s *scanner) quoted(want string) []byte {
-	s.literal('"')
+	s.literal('"', want)
 	n := bytes.IndexByte(s.rest, '"')
-	if s.check(n >= 0, want+" in quotes"); s.broken != "" {
+	if s.check(n >= 0, want); s.broken != "" {
 		return nil
 	}
 	part := s.rest[:n]

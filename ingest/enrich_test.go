@@ -1,0 +1,181 @@
+package ingest
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+
+	"crumbtrail/schemas"
+
+	"github.com/cockroachdb/datadriven"
+)
+
+// TestEnrichStories runs commands of a beacon's url, referrer, user agent, address and language.
+func TestEnrichStories(t *testing.T) {
+	policies := map[string]*enricher{}
+	for _, p := range []AddressPolicy{"", TruncateAddress, DropAddress, KeepAddress} {
+		policies[string(p)] = newEnricher(p)
+	}
+	datadriven.RunTest(t, "testdata/enrich.txt", func(t *testing.T, d *datadriven.TestData) string {
+		var out strings.Builder
+		e := policies[""]
+		if d.HasArg("addresses") {
+			var policy string
+			d.ScanArgs(t, "addresses", &policy)
+			e = policies[policy]
+		}
+		for line := range strings.Lines(d.Input) {
+			line = strings.TrimSuffix(line, "\n")
+			b := &schemas.Beacon{}
+			switch d.Cmd {
+			case "agent":
+				b.UserAgent = line
+				e.enrich(b, "", nil)
+				fmt.Fprintf(&out, "device=%s browser=%s os=%s bot=%s\n",
+					b.Agent.Device, b.Agent.Browser, b.Agent.Os, b.Agent.BotRule)
+			case "channel":
+				b.Url, b.Referrer, _ = strings.Cut(line, " <- ")
+				e.enrich(b, "", nil)
+				fmt.Fprintln(&out, b.Channel)
+				if c := b.Campaign; c != nil {
+					fmt.Fprintf(&out, "  source=%q medium=%q name=%q term=%q content=%q\n",
+						c.Source, c.Medium, c.Name, c.Term, c.Content)
+				}
+			case "address":
+				e.enrich(b, line, nil)
+				fmt.Fprintf(&out, "%s\n", b.Ip)
+			case "language":
+				e.enrich(b, "", http.Header{"Accept-Language": {line}})
+				fmt.Fprintf(&out, "%s\n", b.Agent.Language)
+			default:
+				d.Fatalf(t, "unknown command %s", d.Cmd)
+			}
+		}
+		return out.String()
+	})
+}
+
+func TestEnrichPrefersTheBeaconsUserAgent(t *testing.T) {
+	e := newEnricher(TruncateAddress)
+	header := http.Header{"User-Agent": {"curl/8.0"}, "Accept-Language": {"de"}}
+	forwarded := &schemas.Beacon{
+		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0",
+	}
+	e.enrich(forwarded, "198.51.100.77:4711", header)
+	if forwarded.Agent.BotRule != "" || forwarded.Agent.Browser != "Firefox" {
+		t.Errorf("a forwarded beacon's agent is %v", forwarded.Agent)
+	}
+	direct := &schemas.Beacon{Ip: "203.0.113.9"}
+	e.enrich(direct, "198.51.100.77:4711", header)
+	if direct.UserAgent != "curl/8.0" || direct.Agent.BotRule != "curl" {
+		t.Errorf("the request's own agent is %q, %v", direct.UserAgent, direct.Agent)
+	}
+	if direct.Ip != "198.51.100.0" {
+		t.Errorf("the claimed address won: %s", direct.Ip)
+	}
+	// What is remembered of curl must not speak German from now on.
+	again := &schemas.Beacon{UserAgent: "curl/8.0"}
+	if e.enrich(again, "", nil); again.Agent.Language != "" {
+		t.Errorf("a shared agent was changed: %v", again.Agent)
+	}
+}
+
+// Every text of every rule leads to its own rule or to one that stands before it.
+func TestBotRules(t *testing.T) {
+	b := newBots(botList)
+	order := map[string]int{}
+	for i, name := range b.names {
+		if _, twice := order[name]; twice {
+			t.Errorf("rule %s stands twice in the list", name)
+		}
+		order[name] = i
+	}
+	for line := range strings.Lines(botList) {
+		name, texts, ok := strings.Cut(strings.TrimRight(line, "\n"), "\t")
+		if !ok || name == "!" {
+			continue
+		}
+		for text := range strings.SplitSeq(texts, "\t") {
+			got := b.rule("Some " + strings.ToUpper(text) + " Thing")
+			if got == "" || order[got] > order[name] {
+				t.Errorf("%q is found by %q, want %q or a rule before it", text, got, name)
+			}
+		}
+	}
+}
+
+// The automaton says what a search for every text, one after the other, would.
+func FuzzBotRule(f *testing.F) {
+	f.Add("Mozilla/5.0 (compatible; Googlebot/2.1)")
+	f.Add("cubot bot")
+	f.Add("ahrefsahrefsbot")
+	b := newBots(botList)
+	f.Fuzz(func(t *testing.T, userAgent string) {
+		if got, want := b.rule(userAgent), slowRule(userAgent); got != want {
+			t.Errorf("%q: got %q, want %q", userAgent, got, want)
+		}
+	})
+}
+
+func slowRule(userAgent string) string {
+	lower := strings.ToLower(userAgent)
+	lower = strings.ReplaceAll(strings.ReplaceAll(lower, "cubot", "\x00"), "botox", "\x00")
+	for line := range strings.Lines(botList) {
+		name, texts, ok := strings.Cut(strings.TrimRight(line, "\n"), "\t")
+		if !ok || name == "!" {
+			continue
+		}
+		for text := range strings.SplitSeq(texts, "\t") {
+			if strings.Contains(lower, text) {
+				return name
+			}
+		}
+	}
+	return ""
+}
+
+func TestAgentsAreBounded(t *testing.T) {
+	a := newAgents()
+	var all sync.WaitGroup
+	for worker := range 2 {
+		all.Go(func() {
+			for i := range 3 * agentsKept {
+				a.lookup(fmt.Sprintf("visitor %d of %d", i, worker))
+				if a.lookup("Googlebot/2.1").BotRule != "googlebot" {
+					t.Error("a bot in steady use was forgotten")
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := len(a.young) + len(a.old); n > 2*agentsKept {
+		t.Errorf("%d user agents are kept, want at most %d", n, 2*agentsKept)
+	}
+}
+
+func BenchmarkEnrich(b *testing.B) {
+	e := newEnricher(TruncateAddress)
+	c, bad := decodeBeacon([]byte(typicalBeacon), DefaultLimits())
+	if bad != nil {
+		b.Fatal(bad)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		c.beacon.Ip = "198.51.100.77:4711"
+		e.enrich(c.beacon, "", nil)
+	}
+}
+
+func BenchmarkBotRule(b *testing.B) {
+	bots := newBots(botList)
+	const people = "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 " +
+		"(KHTML, like Gecko) Chrome/126.0.0.0 Safari/537.36"
+	b.ReportAllocs()
+	for b.Loop() {
+		if bots.rule(people) != "" {
+			b.Fatal("a person is called a bot")
+		}
+	}
+}

@@ -1,0 +1,461 @@
+package ingest
+
+import (
+	"bytes"
+	"compress/gzip"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	"crumbtrail/schemas"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
+	"go.uber.org/goleak"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/testing/protocmp"
+)
+
+// TestReplayStories runs `replay`, the input's lines in, what they hold out. Arguments: format,
+// site, consent; crlf ends every line so.
+func TestReplayStories(t *testing.T) {
+	datadriven.RunTest(t, "testdata/replay.txt", func(t *testing.T, d *datadriven.TestData) string {
+		cfg := RecordedConfig{Limits: DefaultLimits(), Collector: "replay"}
+		d.MaybeScanArgs(t, "format", &cfg.Format)
+		d.MaybeScanArgs(t, "site", &cfg.Site)
+		var consent string
+		if d.MaybeScanArgs(t, "consent", &consent) {
+			mode, _ := schemas.ParseConsent(consent)
+			cfg.Consent = func(string) schemas.Consent { return mode }
+		}
+		input := d.Input
+		if d.HasArg("crlf") {
+			input = strings.ReplaceAll(input, "\n", "\r\n")
+		}
+		entries, err := readAll(write(t, "in.log", []byte(input)), cfg)
+		var out strings.Builder
+		for _, e := range entries {
+			tellEntry(&out, e)
+		}
+		if err != nil {
+			fmt.Fprintln(&out, err)
+		}
+		return out.String()
+	})
+}
+
+func tellEntry(out *strings.Builder, e Entry) {
+	at := func(us int64) string { return time.UnixMicro(us).UTC().Format("01-02T15:04:05.999999") }
+	if b := e.Bad; b != nil {
+		fmt.Fprintf(out, "%d: bad %s %s: %s %s\n", e.Line, b.Site, b.Reason, b.Detail, b.Path)
+		return
+	}
+	b := e.Beacon
+	fmt.Fprintf(out, "%d: %s %s visitor=%s id=%s %s received=%s occurred=%s clock=%s\n",
+		e.Line, b.Site, b.Type.Name(), b.VisitorId, b.EventId, b.Consent.Name(),
+		at(b.ReceivedAtUs), at(b.OccurredAtUs), at(b.ClockUs))
+	if b.Protocol == protocolCombined {
+		fmt.Fprintf(out, "   url=%s referrer=%s agent=%s ip=%s props=%s\n",
+			b.Url, b.Referrer, b.UserAgent, b.Ip, b.Props)
+	}
+	if s := e.Submission; s != nil {
+		fmt.Fprintf(out, "   submission %s visitor=%s form=%s email=%s phone=%s fields=%s props=%s\n",
+			s.SubmissionId, s.VisitorId, s.Form, s.Email, s.Phone, s.Fields, b.Props)
+	}
+}
+
+func write(t testing.TB, name string, content []byte) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+func readAll(path string, cfg RecordedConfig) (entries []Entry, err error) {
+	r, err := OpenRecorded(path, cfg)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	for {
+		batch, err := r.Next()
+		if errors.Is(err, io.EOF) {
+			return entries, nil
+		}
+		if err != nil {
+			return entries, err
+		}
+		if len(batch) > chunkLines {
+			return nil, fmt.Errorf("a batch of %d entries", len(batch))
+		}
+		entries = append(entries, batch...)
+	}
+}
+
+// The nine days of a real server's log: every line is either accepted or rejected.
+func TestReplayRealLog(t *testing.T) {
+	path := "../../shared/data/weblog/erddap-access-20240512-20240520.log.gz"
+	if _, err := os.Stat(path); err != nil {
+		if os.Getenv("CI") == "true" {
+			t.Fatal(err)
+		}
+		t.Skip("the recorded log is not beside this repository")
+	}
+	entries, err := readAll(path, RecordedConfig{Limits: DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	ids := map[string]bool{}
+	visitors := map[string]bool{}
+	for i, e := range entries {
+		if e.Line != int64(i+1) {
+			t.Fatalf("entry %d is line %d", i, e.Line)
+		}
+		if e.Bad != nil {
+			_, want, _ := strings.Cut(e.Bad.Detail, ": ")
+			counts[e.Bad.Reason+", "+want]++
+			ids[e.Bad.BadBeaconId] = true
+			continue
+		}
+		b := e.Beacon
+		counts[b.Type.Name()]++
+		if b.Agent.BotRule != "" {
+			counts["bots"]++
+		}
+		ids[b.EventId] = true
+		visitors[b.VisitorId] = true
+		if !strings.HasSuffix(b.Ip, ".0") {
+			t.Fatalf("line %d: the address %s is not truncated", e.Line, b.Ip)
+		}
+	}
+	want := map[string]int{
+		"page_view":                            3496,
+		"request":                              6898,
+		"bots":                                 9173,
+		"not_combined_format, want an address": 5796,
+		"not_combined_format, want nothing after the user agent": 85,
+	}
+	if diff := cmp.Diff(want, counts); diff != "" {
+		t.Errorf("counts (-want +got):\n%s", diff)
+	}
+	if len(ids) != 16275 {
+		t.Errorf("%d ids for 16275 lines", len(ids))
+	}
+	t.Logf("%d visitors", len(visitors))
+}
+
+// However a file is packed, cut into chunks and spread over workers, the same entries come out in
+// the order of the lines.
+func TestReplayIsTheSameHoweverItIsRead(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	var plain bytes.Buffer
+	const lines = 3*chunkLines + 17
+	for i := range lines {
+		if i%100 == 99 {
+			fmt.Fprintln(&plain, "broken")
+			continue
+		}
+		when := time.Unix(1_767_225_600+int64(i*7%50), 0).UTC()
+		fmt.Fprintf(&plain, `{"site":"s","visitor":"v%d","type":"page_view","received_at":%q}`+"\n",
+			i%10, when.Format(time.RFC3339))
+	}
+	cfg := RecordedConfig{Limits: DefaultLimits()}
+	want, err := readAll(write(t, "in", plain.Bytes()), cfg)
+	if err != nil || len(want) != lines {
+		t.Fatalf("%d entries, %v", len(want), err)
+	}
+	clock := int64(0)
+	for i, e := range want {
+		if e.Line != int64(i+1) {
+			t.Fatalf("entry %d is line %d", i, e.Line)
+		}
+		if e.Beacon == nil {
+			continue
+		}
+		clock = max(clock, e.Beacon.ReceivedAtUs)
+		if e.Beacon.ClockUs != clock {
+			t.Fatalf("line %d: clock %d, want %d", e.Line, e.Beacon.ClockUs, clock)
+		}
+	}
+	var gz, zst, members bytes.Buffer
+	w := gzip.NewWriter(&gz)
+	_, _ = w.Write(plain.Bytes())
+	_ = w.Close()
+	half := plain.Len() / 2
+	for _, part := range [][]byte{plain.Bytes()[:half], plain.Bytes()[half:]} {
+		w := gzip.NewWriter(&members)
+		_, _ = w.Write(part)
+		_ = w.Close()
+	}
+	z, err := zstd.NewWriter(&zst)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = z.Write(plain.Bytes())
+	_ = z.Close()
+	for name, packed := range map[string][]byte{
+		"gzip": gz.Bytes(), "gzip members": members.Bytes(), "zstd": zst.Bytes(),
+		"no last line end": bytes.TrimSuffix(plain.Bytes(), []byte("\n")),
+		"crlf":             bytes.ReplaceAll(plain.Bytes(), []byte("\n"), []byte("\r\n")),
+		"byte order mark":  append([]byte("\xef\xbb\xbf"), plain.Bytes()...),
+	} {
+		got, err := readAll(write(t, "in", packed), cfg)
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		if i := firstDifference(want, got); i >= 0 {
+			t.Errorf("%s: entry %d differs, or is not there: %v", name, i, got[min(i, len(got)-1)])
+		}
+	}
+}
+
+// firstDifference is -1 where there is none. It is far cheaper than cmp.Diff on thousands.
+func firstDifference(a, b []Entry) int {
+	encoded := func(e Entry) string {
+		var out []byte
+		if e.Beacon != nil {
+			out, _ = e.Beacon.MarshalVT()
+		} else if e.Bad != nil {
+			out, _ = e.Bad.MarshalVT()
+		}
+		return fmt.Sprint(e.Line, e.Bad != nil, string(out))
+	}
+	for i := range max(len(a), len(b)) {
+		if i >= min(len(a), len(b)) || encoded(a[i]) != encoded(b[i]) {
+			return i
+		}
+	}
+	return -1
+}
+
+// A damaged archive gives what was whole, and an error that says where it ends.
+func TestReplayOfATornArchive(t *testing.T) {
+	var gz bytes.Buffer
+	w := gzip.NewWriter(&gz)
+	for range 50_000 {
+		fmt.Fprintln(w, `{"site":"s","visitor":"v","type":"ping","received_at":"2026-01-01T00:00:00Z"}`)
+	}
+	_ = w.Close()
+	path := write(t, "in.gz", gz.Bytes()[:gz.Len()/2])
+	entries, err := readAll(path, RecordedConfig{Limits: DefaultLimits()})
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("error %v, want %v", err, io.ErrUnexpectedEOF)
+	}
+	if want := fmt.Sprintf("after line %d", len(entries)); !strings.Contains(fmt.Sprint(err), want) {
+		t.Errorf("error %v, want it to say %q", err, want)
+	}
+	for _, e := range entries {
+		if e.Bad != nil {
+			t.Fatalf("line %d: half a line was read: %s", e.Line, e.Bad.Raw)
+		}
+	}
+}
+
+// A line without an end must cost its limit, not the file's size, and no line after it.
+func TestReplayOfAnEndlessLine(t *testing.T) {
+	good := `{"site":"s","visitor":"v","type":"ping","received_at":"2026-01-01T00:00:00Z"}` + "\n"
+	long := `{"site":"` + strings.Repeat("x", 3*lineBytes) + "\"}\n"
+	entries, err := readAll(write(t, "in", []byte(good+long+good)), RecordedConfig{
+		Limits: DefaultLimits(),
+	})
+	if err != nil || len(entries) != 3 {
+		t.Fatalf("%d entries, %v", len(entries), err)
+	}
+	bad := entries[1].Bad
+	if bad == nil || bad.Reason != ReasonTooLarge || !bad.Truncated ||
+		len(bad.Raw) != DefaultLimits().RawBytes || bad.Line != 2 {
+		t.Errorf("the long line: %v", bad)
+	}
+	if entries[0].Beacon == nil || entries[2].Beacon == nil || entries[2].Line != 3 {
+		t.Error("its neighbours were lost")
+	}
+}
+
+func TestReplayGoesOnFromAnEarlierFile(t *testing.T) {
+	line := `{"site":"s","visitor":"v","type":"ping","received_at":"2026-01-01T00:00:00Z"}` + "\n"
+	whole, err := readAll(write(t, "in", []byte(line+line)), RecordedConfig{Limits: DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := RecordedConfig{Limits: DefaultLimits()}
+	var parts []Entry
+	for range 2 {
+		r, err := OpenRecorded(write(t, "in", []byte(line)), cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		batch, err := r.Next()
+		if err != nil {
+			t.Fatal(err)
+		}
+		parts = append(parts, batch...)
+		if _, err := r.Next(); !errors.Is(err, io.EOF) {
+			t.Fatal(err)
+		}
+		cfg.Lines, cfg.ClockUs = r.Lines(), r.ClockUs()
+		if err := r.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if diff := cmp.Diff(whole, parts, protocmp.Transform()); diff != "" {
+		t.Errorf("two files against one (-one +two):\n%s", diff)
+	}
+}
+
+func TestOpenRecordedRefuses(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	path := write(t, "in", nil)
+	if _, err := readAll(path, RecordedConfig{Limits: DefaultLimits()}); err != nil {
+		t.Errorf("an empty file: %v", err)
+	}
+	for name, open := range map[string]func() (*Recorded, error){
+		"format": func() (*Recorded, error) { return OpenRecorded(path, RecordedConfig{Format: "csv"}) },
+		"absent": func() (*Recorded, error) { return OpenRecorded(path+"x", RecordedConfig{}) },
+		"folder": func() (*Recorded, error) {
+			return OpenRecorded(filepath.Dir(path), RecordedConfig{})
+		},
+		"gzip": func() (*Recorded, error) {
+			return OpenRecorded(write(t, "b", []byte{0x1f, 0x8b, 0, 0}), RecordedConfig{})
+		},
+		"policy": func() (*Recorded, error) {
+			return OpenRecorded(path, RecordedConfig{Addresses: "forget"})
+		},
+	} {
+		if _, err := open(); err == nil {
+			t.Errorf("%s: opened", name)
+		}
+	}
+}
+
+// Close in the middle leaves nothing behind.
+func TestCloseInTheMiddle(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	var log bytes.Buffer
+	for range 40 * chunkLines {
+		fmt.Fprintln(&log, combinedLine)
+	}
+	r, err := OpenRecorded(write(t, "in", log.Bytes()), RecordedConfig{Limits: DefaultLimits()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Next(); err != nil {
+		t.Fatal(err)
+	}
+	if r.BytesRead() == 0 || r.BytesRead() >= r.Size() {
+		t.Errorf("read %d of %d bytes", r.BytesRead(), r.Size())
+	}
+	if err := r.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+const combinedLine = `203.0.113.9 - - [12/May/2024:00:00:17 +0000] ` +
+	`"GET /erddap/tabledap/allDatasets.html?a=b HTTP/1.1" 200 594982 "-" "python-requests/2.28.1"`
+
+// FuzzCombinedLine holds the parser to a pattern of the format.
+func FuzzCombinedLine(f *testing.F) {
+	file, err := os.ReadFile("testdata/replay.txt")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for line := range strings.Lines(string(file)) {
+		if strings.Contains(line, "HTTP/") {
+			f.Add(strings.TrimSuffix(line, "\n"))
+		}
+	}
+	f.Add(combinedLine)
+	pattern := regexp.MustCompile(`^([^ "]+) [^ "]+ [^ "]+ \[([^]"]+)\] "([A-Za-z_-]+) ([^ "]+) ` +
+		`([^ "]+)" ([0-9]{3}) ([0-9]{1,18}|-) "([^"]*)" "([^"]*)"$`)
+	p := newLineParser(RecordedConfig{Limits: DefaultLimits()}, "log", newEnricher(""))
+	f.Fuzz(func(t *testing.T, line string) {
+		var r request
+		broken := r.parse([]byte(line))
+		m := pattern.FindStringSubmatch(line)
+		var when time.Time
+		err := errors.New("no match")
+		if m != nil {
+			when, err = time.Parse("02/Jan/2006:15:04:05 -0700", m[2])
+		}
+		if (broken == "") != (err == nil) {
+			t.Fatalf("%q: parser says %q, pattern %q, %v", line, broken, m, err)
+		}
+		if broken != "" {
+			return
+		}
+		got := []string{
+			string(r.address), string(r.method), string(r.path), string(r.referrer),
+			string(r.userAgent),
+		}
+		want := []string{m[1], m[3], m[4], m[8], m[9]}
+		if r.at != when.UnixMicro() {
+			t.Errorf("%q: at %d, want %v", line, r.at, when)
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%q (-want +got):\n%s", line, diff)
+		}
+		e := p.combined([]byte(line), 1)
+		if e.Beacon == nil {
+			t.Fatalf("%q: refused: %v", line, e.Bad)
+		}
+		if _, err := proto.Marshal(e.Beacon); err != nil {
+			t.Errorf("%q: %v", line, err)
+		}
+	})
+}
+
+func BenchmarkReplay(b *testing.B) {
+	const lines = 20_000
+	for _, format := range []struct{ name, line string }{
+		{FormatNDJSON, typicalBeacon}, {FormatCombined, combinedLine},
+	} {
+		b.Run(format.name, func(b *testing.B) {
+			path := write(b, "in", []byte(strings.Repeat(format.line+"\n", lines)))
+			b.SetBytes(int64(lines * (len(format.line) + 1)))
+			b.ReportAllocs()
+			for b.Loop() {
+				r, err := OpenRecorded(path, RecordedConfig{Limits: DefaultLimits()})
+				if err != nil {
+					b.Fatal(err)
+				}
+				read := 0
+				for batch := []Entry(nil); err == nil; batch, err = r.Next() {
+					read += len(batch)
+				}
+				if read != lines || r.Close() != nil {
+					b.Fatalf("%d entries, %v", read, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/lines, "ns/line")
+		})
+	}
+}
+
+// BenchmarkLine is one core's share: parsing and enriching alone.
+func BenchmarkLine(b *testing.B) {
+	for _, format := range []struct{ name, line string }{
+		{FormatNDJSON, typicalBeacon}, {FormatCombined, combinedLine},
+	} {
+		b.Run(format.name, func(b *testing.B) {
+			cfg := RecordedConfig{Format: format.name, Limits: DefaultLimits()}
+			p := newLineParser(cfg, "log", newEnricher(""))
+			c := &chunk{data: []byte(format.line + "\n"), first: 1}
+			c.lines = []line{{end: len(c.data)}}
+			b.ReportAllocs()
+			for b.Loop() {
+				if p.parse(c)[0].Bad != nil {
+					b.Fatal("refused")
+				}
+			}
+		})
+	}
+}
