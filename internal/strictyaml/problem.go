@@ -59,7 +59,8 @@ func (ps Problems) Err() error {
 	return ps
 }
 
-func (ps Problems) sort() {
+// Sort puts the problems into the order of the file.
+func (ps Problems) Sort() {
 	slices.SortStableFunc(ps, func(a, b Problem) int {
 		return cmp.Or(cmp.Compare(a.Line, b.Line), cmp.Compare(a.Column, b.Column))
 	})

@@ -56,7 +56,7 @@ func Decode(file string, data []byte, into any) (*Document, Problems) {
 	if len(d.problems) == 0 {
 		d.value("", root, target.Elem(), field{}, 0)
 	}
-	d.problems.sort()
+	d.problems.Sort()
 	return d.doc, d.problems
 }
 
