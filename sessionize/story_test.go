@@ -16,8 +16,10 @@ import (
 
 // TestStories runs testdata/*.txt. The commands are
 //
-//	rules [gap=30m grace=60s max_visit=24h max_beacons=10000 cuts=campaign,midnight zone=UTC
-//	       window=1h linger=60s]       a new machine under these rules
+//	rules [gap=30m grace=60s max_visit=24h max_beacons=10000 cuts=(campaign,midnight)
+//	       zone=UTC window=1h linger=60s]
+//	                                   a new machine under these rules
+//	site name=NAME [the same]          a new machine that has others for this site
 //	play                               records, one a line, and the visits that come of them
 //	restart                            a new machine from the checkpoint of the old one
 //	clock                              the clock and what the collectors said
@@ -25,8 +27,8 @@ import (
 //
 // and the lines of play are
 //
-//	TIME VISITOR TYPE EVENT [at=TIME url=/ ref= campaign= channel= engaged=ms consent= on=COLLECTOR
-//	                         append=TIME]
+//	TIME VISITOR TYPE EVENT [at=TIME url=/ ref= campaign= channel= engaged=ms device= consent=
+//	                         site=s on=COLLECTOR append=TIME clock=never]
 //	TIME tick [on=COLLECTOR append=TIME]
 //	flush
 //	garbage
@@ -40,6 +42,9 @@ func TestStories(t *testing.T) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "rules":
+				s.cfg = DefaultConfig()
+				s.rules(t, d)
+			case "site":
 				s.rules(t, d)
 			case "play":
 				return s.play(t, d.Input)
@@ -64,16 +69,17 @@ type story struct {
 }
 
 func (s *story) rules(t *testing.T, d *datadriven.TestData) {
-	s.cfg = DefaultConfig()
-	r := &s.cfg.Default
+	r, site := DefaultRules(), ""
 	durations := map[string]*time.Duration{
 		"gap": &r.Gap, "grace": &r.Grace, "max_visit": &r.MaxVisit,
 		"window": &s.cfg.DedupeWindow, "linger": &s.cfg.LateLinger,
 	}
 	for _, arg := range d.CmdArgs {
-		value := strings.Join(arg.Vals, ",")
+		value := arg.Vals[0]
 		var err error
 		switch arg.Key {
+		case "name":
+			site = value
 		case "max_beacons":
 			r.MaxBeacons, err = strconv.Atoi(value)
 		case "cuts":
@@ -87,6 +93,11 @@ func (s *story) rules(t *testing.T, d *datadriven.TestData) {
 		if err != nil {
 			t.Fatalf("%s: %v", d.Pos, err)
 		}
+	}
+	if site == "" {
+		s.cfg.Default = r
+	} else {
+		s.cfg.Sites = map[schemas.Site]Rules{schemas.Site(site): r}
 	}
 	if err := s.cfg.Validate(); err != nil {
 		t.Fatalf("%s: %v", d.Pos, err)
@@ -135,7 +146,7 @@ func (s *story) clock() string {
 
 func storyRecord(t *testing.T, line string, offset int64) stage.Record {
 	words := strings.Fields(line)
-	named := map[string]string{"on": "c1"}
+	named := map[string]string{"on": "c1", "site": "s"}
 	var plain []string
 	for _, word := range words {
 		if name, value, ok := strings.Cut(word, "="); ok {
@@ -176,13 +187,16 @@ func storyBeacon(t *testing.T, plain []string, named map[string]string) *schemas
 		t.Fatalf("no beacon type %q", plain[2])
 	}
 	b := &schemas.Beacon{
-		EventId: plain[3], Site: "s", VisitorId: plain[1], Type: kind,
+		EventId: plain[3], Site: named["site"], VisitorId: plain[1], Type: kind,
 		Consent: schemas.Consent_CONSENT_IDENTIFIED, ReceivedAtUs: at, OccurredAtUs: at,
 		Collector: named["on"], ClockUs: at, Url: named["url"], Referrer: named["ref"],
 		Channel: named["channel"],
 	}
 	if named["at"] != "" {
 		b.OccurredAtUs = parseStoryTime(t, named["at"])
+	}
+	if named["clock"] == "never" {
+		b.ClockUs = 0
 	}
 	if named["campaign"] != "" {
 		b.Campaign = &schemas.Campaign{Name: named["campaign"]}
@@ -230,6 +244,9 @@ func describeMessage(t testing.TB, topic string, value []byte) string {
 		t.Fatal(err)
 	}
 	var text strings.Builder
+	if v.Site != "s" {
+		text.WriteString(v.Site + " ")
+	}
 	fmt.Fprintf(&text, "%s %s–%s %s…%s: %d beacons, %s→%s", v.VisitorId, storyTime(v.StartedAtUs),
 		storyTime(v.EndedAtUs), v.FirstEventId, v.LastEventId, v.Beacons, v.StartReason,
 		v.EndReason)
