@@ -48,7 +48,7 @@ func homes() map[string][]string {
 		"github.com/apache/arrow":               {"lake"},
 		"github.com/chromedp":                   {"e2e"},
 		"github.com/evanw/esbuild":              {"ingest"},
-		"github.com/google/uuid":                {"schemas", "ingest"},
+		"github.com/google/uuid":                {"schemas"},
 		"github.com/medama-io/go-useragent":     {"ingest"},
 		"github.com/tidwall/gjson":              {"ingest"},
 		"github.com/cespare/xxhash":             {"sessionize", "resolve", "lake"},
