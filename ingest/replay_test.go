@@ -374,8 +374,10 @@ func FuzzCombinedLine(f *testing.F) {
 		}
 	}
 	f.Add(combinedLine)
-	pattern := regexp.MustCompile(`^([^ "]+) [^ "]+ [^ "]+ \[([^]"]+)\] "([A-Za-z_-]+) ([^ "]+) ` +
-		`([^ "]+)" ([0-9]{3}) ([0-9]{1,18}|-) "([^"]*)" "([^"]*)"$`)
+	// time.Parse takes months in any case, hours of one digit and offsets of days.
+	pattern := regexp.MustCompile(`^([^ "]+) [^ "]+ [^ "]+ ` +
+		`\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-](?:[01]\d|2[0-3])[0-5]\d)\] ` +
+		`"([A-Za-z_-]+) ([^ "]+) ([^ "]+)" (\d{3}) (\d{1,18}|-) "([^"]*)" "([^"]*)"$`)
 	p := newLineParser(RecordedConfig{Limits: DefaultLimits()}, "log", newEnricher(""))
 	f.Fuzz(func(t *testing.T, line string) {
 		var r request
