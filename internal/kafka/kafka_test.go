@@ -244,3 +244,24 @@ func BenchmarkFetch(b *testing.B) {
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
 }
+
+func BenchmarkProduce(b *testing.B) {
+	_, client := embedded(b, b.TempDir())
+	ensure(b, client, 8, "in")
+	producer, _ := client.NewProducer(context.Background())
+	const n = 20_000
+	msgs := make([]Message, n)
+	for i := range msgs {
+		msgs[i] = Message{
+			Topic: "in", Partition: AnyPartition, Key: fmt.Appendf(nil, "visitor %d", i*7919%9999),
+			Value: fmt.Appendf(nil, `{"id":"%d","url":"https://example.com/a/%d","pad":"%0200d"}`, i, i%97, i*i),
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := producer.Produce(context.Background(), msgs); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}

@@ -74,6 +74,7 @@ func (o *owner) recover(ctx context.Context) error {
 		}
 	}
 	o.committedAt, o.checkpointAt = time.Now(), time.Now()
+	o.observe()
 	o.progress.settle(o.partition, o.read)
 	o.log.Debug("partition taken over", "partition", o.partition, "offset", committed,
 		"checkpoint", pos.Checkpoint, "keys", keys, "seconds", time.Since(began).Seconds())
@@ -135,12 +136,19 @@ func (o *owner) replay(ctx context.Context) error {
 func (o *owner) apply(fetched kafka.Fetched) {
 	if len(fetched.Records) > 0 {
 		o.machine.Apply(fetched.Records, &o.out)
+		o.observe()
 	}
 	o.read = fetched.Next
 	o.metrics.in.Add(float64(len(fetched.Records)))
 	o.metrics.lag.WithLabelValues(partitionLabel(o.partition)).Set(float64(fetched.Stable - o.read))
 	if len(o.out.messages) == 0 {
 		o.progress.settle(o.partition, o.read)
+	}
+}
+
+func (o *owner) observe() {
+	if o.cfg.Observe != nil {
+		o.cfg.Observe(o.partition, o.machine)
 	}
 }
 

@@ -28,6 +28,9 @@ type Config struct {
 	Commit time.Duration
 	// Checkpoint is how often the changed state is written to the changelog (30 s).
 	Checkpoint time.Duration
+	// Observe, if set, is shown a partition's machine after its state was read back and after each
+	// batch, by the goroutine that owns it: to read its figures, not to keep it.
+	Observe func(partition int32, m Machine)
 }
 
 const (
