@@ -86,7 +86,7 @@ func decodeBatch(
 	body []byte, limits Limits, each func(raw []byte, batchSentAt time.Time),
 ) *Rejection {
 	// Elements are held to limits.Depth one by one, so that one of them does not sink the rest.
-	if bad := wellFormed(body, batchDepth, len(body)); bad != nil {
+	if bad := wellFormed(body, bounds{depth: batchDepth, keys: len(body)}); bad != nil {
 		return bad
 	}
 	root := gjson.ParseBytes(body)
@@ -114,7 +114,7 @@ func decodeBatch(
 		}
 	}
 	list.ForEach(func(_, v gjson.Result) bool {
-		each([]byte(v.Raw), sentAt)
+		each(body[v.Index:v.Index+len(v.Raw):v.Index+len(v.Raw)], sentAt)
 		return true
 	})
 	return nil
@@ -162,7 +162,7 @@ func decodeFor(site string, raw []byte, limits Limits) (*claim, *Rejection) {
 			ReasonTooLarge, fmt.Sprintf("want at most %d bytes", limits.BeaconBytes), "",
 		}
 	}
-	if bad := wellFormed(raw, limits.Depth, limits.Keys); bad != nil {
+	if bad := wellFormed(raw, bounds{limits.Depth, limits.Keys, true}); bad != nil {
 		return nil, bad
 	}
 	if bad := cleanText(raw); bad != nil {

@@ -146,6 +146,14 @@ func TestBatchIsolatesItsBeacons(t *testing.T) {
 	if bad != nil || good != 2 || refused != 1 {
 		t.Errorf("got %d good, %d refused, %v", good, refused, bad)
 	}
+	huge := `{"beacons": [ 1e999 , {"a":"é"} ], "x":1}`
+	var parts []string
+	bad = decodeBatch([]byte(huge), limits, func(raw []byte, _ time.Time) {
+		parts = append(parts, string(raw))
+	})
+	if want := []string{"1e999", `{"a":"é"}`}; bad != nil || !slices.Equal(parts, want) {
+		t.Errorf("got %q, %v, want %q", parts, bad, want)
+	}
 	bomb := []byte(strings.Repeat("[", 1<<20))
 	if bad := decodeBatch(bomb, limits, nil); bad == nil || bad.Reason != ReasonTooDeep {
 		t.Errorf("a million brackets: %v", bad)
@@ -192,7 +200,7 @@ func FuzzDecodeBeacon(f *testing.F) {
 	f.Fuzz(func(t *testing.T, raw []byte) {
 		agree(t, schema, raw)
 		_ = decodeBatch(raw, DefaultLimits(), func(one []byte, _ time.Time) {
-			if !json.Valid(one) {
+			if !json.Valid(one) || bytes.TrimSpace(one)[0] != one[0] && len(one) != len(raw) {
 				t.Errorf("a batch was taken apart into %q", one)
 			}
 		})

@@ -15,18 +15,18 @@ type AddressPolicy string
 
 // The address policies.
 const (
-	// TruncateAddress keeps the first 24 bits of an IPv4 and 48 of an IPv6 address.
-	TruncateAddress AddressPolicy = "truncate"
-	// DropAddress keeps nothing of it.
-	DropAddress AddressPolicy = "drop"
-	// KeepAddress keeps the whole of it.
-	KeepAddress AddressPolicy = "keep"
+	// TruncateAddresses keeps the first 24 bits of an IPv4 and 48 of an IPv6 address.
+	TruncateAddresses AddressPolicy = "truncate"
+	// DropAddresses keeps nothing of it.
+	DropAddresses AddressPolicy = "drop"
+	// KeepAddresses keeps the whole of it.
+	KeepAddresses AddressPolicy = "keep"
 )
 
-// Validate returns an error for a policy that is none; the empty one is TruncateAddress.
+// Validate returns an error for a policy that is none; the empty one is TruncateAddresses.
 func (p AddressPolicy) Validate() error {
 	switch p {
-	case "", TruncateAddress, DropAddress, KeepAddress:
+	case "", TruncateAddresses, DropAddresses, KeepAddresses:
 		return nil
 	}
 	return fmt.Errorf("address policy %q: want truncate, drop or keep", string(p))
@@ -74,7 +74,7 @@ func (e *enricher) enrich(b *schemas.Beacon, remoteAddr string, header http.Head
 
 // address applies the policy. What is no address is dropped: it cannot be truncated.
 func (e *enricher) address(addr string) string {
-	if addr == "" || e.addresses == DropAddress {
+	if addr == "" || e.addresses == DropAddresses {
 		return ""
 	}
 	ip, err := netip.ParseAddr(addr)
@@ -88,7 +88,7 @@ func (e *enricher) address(addr string) string {
 		}
 	}
 	ip = ip.Unmap().WithZone("")
-	if e.addresses == KeepAddress {
+	if e.addresses == KeepAddresses {
 		return ip.String()
 	}
 	bits := 48

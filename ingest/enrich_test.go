@@ -15,7 +15,7 @@ import (
 // TestEnrichStories runs commands of a beacon's url, referrer, user agent, address and language.
 func TestEnrichStories(t *testing.T) {
 	policies := map[string]*enricher{}
-	for _, p := range []AddressPolicy{"", TruncateAddress, DropAddress, KeepAddress} {
+	for _, p := range []AddressPolicy{"", TruncateAddresses, DropAddresses, KeepAddresses} {
 		policies[string(p)] = newEnricher(p)
 	}
 	datadriven.RunTest(t, "testdata/enrich.txt", func(t *testing.T, d *datadriven.TestData) string {
@@ -58,7 +58,7 @@ func TestEnrichStories(t *testing.T) {
 }
 
 func TestEnrichPrefersTheBeaconsUserAgent(t *testing.T) {
-	e := newEnricher(TruncateAddress)
+	e := newEnricher(TruncateAddresses)
 	header := http.Header{"User-Agent": {"curl/8.0"}, "Accept-Language": {"de"}}
 	forwarded := &schemas.Beacon{
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0",
@@ -156,7 +156,7 @@ func TestAgentsAreBounded(t *testing.T) {
 }
 
 func BenchmarkEnrich(b *testing.B) {
-	e := newEnricher(TruncateAddress)
+	e := newEnricher(TruncateAddresses)
 	c, bad := decodeBeacon([]byte(typicalBeacon), DefaultLimits())
 	if bad != nil {
 		b.Fatal(bad)

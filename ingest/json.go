@@ -10,30 +10,39 @@ import (
 	"github.com/tidwall/gjson"
 )
 
-// wellFormed says whether raw is JSON that can be walked safely: nested at most depth deep, which
-// is checked before anything recurses, with at most keys object keys, and with no number that a
-// float64 cannot hold, which DuckDB would choke on later.
-func wellFormed(raw []byte, depth, keys int) *Rejection {
+// bounds is what JSON may not exceed.
+type bounds struct {
+	// depth is the deepest nesting, keys the most object keys.
+	depth, keys int
+	// doubles refuses numbers that a float64 cannot hold: DuckDB would choke on them later.
+	doubles bool
+}
+
+// wellFormed says whether raw is JSON that can be walked safely. Its depth is checked before
+// anything recurses.
+func wellFormed(raw []byte, most bounds) *Rejection {
 	level, colons := 0, 0
 	for i := 0; i < len(raw); i++ {
 		switch c := raw[i]; c {
 		case '"':
 			i = endOfString(raw, i)
 		case '{', '[':
-			if level++; level > depth {
+			if level++; level > most.depth {
 				return &Rejection{
-					ReasonTooDeep, fmt.Sprintf("want at most %d levels of nesting", depth), "",
+					ReasonTooDeep, fmt.Sprintf("want at most %d levels of nesting", most.depth), "",
 				}
 			}
 		case '}', ']':
 			level--
 		case ':':
-			if colons++; colons > keys {
-				return &Rejection{ReasonTooManyKeys, fmt.Sprintf("want at most %d keys", keys), ""}
+			if colons++; colons > most.keys {
+				return &Rejection{
+					ReasonTooManyKeys, fmt.Sprintf("want at most %d keys", most.keys), "",
+				}
 			}
 		case '-', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9':
 			end := endOfNumber(raw, i)
-			if !fitsFloat(raw[i:end]) {
+			if most.doubles && !fitsFloat(raw[i:end]) {
 				return &Rejection{ReasonInvalidValue, "want numbers that a double can hold", ""}
 			}
 			i = end - 1

@@ -112,7 +112,7 @@ type line struct {
 func OpenRecorded(path string, cfg RecordedConfig) (*Recorded, error) {
 	r := &Recorded{
 		cfg: cfg, path: path, file: os.Stdin, closer: func() {},
-		clockUs: cfg.ClockUs, lines: cfg.Lines,
+		clockUs: max(cfg.ClockUs, 0), lines: cfg.Lines,
 		order: make(chan *chunk, chunksAhead), work: make(chan *chunk, chunksAhead),
 		free: make(chan *chunk, 2*chunksAhead), stop: make(chan struct{}),
 	}
@@ -227,9 +227,7 @@ func (r *Recorded) Next() ([]Entry, error) {
 		}
 		r.err = c.err
 		r.recycle(c)
-		for _, e := range entries {
-			r.tick(e)
-		}
+		r.stamp(entries)
 		if len(entries) > 0 {
 			return entries, nil
 		}
@@ -237,14 +235,22 @@ func (r *Recorded) Next() ([]Entry, error) {
 	return nil, r.err
 }
 
-// tick moves the replay's clock, the running maximum of received_at, and stamps the entry.
-func (r *Recorded) tick(e Entry) {
-	if e.Bad != nil {
-		e.Bad.ReceivedAtUs = r.clockUs
-		return
+// stamp moves the replay's clock, the running maximum of received_at, over the entries. A bad line
+// is taken to have come when the clock stood there, or when it first went.
+func (r *Recorded) stamp(entries []Entry) {
+	for i := 0; r.clockUs == 0 && i < len(entries); i++ {
+		if b := entries[i].Beacon; b != nil {
+			r.clockUs = max(b.ReceivedAtUs, 0)
+		}
 	}
-	r.clockUs = max(r.clockUs, e.Beacon.ReceivedAtUs)
-	e.Beacon.ClockUs = r.clockUs
+	for _, e := range entries {
+		if e.Bad != nil {
+			e.Bad.ReceivedAtUs = r.clockUs
+			continue
+		}
+		r.clockUs = max(r.clockUs, e.Beacon.ReceivedAtUs)
+		e.Beacon.ClockUs = r.clockUs
+	}
 }
 
 // ClockUs is the greatest received_at of what Next has returned.
