@@ -16,7 +16,7 @@ type count struct {
 	// taken holds every address given to somebody.
 	taken    map[string]bool
 	visitors map[visitorKey]bool
-	emails   map[string]bool
+	emails   map[string]map[visitorKey]bool
 	people   map[int]map[visitorKey]bool
 }
 
@@ -26,7 +26,7 @@ func newCount() *count {
 	return &count{
 		taken:    map[string]bool{},
 		visitors: map[visitorKey]bool{},
-		emails:   map[string]bool{},
+		emails:   map[string]map[visitorKey]bool{},
 		people:   map[int]map[visitorKey]bool{},
 	}
 }
@@ -52,7 +52,7 @@ func (c *count) accept(b *browser, site string, e event, received time.Time) {
 	if b.bot {
 		c.total.Bots++
 	}
-	if received.Sub(e.at) > lateFrom {
+	if b.is != schemas.Consent_CONSENT_NONE && received.Sub(e.at) > lateFrom {
 		c.total.Late++
 	}
 }
@@ -75,11 +75,23 @@ func (c *count) submit(b *browser, site string, p *person, email string) {
 		return
 	}
 	c.total.Named++
-	c.emails[strings.ToLower(strings.TrimSpace(email))] = true
-	if c.people[p.number] == nil {
-		c.people[p.number] = map[visitorKey]bool{}
+	visitor := visitorKey{site, b.visitor[site]}
+	note(c.emails, strings.ToLower(strings.TrimSpace(email)), visitor)
+	note(c.people, p.number, visitor)
+}
+
+// visit counts a visit, unless its beacons come late or may not be put together.
+func (c *count) visit(b *browser, late bool) {
+	if b.is != schemas.Consent_CONSENT_NONE && !late {
+		c.total.Visits++
 	}
-	c.people[p.number][visitorKey{site, b.visitor[site]}] = true
+}
+
+func note[K comparable](seen map[K]map[visitorKey]bool, key K, visitor visitorKey) {
+	if seen[key] == nil {
+		seen[key] = map[visitorKey]bool{}
+	}
+	seen[key][visitor] = true
 }
 
 func (c *count) expected() Expected {
@@ -87,10 +99,17 @@ func (c *count) expected() Expected {
 	out.Visitors = len(c.visitors)
 	out.Emails = len(c.emails)
 	out.People = len(c.people)
-	for _, visitors := range c.people {
+	out.Joined = joined(c.people)
+	out.JoinedEmails = joined(c.emails)
+	return out
+}
+
+// joined counts who was seen with several visitors.
+func joined[K comparable](seen map[K]map[visitorKey]bool) (n int) {
+	for _, visitors := range seen {
 		if len(visitors) > 1 {
-			out.Joined++
+			n++
 		}
 	}
-	return out
+	return n
 }

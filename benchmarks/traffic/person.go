@@ -142,6 +142,7 @@ func (w *world) newBrowser(kind agent) *browser {
 		offline:  w.chance(shareOffline),
 		flaky:    w.chance(shareFlaky),
 	}
+	b.flaky = b.flaky && !b.offline
 	switch n := w.rand.Float64(); {
 	case n < shareNone:
 		b.says, b.is = schemas.Consent_CONSENT_NONE, schemas.Consent_CONSENT_NONE

@@ -114,8 +114,11 @@ type Expected struct {
 	PageViews int
 	// Bots are accepted distinct beacons of clients that say in their user agent that they are bots.
 	Bots int
-	// Late are accepted distinct beacons that came hours after they happened.
+	// Late are accepted distinct beacons, of those with a visitor, that came hours after they
+	// happened, when no visit was open that would take them.
 	Late int
+	// Visits counts the visits of all others with a visitor, for a gap of 30 minutes.
+	Visits int
 	// Visitors counts distinct (site, visitor) pairs of beacons that carry a visitor.
 	Visitors int
 	// Submissions counts forms sent, and Named those of them that may name somebody.
@@ -123,6 +126,8 @@ type Expected struct {
 	Named       int
 	// Emails counts distinct addresses of Named, lower case and trimmed, as they were typed.
 	Emails int
+	// JoinedEmails counts those of Emails that came with two or more visitor ids.
+	JoinedEmails int
 	// People counts who is behind Named, and Joined those who came with two or more visitor ids.
 	People int
 	Joined int

@@ -51,6 +51,8 @@ func (w *world) lifeOf(p *person, b *browser) {
 		}
 		v := visit{world: w, person: p, browser: b, site: site, now: start}
 		v.submits = p.lead && (i == len(starts)-1 || w.chance(0.2))
+		// Offline, the browser keeps what happens until later in the day.
+		v.held = b.offline && w.chance(0.5)
 		v.walk()
 		v.leave()
 		free = v.now.Add(40 * time.Minute)
@@ -96,6 +98,7 @@ type visit struct {
 	browser *browser
 	site    string
 	submits bool
+	held    bool
 	now     time.Time
 	events  []event
 	forms   []Request
@@ -211,7 +214,7 @@ func (v *visit) wait(low, high time.Duration) {
 func (v *visit) fillIn(url string) {
 	v.wait(20*time.Second, 100*time.Second)
 	form, fields := v.filled()
-	plain := v.chance(0.3)
+	plain := !v.held && v.chance(0.3)
 	e := event{kind: schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT, url: url}
 	if !plain {
 		props := map[string]any{"form": form, "fields": fields}
@@ -261,8 +264,9 @@ func (v *visit) filled() (form string, fields map[string]string) {
 
 // leave sends what the visit left behind.
 func (v *visit) leave() {
+	v.count.visit(v.browser, v.held)
 	var held time.Time
-	if v.browser.offline && v.chance(0.5) {
+	if v.held {
 		held = v.now.Add(v.between(2*time.Hour, 20*time.Hour))
 	}
 	v.send(v.browser, v.site, v.events, held)
@@ -284,6 +288,7 @@ func (w *world) crawlersCome() {
 			b.setHeaders("")
 			at := w.cfg.Start.Add(w.between(0, w.end.Sub(w.cfg.Start))).Truncate(time.Millisecond)
 			seen := pick(w, companyPages())
+			w.count.visit(b, false)
 			w.send(b, CompanySite, []event{{
 				at: at, kind: schemas.BeaconType_BEACON_TYPE_PAGE_VIEW, id: w.eventID(),
 				url: origin(CompanySite) + seen.path, title: seen.title,
@@ -311,6 +316,7 @@ func (w *world) scannersCome() {
 		w.push(b, b.request(Beacons, CompanySite, at, []byte(garbage)))
 		w.count.malformed(1)
 	}
+	w.count.visit(b, false)
 	for i, attack := range attacks() {
 		e := event{
 			at: from.Add(time.Duration(i) * 11 * time.Second), id: w.eventID(),
