@@ -74,6 +74,7 @@ func TestTree(t *testing.T) {
 			return err == nil
 		}))
 	})
+	t.Run("data flow", func(t *testing.T) { report(t, dataFlow(files)) })
 	t.Run("table", func(t *testing.T) { report(t, staleTable(files)) })
 }
 
