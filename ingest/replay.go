@@ -38,7 +38,8 @@ type RecordedConfig struct {
 	// Collector is the name under which the beacons are taken.
 	Collector string
 	Addresses AddressPolicy
-	Limits    Limits
+	// Limits with no field set are DefaultLimits.
+	Limits Limits
 	// Lines and ClockUs go on from an earlier file of the same replay: the lines that were read,
 	// and its clock.
 	Lines   int64
@@ -110,6 +111,9 @@ type line struct {
 // OpenRecorded opens a file of recorded traffic, - being standard input; gzip and zstd are told by
 // their first bytes.
 func OpenRecorded(path string, cfg RecordedConfig) (*Recorded, error) {
+	if cfg.Limits == (Limits{}) {
+		cfg.Limits = DefaultLimits()
+	}
 	r := &Recorded{
 		cfg: cfg, path: path, file: os.Stdin, closer: func() {},
 		clockUs: max(cfg.ClockUs, 0), lines: cfg.Lines,
@@ -117,7 +121,7 @@ func OpenRecorded(path string, cfg RecordedConfig) (*Recorded, error) {
 		free: make(chan *chunk, 2*chunksAhead), stop: make(chan struct{}),
 	}
 	if err := cfg.Addresses.Validate(); err != nil {
-		return nil, err
+		return nil, fmt.Errorf("open recorded traffic: %w", err)
 	}
 	if path != "-" {
 		file, err := os.Open(path)

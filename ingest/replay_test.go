@@ -110,7 +110,7 @@ func TestReplayRealLog(t *testing.T) {
 		}
 		t.Skip("the recorded log is not beside this repository")
 	}
-	entries, err := readAll(path, RecordedConfig{Limits: DefaultLimits()})
+	entries, err := readAll(path, RecordedConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +169,7 @@ func TestReplayIsTheSameHoweverItIsRead(t *testing.T) {
 		fmt.Fprintf(&plain, `{"site":"s","visitor":"v%d","type":"page_view","received_at":%q}`+"\n",
 			i%10, when.Format(time.RFC3339))
 	}
-	cfg := RecordedConfig{Limits: DefaultLimits()}
+	cfg := RecordedConfig{}
 	want, err := readAll(write(t, "in", plain.Bytes()), cfg)
 	if err != nil || len(want) != lines {
 		t.Fatalf("%d entries, %v", len(want), err)
@@ -247,7 +247,7 @@ func TestReplayOfATornArchive(t *testing.T) {
 	}
 	_ = w.Close()
 	path := write(t, "in.gz", gz.Bytes()[:gz.Len()/2])
-	entries, err := readAll(path, RecordedConfig{Limits: DefaultLimits()})
+	entries, err := readAll(path, RecordedConfig{})
 	if !errors.Is(err, io.ErrUnexpectedEOF) {
 		t.Errorf("error %v, want %v", err, io.ErrUnexpectedEOF)
 	}
@@ -265,9 +265,7 @@ func TestReplayOfATornArchive(t *testing.T) {
 func TestReplayOfAnEndlessLine(t *testing.T) {
 	good := `{"site":"s","visitor":"v","type":"ping","received_at":"2026-01-01T00:00:00Z"}` + "\n"
 	long := `{"site":"` + strings.Repeat("x", 3*lineBytes) + "\"}\n"
-	entries, err := readAll(write(t, "in", []byte(good+long+good)), RecordedConfig{
-		Limits: DefaultLimits(),
-	})
+	entries, err := readAll(write(t, "in", []byte(good+long+good)), RecordedConfig{})
 	if err != nil || len(entries) != 3 {
 		t.Fatalf("%d entries, %v", len(entries), err)
 	}
@@ -283,11 +281,11 @@ func TestReplayOfAnEndlessLine(t *testing.T) {
 
 func TestReplayGoesOnFromAnEarlierFile(t *testing.T) {
 	line := `{"site":"s","visitor":"v","type":"ping","received_at":"2026-01-01T00:00:00Z"}` + "\n"
-	whole, err := readAll(write(t, "in", []byte(line+line)), RecordedConfig{Limits: DefaultLimits()})
+	whole, err := readAll(write(t, "in", []byte(line+line)), RecordedConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := RecordedConfig{Limits: DefaultLimits()}
+	cfg := RecordedConfig{}
 	var parts []Entry
 	for range 2 {
 		r, err := OpenRecorded(write(t, "in", []byte(line)), cfg)
@@ -315,7 +313,7 @@ func TestReplayGoesOnFromAnEarlierFile(t *testing.T) {
 func TestOpenRecordedRefuses(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	path := write(t, "in", nil)
-	if _, err := readAll(path, RecordedConfig{Limits: DefaultLimits()}); err != nil {
+	if _, err := readAll(path, RecordedConfig{}); err != nil {
 		t.Errorf("an empty file: %v", err)
 	}
 	for name, open := range map[string]func() (*Recorded, error){
@@ -344,7 +342,7 @@ func TestCloseInTheMiddle(t *testing.T) {
 	for range 40 * chunkLines {
 		fmt.Fprintln(&log, combinedLine)
 	}
-	r, err := OpenRecorded(write(t, "in", log.Bytes()), RecordedConfig{Limits: DefaultLimits()})
+	r, err := OpenRecorded(write(t, "in", log.Bytes()), RecordedConfig{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -415,6 +413,58 @@ func FuzzCombinedLine(f *testing.F) {
 	})
 }
 
+// FuzzReplayLine holds every line of NDJSON to one entry that can be encoded, or none if blank.
+func FuzzReplayLine(f *testing.F) {
+	for _, raw := range corpus(f) {
+		f.Add(raw)
+	}
+	f.Add([]byte(`{"site":"s","visitor":"v","type":"ping","received_at":"2026-01-01T00:00:00Z"}`))
+	f.Add([]byte(`{"site":"\ud83c`))
+	f.Add([]byte("{\"site\":\"\xff\""))
+	p := newLineParser(
+		RecordedConfig{Format: FormatNDJSON, Limits: DefaultLimits()}, "in", newEnricher(""))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		c := &chunk{data: text, first: 1, lines: []line{{end: len(text)}}}
+		entries := p.parse(c)
+		if len(entries) == 0 && len(bytes.TrimSpace(text)) == 0 {
+			return
+		}
+		if len(entries) != 1 || (entries[0].Bad == nil) == (entries[0].Beacon == nil) {
+			t.Fatalf("%q: entries %v", text, entries)
+		}
+		e := entries[0]
+		for _, m := range []proto.Message{e.Bad, e.Beacon, e.Submission} {
+			if _, err := proto.Marshal(m); err != nil {
+				t.Errorf("%q: %v", text, err)
+			}
+		}
+		if again := p.parse(c); firstDifference(entries, again) >= 0 {
+			t.Errorf("%q: first %v, then %v", text, entries, again)
+		}
+	})
+}
+
+func TestReplayOfStandardInput(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	stdin := os.Stdin
+	os.Stdin = r
+	defer func() { os.Stdin = stdin }()
+	if _, err := fmt.Fprintln(w, combinedLine); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	entries, err := readAll("-", RecordedConfig{})
+	if err != nil || len(entries) != 1 || entries[0].Beacon == nil {
+		t.Errorf("%v, %v", entries, err)
+	}
+}
+
 func BenchmarkReplay(b *testing.B) {
 	const lines = 20_000
 	for _, format := range []struct{ name, line string }{
@@ -425,7 +475,7 @@ func BenchmarkReplay(b *testing.B) {
 			b.SetBytes(int64(lines * (len(format.line) + 1)))
 			b.ReportAllocs()
 			for b.Loop() {
-				r, err := OpenRecorded(path, RecordedConfig{Limits: DefaultLimits()})
+				r, err := OpenRecorded(path, RecordedConfig{})
 				if err != nil {
 					b.Fatal(err)
 				}
