@@ -3,13 +3,17 @@ package ingest
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
+	"unicode/utf8"
 
 	"crumbtrail/schemas"
 
 	"github.com/cockroachdb/datadriven"
+	"google.golang.org/protobuf/proto"
 )
 
 // TestEnrichStories runs commands of a beacon's url, referrer, user agent, address and language.
@@ -80,6 +84,40 @@ func TestEnrichPrefersTheBeaconsUserAgent(t *testing.T) {
 	if e.enrich(again, "", nil); again.Agent.Language != "" {
 		t.Errorf("a shared agent was changed: %v", again.Agent)
 	}
+}
+
+// FuzzEnrich holds enrichment to what must never be: a whole address, a channel of its own
+// making, text that protobuf refuses.
+func FuzzEnrich(f *testing.F) {
+	f.Add("https://a.example/?utm_source=%ff%00&gclid=1", "android-app://b/", "UA", "1.2.3.4:5", "de")
+	f.Add("//?#", "://[::1]:80:", "", "[fe80::1%25x]:1", "a-\x80")
+	f.Add("/?utm_source", "http://@:", "bot", "::ffff:1.2.3.4", "zh-Hans-CN;q=x,*")
+	e := newEnricher(TruncateAddresses)
+	channels := []string{
+		channelDirect, channelInternal, channelSearch, channelSocial, channelEmail,
+		channelReferral, channelPaid, channelCampaign,
+	}
+	f.Fuzz(func(t *testing.T, url, referrer, userAgent, address, language string) {
+		if !utf8.ValidString(url) || !utf8.ValidString(referrer) {
+			return // the decoder lets none through
+		}
+		b := &schemas.Beacon{Url: url, Referrer: referrer, Ip: address}
+		e.enrich(b, "", http.Header{
+			"User-Agent": {userAgent}, "Accept-Language": {language},
+		})
+		if !slices.Contains(channels, b.Channel) {
+			t.Errorf("channel %q", b.Channel)
+		}
+		if b.Ip != "" {
+			ip, err := netip.ParseAddr(b.Ip)
+			if err != nil || ip.Is4() && ip.As4()[3] != 0 || ip.Is6() && ip.As16()[6] != 0 {
+				t.Errorf("of %q remains %q", address, b.Ip)
+			}
+		}
+		if _, err := proto.Marshal(b); err != nil {
+			t.Error(err)
+		}
+	})
 }
 
 // Every text of every rule leads to its own rule or to one that stands before it.

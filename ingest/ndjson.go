@@ -97,6 +97,9 @@ func (p *lineParser) finish(b *schemas.Beacon) {
 	b.OccurredAtUs, b.Clamped = occurred(
 		b.ReceivedAtUs, b.CreatedAtUs, b.SentAtUs, p.cfg.Limits.MaxAge)
 	p.enricher.enrich(b, "", nil)
+	if b.Consent == schemas.Consent_CONSENT_NONE {
+		b.Ip = "" // counted only
+	}
 }
 
 func (p *lineParser) consent(site string) schemas.Consent {
