@@ -1,0 +1,284 @@
+package resolve
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/cespare/xxhash/v2"
+
+	"crumbtrail/internal/stage"
+	"crumbtrail/schemas"
+)
+
+// Machine resolves the topic submissions; see stage.Machine. Its state grows with the contacts and
+// the visitors that are somebody, a few hundred bytes each.
+type Machine struct {
+	cfg        Config
+	strategies strategies
+	contacts   contacts
+	identities identities
+	recent     recent
+	counts     Counts
+	contactIDs *schemas.Names
+	badIDs     *schemas.Names
+}
+
+// Counts says what became of the submissions since the first one, across restarts. Submissions =
+// Matched + Created + Unresolved + Duplicates.
+type Counts struct {
+	// Submissions are all that could be read.
+	Submissions int64
+	Matched     int64
+	Created     int64
+	Unresolved  int64
+	// Duplicates had been decided before.
+	Duplicates int64
+	// Linked are the edges from a visitor to a contact.
+	Linked int64
+	// Bad records could not be used and went to bad-beacons.
+	Bad int64
+}
+
+// New returns a machine before its first record. The configuration must be valid.
+func New(cfg Config) *Machine {
+	return &Machine{
+		cfg: cfg, strategies: newStrategies(cfg), contacts: newContacts(cfg.Strategies),
+		identities: newIdentities(), recent: newRecent(recentWindow, recentLength),
+		contactIDs: schemas.NewNames("contact"), badIDs: schemas.NewNames("bad_beacon"),
+	}
+}
+
+// Counts may be called wherever Apply may be.
+func (m *Machine) Counts() Counts { return m.counts }
+
+// Apply implements stage.Machine.
+func (m *Machine) Apply(batch []stage.Record, out *stage.Output) {
+	for i := range batch {
+		out.Timestamp = batch[i].Timestamp
+		m.apply(&batch[i], out)
+	}
+}
+
+func (m *Machine) apply(from *stage.Record, out *stage.Output) {
+	s := &schemas.Submission{}
+	if err := s.UnmarshalVT(from.Value); err != nil {
+		m.reject(from, out, "undecodable_record", err.Error(), "")
+		return
+	}
+	if reason, detail, path := fault(s); reason != "" {
+		m.reject(from, out, reason, detail, path)
+		return
+	}
+	m.counts.Submissions++
+	if !m.recent.add(xxhash.Sum64(name(s))) {
+		m.counts.Duplicates++
+		return
+	}
+	d := m.decide(s, out)
+	put(out, schemas.Decisions, []byte(s.SubmissionId), d)
+}
+
+// name is what makes a submission one: its id is its sender's text, and so are the others.
+func name(s *schemas.Submission) []byte {
+	key := append(schemas.VisitorKey(schemas.Site(s.Site), schemas.VisitorID(s.VisitorId)), 0)
+	return append(key, s.SubmissionId...)
+}
+
+// fault says why a submission cannot be used, as a reason of a bad beacon.
+func fault(s *schemas.Submission) (reason, detail, path string) {
+	for _, f := range []struct{ path, value string }{
+		{"/submission_id", s.SubmissionId}, {"/site", s.Site}, {"/visitor_id", s.VisitorId},
+	} {
+		switch {
+		case f.value == "" && f.path != "/visitor_id":
+			return "missing_field", "a submission needs it", f.path
+		case strings.IndexByte(f.value, 0) >= 0:
+			return "zero_byte", "holds a zero byte", f.path
+		case !utf8.ValidString(f.value):
+			return "invalid_utf8", "is not UTF-8", f.path
+		}
+	}
+	for _, f := range []struct {
+		path string
+		us   int64
+	}{{"/received_at_us", s.ReceivedAtUs}, {"/occurred_at_us", s.OccurredAtUs}} {
+		const maxTimeUS = 253_402_300_799_999_999 // the end of the year 9999
+		if f.us < 0 || f.us > maxTimeUS {
+			return "time_out_of_range", fmt.Sprintf("%d is no time in microseconds", f.us), f.path
+		}
+	}
+	return "", "", ""
+}
+
+// decide finds or makes the contact of a submission, links the visitor to it where it may, and
+// says why.
+func (m *Machine) decide(s *schemas.Submission, out *stage.Output) *schemas.Decision {
+	a := normalise(s, m.cfg.KeepTags)
+	strategy := m.strategies.of(s.Site, s.Form)
+	d := &schemas.Decision{
+		SubmissionId: s.SubmissionId, Site: s.Site, VisitorId: s.VisitorId,
+		Strategy: m.cfg.Strategies[strategy].Name, DecidedAtUs: s.ReceivedAtUs,
+	}
+	visitor, linkable := m.visitor(s)
+	found, why := m.match(strategy, &a, visitor)
+	switch {
+	case found != nil:
+		d.Outcome = schemas.Outcome_OUTCOME_MATCHED
+		m.counts.Matched++
+		m.contacts.update(found, func() { found.take(s, &a) })
+	case !m.names(strategy, &a):
+		d.Outcome = schemas.Outcome_OUTCOME_UNRESOLVED
+		m.counts.Unresolved++
+		d.Reason = why
+		return d
+	default:
+		d.Outcome = schemas.Outcome_OUTCOME_CREATED
+		m.counts.Created++
+		found = m.create(s, &a)
+	}
+	d.ContactId = found.record.ContactId
+	put(out, schemas.Contacts, []byte(d.ContactId), found.record)
+	d.Reason = why + "; " + linkable
+	if visitor == nil {
+		return d
+	}
+	edge, handedOver := m.identities.link(visitor, s, d.ContactId)
+	switch {
+	case edge == nil:
+		d.Reason = why + "; this browser was theirs already"
+	case handedOver:
+		d.Reason = why + "; this browser was another contact's, and is theirs from this submission on"
+	}
+	if edge != nil {
+		m.counts.Linked++
+		put(out, schemas.Identities, visitor, edge)
+	}
+	return d
+}
+
+// visitor returns the key of the browser that a submission may be linked to, nil where it may not,
+// and what to say of it. Contact matching is profiling: it needs consent, whoever fills in a form.
+func (m *Machine) visitor(s *schemas.Submission) (key []byte, why string) {
+	switch {
+	case s.Consent != schemas.Consent_CONSENT_IDENTIFIED:
+		return nil, "no browser is linked, as there is no consent to it"
+	case s.VisitorId == "":
+		return nil, "no browser is linked, as it is not known"
+	}
+	return schemas.VisitorKey(schemas.Site(s.Site), schemas.VisitorID(s.VisitorId)),
+		"everything that this browser did before is theirs"
+}
+
+// match finds the contact of a submission, nil where there is none, and says why.
+func (m *Machine) match(strategy int, a *attributes, visitor []byte) (*contact, string) {
+	s := m.cfg.Strategies[strategy]
+	found, complete := m.contacts.find(strategy, a)
+	role := s.uses(AttributeEmail) && a.email.Role
+	same := "the same " + s.compared()
+	if role {
+		same += " and, as many people read this mailbox, the same name"
+	}
+	if steps := a.email.Steps; s.uses(AttributeEmail) && len(steps) > 0 {
+		same += " (" + strings.Join(steps, ", ") + ")"
+	}
+	switch {
+	case len(found) == 1:
+		return found[0], "one contact has " + same
+	case len(found) > 1:
+		return found[0], fmt.Sprintf("%d contacts have %s: the oldest is taken, the next is %s",
+			len(found), same, found[1].record.ContactId)
+	case complete:
+		return nil, "no contact has " + same
+	case role && !a.named():
+		if own := m.contacts.byID[m.identities.current(visitor)]; own != nil &&
+			own.attributes.email.Address == a.email.Address && agrees(own, a) {
+			return own, "this browser's contact gave the same role mailbox before"
+		}
+		return nil, "the e-mail address is a role mailbox, which without a name is nobody's own"
+	}
+	return nil, m.lacking(s, a)
+}
+
+// agrees reports that a submission's names, where it has any, are the contact's.
+func agrees(c *contact, a *attributes) bool {
+	return (a.firstName == "" || a.firstName == c.attributes.firstName) &&
+		(a.lastName == "" || a.lastName == c.attributes.lastName)
+}
+
+// lacking says what a strategy needs and a submission does not have.
+func (m *Machine) lacking(s Strategy, a *attributes) string {
+	var missing []string
+	for _, c := range s.All {
+		switch {
+		case a.value(c.Attribute) != "":
+		case c.Attribute == AttributeEmail && a.email.Fault != EmailEmpty:
+			return "the e-mail address is " + map[EmailFault]string{
+				EmailMalformed: "malformed", EmailPlaceholder: "a placeholder",
+			}[a.email.Fault]
+		default:
+			missing = append(missing, c.Attribute.words())
+		}
+	}
+	return "it has no " + strings.Join(missing, " and no ") + " to compare"
+}
+
+// names reports whether a submission that matches nobody names somebody new: by everything that
+// its strategy asks for, or by an address or number that they can be reached at. An address that
+// was made up says that the number was too.
+func (m *Machine) names(strategy int, a *attributes) bool {
+	if _, complete := m.cfg.Strategies[strategy].key(a); complete {
+		return true
+	}
+	return a.email.Address != "" || a.email.Fault == EmailEmpty && a.phone != ""
+}
+
+// create makes a contact of a submission. Its id follows from the submission, so that a replay
+// gives the same; should that id be taken (the submission is older than what recent remembers),
+// the next is.
+func (m *Machine) create(s *schemas.Submission, a *attributes) *contact {
+	key := name(s)
+	id := m.contactIDs.ID(key)
+	for m.contacts.byID[id] != nil {
+		key = append(key, 0)
+		id = m.contactIDs.ID(key)
+	}
+	c := &contact{record: &schemas.Contact{ContactId: id, CreatedAtUs: s.ReceivedAtUs}}
+	c.take(s, a)
+	m.contacts.put(c)
+	m.contacts.change[id] = true
+	return c
+}
+
+// badRawBytes is how much of a bad record is kept.
+const badRawBytes = 64 << 10
+
+// reject puts a record that cannot be used where it can be looked at. Its id follows from where
+// it stands, so that a replay repeats it.
+func (m *Machine) reject(from *stage.Record, out *stage.Output, reason, detail, path string) {
+	m.counts.Bad++
+	where := fmt.Sprintf("%s/0/%d", schemas.Submissions, from.Offset)
+	site, _, _ := bytes.Cut(from.Key, []byte{0})
+	put(out, schemas.BadBeacons, site, &schemas.BadBeacon{
+		BadBeaconId: m.badIDs.ID([]byte(where)), Site: string(site),
+		ReceivedAtUs: from.Timestamp * 1000, Protocol: "resolve", Reason: reason,
+		Detail: where + ": " + detail, Path: path,
+		Raw: from.Value[:min(len(from.Value), badRawBytes)], Truncated: len(from.Value) > badRawBytes,
+	})
+}
+
+type message interface{ MarshalVT() ([]byte, error) }
+
+func put(out *stage.Output, topic schemas.Topic, key []byte, m message) {
+	out.Put(string(topic), key, mustEncode(m))
+}
+
+// mustEncode encodes a message of ours, which no input can prevent.
+func mustEncode(m message) []byte {
+	value, err := m.MarshalVT()
+	if err != nil {
+		panic("resolve: encode: " + err.Error())
+	}
+	return value
+}

@@ -1,0 +1,118 @@
+package resolve
+
+import (
+	"strings"
+	"unicode"
+
+	"golang.org/x/text/unicode/norm"
+)
+
+// maxText bounds what is kept of a name or a company, in characters.
+const maxText = 200
+
+// clean is how a name or a company is kept: NFC, single spaces, no control characters, at most
+// maxText characters; empty where it is a placeholder.
+func clean(raw string) string {
+	if len(raw) > 4*maxText {
+		raw = raw[:4*maxText]
+	}
+	raw = strings.Map(func(r rune) rune {
+		switch {
+		case unicode.Is(unicode.Cf, r):
+			return -1
+		case unicode.IsControl(r):
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(raw, ""))
+	text := strings.Join(strings.Fields(norm.NFC.String(raw)), " ")
+	if runes := []rune(text); len(runes) > maxText {
+		text = strings.TrimSpace(string(runes[:maxText]))
+	}
+	switch strings.ToLower(strings.Trim(text, ".-_/*? ")) {
+	// Null and Test are families' names, too: only what is no name at all.
+	case "", "n/a", "n.a", "undefined", "unknown", "[object object]", "xxx", "asdf":
+		return ""
+	}
+	return text
+}
+
+// fold is how names are compared: without case, marks, apostrophes and punctuation, so that
+// O'Brien is OBRIEN and Łódź is lodz. It is idempotent.
+func fold(text string) string {
+	text = strings.ToLower(norm.NFKD.String(strings.ToLower(text)))
+	var b strings.Builder
+	for _, r := range text {
+		switch {
+		case unicode.Is(unicode.Mn, r), r == '\'', r == '’', r == 'ʼ', r == '`', r == '´':
+		case unicode.IsLetter(r), unicode.IsNumber(r), unicode.IsMark(r):
+			b.WriteString(letter(r))
+		default:
+			b.WriteByte(' ')
+		}
+	}
+	return strings.Join(strings.Fields(b.String()), " ")
+}
+
+// letter writes out the letters that Unicode does not take apart.
+func letter(r rune) string {
+	switch r {
+	case 'ł':
+		return "l"
+	case 'ø':
+		return "o"
+	case 'đ', 'ð':
+		return "d"
+	case 'ß':
+		return "ss"
+	case 'æ':
+		return "ae"
+	case 'œ':
+		return "oe"
+	case 'þ':
+		return "th"
+	case 'ı':
+		return "i"
+	case 'ħ':
+		return "h"
+	case 'ŧ':
+		return "t"
+	}
+	return string(r)
+}
+
+// normalisePhone keeps the digits of a phone number, with + before a country code. It knows no
+// countries: the same line written with and without its country code is two numbers. Empty where
+// there are too few or too many digits, or where they are all the same or in a row.
+func normalisePhone(raw string) string {
+	const fewest, most = 6, 15 // E.164 allows 15
+	if len(raw) > 4*maxText {
+		return ""
+	}
+	text := norm.NFKC.String(raw) // digits of full width
+	if cut := strings.IndexFunc(text, unicode.IsLetter); cut >= 0 {
+		text = text[:cut] // an extension follows
+	}
+	text = strings.TrimSpace(text)
+	international := strings.HasPrefix(text, "+")
+	if international {
+		text = strings.Replace(text, "(0)", "", 1)
+	}
+	digits := strings.Map(func(r rune) rune {
+		if r >= '0' && r <= '9' {
+			return r
+		}
+		return -1
+	}, text)
+	if !international && strings.HasPrefix(digits, "00") {
+		international, digits = true, digits[2:]
+	}
+	if len(digits) < fewest || len(digits) > most || strings.Contains("01234567890", digits) ||
+		strings.Trim(digits, digits[:1]) == "" {
+		return ""
+	}
+	if international {
+		return "+" + digits
+	}
+	return digits
+}
