@@ -39,7 +39,7 @@ type cutter struct {
 	begun    bool
 	firstUS  int64  // of the piece
 	day      string // of the last beacon, in the site's time zone
-	campaign []byte // the last one that a beacon of the piece named
+	campaign []byte // the last one that a beacon of the visit named
 }
 
 // before says why a new piece begins with e, or nothing if e goes on with the piece. Where more
@@ -60,7 +60,7 @@ func (c *cutter) before(e *entry) (reason string) {
 		reason = reasonMidnight
 	}
 	if !c.begun || reason != "" {
-		c.begun, c.firstUS, c.campaign = true, e.occurredUS, nil
+		c.begun, c.firstUS = true, e.occurredUS
 	}
 	c.day = day
 	if len(named) > 0 {

@@ -76,7 +76,7 @@ const (
 type record struct {
 	kind   recordKind
 	beacon beacon
-	// collector and saidUS are a tick's.
+	// collector is a tick's or a flush's, saidUS a tick's.
 	collector []byte
 	saidUS    int64
 }
@@ -123,7 +123,7 @@ func (r *record) decode(value []byte) fault {
 	case tickRecord:
 		return r.decodeTick(inner)
 	case flushRecord:
-		return fault{}
+		return r.decodeFlush(inner)
 	}
 	return fault{reason: "unknown_entry", detail: "neither beacon, tick nor flush"}
 }
@@ -148,6 +148,19 @@ func (r *record) decodeTick(value []byte) fault {
 		r.saidUS = clockUS
 	}
 	return checkTime("/low_us", r.saidUS)
+}
+
+func (r *record) decodeFlush(value []byte) fault {
+	err := fields(value, func(f field) error {
+		if f.number == 1 {
+			return f.bytes(&r.collector)
+		}
+		return nil
+	})
+	if err != nil {
+		return fault{reason: undecodable, detail: "flush: " + err.Error()}
+	}
+	return fault{}
 }
 
 // read takes one field of a schemas.Beacon.

@@ -41,7 +41,7 @@ func drawConfig(t *rapid.T) Config {
 // drawBeacon draws a beacon that happened at us, of a few visitors and few event ids.
 func drawBeacon(t *rapid.T, us int64) *schemas.Beacon {
 	b := &schemas.Beacon{
-		EventId:      fmt.Sprintf("e%d", rapid.IntRange(0, 400).Draw(t, "event")),
+		EventId:      fmt.Sprintf("e%d", rapid.IntRange(0, 30).Draw(t, "event")),
 		Site:         rapid.SampledFrom([]string{"a", "b"}).Draw(t, "site"),
 		VisitorId:    rapid.SampledFrom([]string{"v", "w", "x"}).Draw(t, "visitor"),
 		Type:         schemas.BeaconType(rapid.IntRange(0, 6).Draw(t, "type")),

@@ -73,28 +73,27 @@ func reference(r Rules, beacons []*schemas.Beacon) []*schemas.Visit {
 			return cmp.Or(cmp.Compare(a.OccurredAtUs, b.OccurredAtUs),
 				cmp.Compare(a.EventId, b.EventId))
 		})
-		start, from := "first_beacon", 0
+		start, from, campaign := "first_beacon", 0, own[0].GetCampaign().GetName()
 		for i := range own[1:] {
-			if why := boundary(r, own[from:i+1], own[i+1]); why != "" {
-				all = append(all, referenceVisit(own[from:i+1], start, why))
+			visit, next := own[from:i+1], own[i+1]
+			if why := boundary(r, visit, next, campaign); why != "" {
+				all = append(all, referenceVisit(visit, start, why))
 				start, from = why, i+1
+				if why == "gap" {
+					campaign = ""
+				}
 			}
+			campaign = cmp.Or(next.GetCampaign().GetName(), campaign)
 		}
 		all = append(all, referenceVisit(own[from:], start, "gap"))
 	}
 	return all
 }
 
-// boundary says why next does not go on with the visit so far.
-func boundary(r Rules, visit []*schemas.Beacon, next *schemas.Beacon) string {
+// boundary says why next does not go on with the visit so far, which campaign was named last in.
+func boundary(r Rules, visit []*schemas.Beacon, next *schemas.Beacon, campaign string) string {
 	at := func(b *schemas.Beacon) time.Time { return time.UnixMicro(b.OccurredAtUs).In(r.zone()) }
 	last := visit[len(visit)-1]
-	var campaign string
-	for _, b := range visit {
-		if b.Campaign != nil {
-			campaign = b.Campaign.Name
-		}
-	}
 	switch {
 	case at(next).Sub(at(last)) > r.Gap:
 		return "gap"
