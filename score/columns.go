@@ -35,10 +35,10 @@ func beaconColumns() columns {
 	c.add(text, "event_id", "site", "visitor_id", "contact_id", "type", "url", "url_host",
 		"url_path", "url_query", "referrer", "title", "utm_source", "utm_medium", "utm_campaign",
 		"utm_term", "utm_content", "channel", "consent", "device", "browser", "os", "country",
-		"props")
+		"language", "bot_rule", "user_agent", "protocol", "props")
 	c.add(instant, "occurred_at", "received_at", "created_at", "sent_at")
-	c.add(boolean, "is_bot")
-	c.add(number, "topic_partition", "topic_offset")
+	c.add(boolean, "is_bot", "clamped")
+	c.add(number, "engaged_ms", "topic_partition", "topic_offset")
 	return c
 }
 

@@ -2,42 +2,73 @@ package score
 
 import (
 	"context"
-	"database/sql"
+	"flag"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
-	_ "github.com/marcboeker/go-duckdb/v2"
+	"crumbtrail/internal/duck"
 )
+
+// TestMain lets this test binary be the child that runs statements. A random test asks one child
+// per case: 25 are what a few seconds allow; -rapid.checks runs more.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == duck.ChildCommand {
+		os.Exit(duck.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	if err := flag.Set("rapid.checks", "25"); err != nil {
+		panic(err)
+	}
+	os.Exit(m.Run())
+}
 
 // lake is a database with the views that scores read, as tables.
 type lake struct {
-	t  *testing.T
-	db *sql.DB
+	t       testing.TB
+	child   duck.Child
+	path    string
+	inserts []string
 	// events counts the rows of beacons, to number them.
 	events int
 }
 
-func newLake(t *testing.T) *lake {
-	db, err := sql.Open("duckdb", "")
+func newLake(t testing.TB) *lake {
+	t.Helper()
+	exe, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { db.Close() })
-	l := &lake{t: t, db: db}
-	for _, table := range []struct {
-		name    string
-		columns columns
-	}{{"beacons", beaconColumns()}, {"contacts", contactColumns()}} {
-		var definitions []string
-		for name, c := range table.columns {
-			if name == c.name {
-				definitions = append(definitions, quoteName(name)+" "+sqlType(c))
-			}
-		}
-		l.exec(fmt.Sprintf("CREATE TABLE %s (%s)", table.name, strings.Join(definitions, ", ")))
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "lake"), 0o755); err != nil {
+		t.Fatal(err)
 	}
-	return l
+	return &lake{t: t, child: duck.Child{Exe: exe}, path: filepath.Join(dir, "lake.duckdb")}
+}
+
+func (l *lake) reset() { l.inserts, l.events = nil, 0 }
+
+// Query builds the database and asks it as production does.
+func (l *lake) Query(ctx context.Context, statement string, row func([]any) error) error {
+	l.t.Helper()
+	statements := append([]string{
+		createTable("beacons", beaconColumns()), createTable("contacts", contactColumns()),
+	}, l.inserts...)
+	if err := duck.Build(ctx, l.path, statements); err != nil {
+		l.t.Fatal(err)
+	}
+	return Lake{Child: l.child, Database: l.path}.Query(ctx, statement, row)
+}
+
+func createTable(name string, of columns) string {
+	var definitions []string
+	for name, c := range of {
+		if name == c.name {
+			definitions = append(definitions, quoteName(name)+" "+sqlType(c))
+		}
+	}
+	return fmt.Sprintf("CREATE TABLE %s (%s)", name, strings.Join(definitions, ", "))
 }
 
 func sqlType(c column) string {
@@ -45,13 +76,6 @@ func sqlType(c column) string {
 		return "JSON"
 	}
 	return [...]string{"VARCHAR", "BIGINT", "BOOLEAN", "TIMESTAMPTZ"}[c.kind]
-}
-
-func (l *lake) exec(statement string) {
-	l.t.Helper()
-	if _, err := l.db.Exec(statement); err != nil {
-		l.t.Fatalf("%s: %v", statement, err)
-	}
 }
 
 func (l *lake) event(row string) {
@@ -90,32 +114,29 @@ func (l *lake) insert(table string, fields []string) {
 		}
 		values = append(values, quoteText(value))
 	}
-	l.exec(fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", table, strings.Join(names, ", "),
-		strings.Join(values, ", ")))
+	l.inserts = append(l.inserts, fmt.Sprintf("INSERT INTO %s (%s) VALUES (%s)", table,
+		strings.Join(names, ", "), strings.Join(values, ", ")))
 }
 
-// Query is the Querier of a test.
-func (l *lake) Query(ctx context.Context, statement string, row func([]any) error) error {
-	rows, err := l.db.QueryContext(ctx, statement)
-	if err != nil {
-		return err
+// load replaces what the lake holds.
+func (l *lake) load(facts []fact, created map[string]int64) {
+	l.reset()
+	var rows []string
+	for _, f := range facts {
+		rows = append(rows, fmt.Sprintf(
+			"(%s, %s, %s, %s, make_timestamptz(%d), 'identified', 0, %d)", quoteText(f.subject),
+			quoteText(f.event), quoteText(f.kind), quoteText(f.path), f.ts, f.offset))
 	}
-	defer rows.Close()
-	names, err := rows.Columns()
-	if err != nil {
-		return err
+	if len(rows) > 0 {
+		l.inserts = append(l.inserts, "INSERT INTO beacons (contact_id, event_id, type, url_path, "+
+			"occurred_at, consent, topic_partition, topic_offset) VALUES "+strings.Join(rows, ", "))
 	}
-	for rows.Next() {
-		values, into := make([]any, len(names)), make([]any, len(names))
-		for i := range values {
-			into[i] = &values[i]
-		}
-		if err := rows.Scan(into...); err != nil {
-			return err
-		}
-		if err := row(values); err != nil {
-			return err
-		}
+	rows = nil
+	for subject, us := range created {
+		rows = append(rows, fmt.Sprintf("(%s, make_timestamptz(%d))", quoteText(subject), us))
 	}
-	return rows.Err()
+	if len(rows) > 0 {
+		l.inserts = append(l.inserts, "INSERT INTO contacts (contact_id, created_at) VALUES "+
+			strings.Join(rows, ", "))
+	}
 }

@@ -12,12 +12,6 @@ import (
 	"crumbtrail/schemas"
 )
 
-// Querier runs one statement over the views of a lake and passes on its rows, in order. It is a
-// child process in production: a statement that runs away ends with it.
-type Querier interface {
-	Query(ctx context.Context, sql string, row func(values []any) error) error
-}
-
 // Run scores every subject of the model as of an instant and emits the scores, ordered by subject.
 // The instant is cut to microseconds; runAt and runID are written on each score and have no other
 // effect. Run stops at the first error of emit.
@@ -46,6 +40,9 @@ func Run(
 			return err
 		}
 		if current == nil || current.SubjectId != l.subject {
+			if current != nil && current.SubjectId > l.subject {
+				return fmt.Errorf("subject %q comes after %q", l.subject, current.SubjectId)
+			}
 			if err := finish(); err != nil {
 				return err
 			}

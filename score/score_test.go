@@ -1,6 +1,8 @@
 package score
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -27,7 +29,7 @@ func TestStories(t *testing.T) {
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "reset":
-				l.exec("DELETE FROM beacons; DELETE FROM contacts")
+				l.reset()
 				return ""
 			case "events":
 				for row := range strings.Lines(d.Input) {
@@ -57,7 +59,7 @@ func TestStories(t *testing.T) {
 	})
 }
 
-func parseTime(t *testing.T, s string) time.Time {
+func parseTime(t testing.TB, s string) time.Time {
 	t.Helper()
 	at, ok := parseInstant(s)
 	if !ok {
@@ -89,4 +91,58 @@ func (l *lake) story(m *Model, asOf time.Time) string {
 		return "error: " + err.Error() + "\n"
 	}
 	return b.String()
+}
+
+// rows is a Querier that gives what no statement of ours does.
+type rows [][]any
+
+func (r rows) Query(_ context.Context, _ string, row func([]any) error) error {
+	for _, values := range r {
+		if err := row(values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func TestRunRefusesBrokenScores(t *testing.T) {
+	m := parse(t, plainModel)
+	stop := errors.New("stop")
+	emit := func(s *schemas.Score) error {
+		if s.SubjectId == "stop" {
+			return stop
+		}
+		return nil
+	}
+	for _, tc := range []struct {
+		rows rows
+		err  string
+	}{
+		{rows{{"c1", int64(1), "", false, "r", "e", int64(10_000)}}, ""},
+		{
+			rows{{"c1", int64(1), "", false, "r", "e", int64(9_999)}},
+			`contact "c1": the contributions add up to 0.009999, the score is 0.01`,
+		},
+		{
+			rows{{"c1", int64(1), "", false, "r", "e", int64(1)}, {"c2", int64(0), "", false, nil, nil, nil}},
+			`contact "c1": the contributions add up to 0.000001, the score is 0.01`,
+		},
+		{
+			rows{{"c2", int64(0), "", false, nil, nil, nil}, {"c1", int64(0), "", false, nil, nil, nil}},
+			`subject "c1" comes after "c2"`,
+		},
+		{rows{{"c1"}}, "read a line of a score: 1 columns, not 7"},
+		{rows{{"c1", nil, "", false, nil, nil, nil}}, "read a line of a score: column 2 is a <nil>"},
+		{rows{{"c1", int64(0), "", false, 5, nil, nil}}, "read a line of a score: column 5 is a int"},
+		{rows{{"stop", int64(0), "", false, nil, nil, nil}}, "stop"},
+	} {
+		err := Run(t.Context(), m, time.UnixMicro(0), time.UnixMicro(0), "run", tc.rows, emit)
+		got := ""
+		if err != nil {
+			got = strings.TrimPrefix(err.Error(), "score model m version 3 as of 1970-01-01T00:00:00Z: ")
+		}
+		if got != tc.err {
+			t.Errorf("%v: %q, not %q", tc.rows, got, tc.err)
+		}
+	}
 }

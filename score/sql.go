@@ -57,9 +57,10 @@ type statement struct {
 	Contact, Account bool
 	// Matches lists the rules that an event meets, Meets those that a contact's attributes do.
 	Matches, Meets string
-	Consent        string
-	Day            string
-	Low, High      int64
+	// Events is the table of events, Counted which of them are facts.
+	Events, Counted string
+	Day             string
+	Low, High       int64
 	// Grade is the grade as SQL, Ready whether the subject is ready for sales, as it is from ReadyAt on. With Fold, one
 	// whose score is Between is what it was before, looked at each Every microseconds.
 	Grade, Ready, Between string
@@ -75,8 +76,7 @@ func newStatement(m *Model, asOf time.Time) statement {
 	at := asOf.UnixMicro()
 	s := statement{
 		Model: m.Name, Version: m.Version, At: at,
-		Consent: quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()),
-		Low:     int64(m.Score.Min), High: int64(m.Score.Max),
+		Low: int64(m.Score.Min), High: int64(m.Score.Max),
 		Grade: gradeSQL(m.Grades), Ready: "FALSE",
 		Day:      "CAST(make_timestamp(ts) AS DATE)",
 		ClipRule: clipRule, ClipGroup: clipGroup, ClipScore: clipScore, Round: roundLine,
@@ -162,7 +162,14 @@ func (s *statement) facts(m *Model, at int64) {
 		s.Subject = "visitor_id"
 	}
 	s.Until = instantSQL(at)
-	if !s.Inactive && !s.Fold {
+	// Only who agreed to be scored is: every other mode of consent counts visits at most.
+	s.Counted = fmt.Sprintf("%s <> '' AND consent = %s AND occurred_at <= %s", s.Subject,
+		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until)
+	s.Events = "(SELECT * REPLACE (CAST(props AS VARCHAR) AS props) FROM beacons)"
+	if s.Account {
+		s.Events += "\n    JOIN (SELECT contact_id, company FROM contacts) USING (contact_id)"
+	}
+	if !s.Fold {
 		s.Since = instantSQL(at - int64(widest+margin))
 	}
 }

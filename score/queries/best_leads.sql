@@ -17,8 +17,7 @@ ranked AS (
 reasons AS (
   SELECT model, subject_type, subject_id, as_of,
          string_agg(CASE WHEN cut THEN '' ELSE times || ' × ' END || reason || ' '
-                    || CASE WHEN points > 0 THEN '+' ELSE '' END
-                    || CAST(CAST(round(points, 2) AS DOUBLE) AS VARCHAR),
+                    || printf('%+.8g', CAST(round(points, 2) AS DOUBLE)),
                     ', ' ORDER BY place) AS why
   FROM ranked
   GROUP BY ALL
