@@ -1,0 +1,161 @@
+package ingest
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/binary"
+	"net/http"
+	"time"
+
+	"crumbtrail/schemas"
+)
+
+// The cookies, without the prefix that they have over HTTPS.
+const (
+	// visitorCookie holds 128 random bits, which name the browser.
+	visitorCookie = "ct_visitor"
+	// visitCookie holds an id, when the visit began and when it was last seen, signed.
+	visitCookie = "ct_visit"
+	// consentCookie holds granted or refused, for scripts to read, and no id.
+	consentCookie = "ct_consent"
+	// hostPrefix ties a cookie to this very host: no other can set it.
+	hostPrefix = "__Host-"
+)
+
+const (
+	// browsersCap is the longest that browsers keep a cookie (RFC 6265bis).
+	browsersCap = 400 * 24 * time.Hour
+	// choiceLifetime is how long a choice is kept before it may be asked for again.
+	choiceLifetime = 180 * 24 * time.Hour
+	// visitorChars is the length of a visitor's id: 128 bits in base64.
+	visitorChars = 22
+)
+
+// newVisitor returns a fresh id, from which nothing can be told.
+func newVisitor() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails, as documented
+	return base64.RawURLEncoding.EncodeToString(id[:])
+}
+
+// jar reads and sets the cookies of one request.
+type jar struct {
+	request *http.Request
+	// secure is true over HTTPS, on the way to the last trusted proxy at least.
+	secure bool
+	key    []byte
+}
+
+func (j jar) name(base string) string {
+	if j.secure && base != consentCookie {
+		return hostPrefix + base
+	}
+	return base
+}
+
+func (j jar) read(base string) string {
+	cookie, err := j.request.Cookie(j.name(base))
+	if err != nil {
+		return ""
+	}
+	return cookie.Value
+}
+
+// visitor returns the id in our cookie, empty where there is none that we could have set.
+func (j jar) visitor() string {
+	id := j.read(visitorCookie)
+	if len(id) != visitorChars {
+		return ""
+	}
+	if _, err := base64.RawURLEncoding.DecodeString(id); err != nil {
+		return ""
+	}
+	return id
+}
+
+// choice returns what the visitor has said.
+func (j jar) choice() choice {
+	switch j.read(consentCookie) {
+	case "granted":
+		return granted
+	case "refused":
+		return refused
+	}
+	return undecided
+}
+
+func (j jar) set(w http.ResponseWriter, base, value string, life time.Duration) {
+	http.SetCookie(w, &http.Cookie{
+		Name: j.name(base), Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: j.secure, HttpOnly: base != consentCookie, SameSite: http.SameSiteLaxMode,
+	})
+}
+
+// remember stores who the visitor is, as long as the site asks for and browsers allow, and lets
+// the visit go on.
+func (j jar) remember(w http.ResponseWriter, site *Site, visitor string, now time.Time) {
+	if visitor != j.visitor() || !site.FixedLifetime {
+		j.set(w, visitorCookie, visitor, min(site.CookieLifetime, browsersCap))
+	}
+	j.set(w, visitCookie, j.visit(site, now), site.Gap)
+}
+
+// forget deletes what was stored of who the visitor is.
+func (j jar) forget(w http.ResponseWriter) {
+	for _, base := range []string{visitorCookie, visitCookie} {
+		if _, err := j.request.Cookie(j.name(base)); err == nil {
+			j.set(w, base, "", -time.Second)
+		}
+	}
+}
+
+// choose stores what the visitor has said.
+func (j jar) choose(w http.ResponseWriter, said choice) {
+	value := "refused"
+	if said == granted {
+		value = "granted"
+	}
+	j.set(w, consentCookie, value, choiceLifetime)
+}
+
+// A visit's cookie: 16 random bytes, the first and the last second as 8 bytes each, and an HMAC.
+const (
+	visitBytes = 16 + 8 + 8
+	signBytes  = sha256.Size
+)
+
+// visit returns the value that keeps a visit going, or begins one where none is going on.
+func (j jar) visit(site *Site, now time.Time) string {
+	text := j.read(visitCookie)
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	goesOn := err == nil && len(raw) == visitBytes+signBytes &&
+		hmac.Equal(raw[visitBytes:], j.sign(raw[:visitBytes])) &&
+		now.Unix()-int64(binary.BigEndian.Uint64(raw[24:])) <= int64(site.Gap/time.Second)
+	if !goesOn {
+		raw = make([]byte, visitBytes, visitBytes+signBytes)
+		_, _ = rand.Read(raw[:16]) // never fails, as documented
+		binary.BigEndian.PutUint64(raw[16:], uint64(now.Unix()))
+	}
+	binary.BigEndian.PutUint64(raw[24:], uint64(now.Unix()))
+	return base64.RawURLEncoding.EncodeToString(append(raw[:visitBytes], j.sign(raw[:visitBytes])...))
+}
+
+func (j jar) sign(value []byte) []byte {
+	mac := hmac.New(sha256.New, j.key)
+	mac.Write(value)
+	return mac.Sum(nil)
+}
+
+// keep sets the cookies that a consent allows, and deletes those that it does not.
+func (j jar) keep(
+	w http.ResponseWriter, site *Site, allowed schemas.Consent, visitor string, now time.Time,
+) {
+	switch {
+	case allowed <= schemas.Consent_CONSENT_NONE:
+		j.forget(w)
+	case visitor != "":
+		j.remember(w, site, visitor, now)
+	}
+}

@@ -1,0 +1,202 @@
+package ingest
+
+import (
+	"net/http"
+	"strings"
+	"time"
+
+	"crumbtrail/schemas"
+)
+
+// Server returns a server for the public listener, with the limits of the edge. The caller serves
+// with it and shuts it down, before it ends Run.
+func (c *Collector) Server() *http.Server {
+	l := c.limits
+	return &http.Server{
+		Handler:           c.Handler(),
+		MaxHeaderBytes:    l.HeaderBytes,
+		ReadHeaderTimeout: l.HeaderTimeout,
+		ReadTimeout:       l.BodyTimeout,
+		WriteTimeout:      l.WriteTimeout,
+		IdleTimeout:       l.IdleTimeout,
+	}
+}
+
+// route is one pattern of the public listener.
+type route struct {
+	pattern string
+	serve   http.HandlerFunc
+}
+
+func (c *Collector) routes() []route {
+	return []route{
+		{"POST /v1/beacons", c.limited(c.postBeacons)},
+		{"GET /v1/pixel.gif", c.limited(c.getPixel)},
+		{"POST /v1/forms/{site}", c.limited(c.postForm)},
+		{"POST /v1/consent", c.limited(c.postConsent)},
+		{"OPTIONS /v1/", c.preflight},
+		{"GET /t/{script}", c.getScript},
+		{"GET /robots.txt", getRobots},
+		{"GET /.well-known/gpc.json", getPrivacyControl},
+	}
+}
+
+// Handler serves the public listener.
+func (c *Collector) Handler() http.Handler {
+	mux := http.NewServeMux()
+	for _, at := range c.routes() {
+		mux.HandleFunc(at.pattern, at.serve)
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		began := time.Now()
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cross-Origin-Resource-Policy", "cross-origin")
+		h.Set("Cache-Control", "no-store")
+		seen := &statusWriter{ResponseWriter: w, status: http.StatusOK}
+		mux.ServeHTTP(seen, r)
+		pattern := r.Pattern
+		if pattern == "" {
+			pattern = "none"
+		}
+		c.metrics.answered(pattern, seen.status, time.Since(began))
+	})
+}
+
+// statusWriter remembers the status of an answer.
+type statusWriter struct {
+	http.ResponseWriter
+	status int
+}
+
+// WriteHeader is called at most once.
+func (w *statusWriter) WriteHeader(status int) {
+	w.status = status
+	w.ResponseWriter.WriteHeader(status)
+}
+
+// Unwrap lets http.ResponseController reach the connection.
+func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// limited bounds how often an address is heard. What is turned away was not read and counts as one.
+func (c *Collector) limited(serve http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		c.allowOrigin(w, r)
+		if !c.addresses.take(c.peer(r), time.Now()) {
+			c.metrics.shed(&tally{accepted: 1})
+			unavailable(w, http.StatusTooManyRequests, nil)
+			return
+		}
+		serve(w, r)
+	}
+}
+
+// postBeacons takes {"sent_at":…,"beacons":[…]}, an array of beacons, or one beacon. text/plain is
+// what browsers send without asking first.
+func (c *Collector) postBeacons(w http.ResponseWriter, r *http.Request) {
+	body, bad, err := c.readBody(w, r)
+	if err != nil {
+		http.Error(w, "the body ended early", http.StatusBadRequest)
+		return
+	}
+	in := c.intake(w, r, protocolNative, len(body))
+	if bad == nil {
+		switch mediaType(r.Header) {
+		case "", "application/json", "text/plain":
+			bad = decodeBatch(body, c.limits, in.beacon)
+		default:
+			bad = &Rejection{ReasonMediaType, "want application/json or text/plain", ""}
+		}
+	}
+	in.finish(body, bad)
+}
+
+// finish makes durable what a request brought and answers it; bad is why it was refused as a whole.
+func (in *intake) finish(body []byte, bad *Rejection) {
+	if bad != nil {
+		in.refuse(body, "", bad)
+	}
+	err := in.commit()
+	switch {
+	case err != nil:
+		unavailable(in.w, http.StatusServiceUnavailable, err)
+	case bad != nil:
+		in.answer(statusOf(bad.Reason))
+	default:
+		in.answer(in.status())
+	}
+}
+
+// postConsent takes {"site":…,"choice":"granted"|"refused"|"withdrawn"} and lets it count at once.
+func (c *Collector) postConsent(w http.ResponseWriter, r *http.Request) {
+	body, bad, err := c.readBody(w, r)
+	if err != nil || bad != nil {
+		http.Error(w, "want a small JSON object", http.StatusBadRequest)
+		return
+	}
+	key, said, ok := decodeChoice(body, c.limits)
+	site := c.sites.find(key)
+	switch {
+	case !ok || site == nil:
+		http.Error(w, `want {"site":…,"choice":"granted", "refused" or "withdrawn"}`,
+			http.StatusBadRequest)
+		return
+	case !site.allows(r.Header.Get("Origin")):
+		http.Error(w, "the origin is not on the site's list", http.StatusForbidden)
+		return
+	}
+	j := c.jar(r)
+	j.choose(w, said)
+	allowed := site.Consent.consent(said, privacyControl(r.Header))
+	visitor := j.visitor()
+	if visitor == "" && allowed > schemas.Consent_CONSENT_NONE {
+		visitor = newVisitor()
+	}
+	j.keep(w, site, allowed, visitor, time.Now())
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"consent":"` + allowed.Name() + "\"}\n"))
+}
+
+// getScript serves the tracker of a site. Where it may, it already says who the visitor is, so
+// that the first beacons of a page, and a form that leads away at once, all come from the same.
+func (c *Collector) getScript(w http.ResponseWriter, r *http.Request) {
+	key, ok := strings.CutSuffix(r.PathValue("script"), ".js")
+	site := c.sites.find(key)
+	if !ok || site == nil {
+		http.NotFound(w, r)
+		return
+	}
+	crossSite := r.Header.Get("Sec-Fetch-Site") == "cross-site"
+	h := w.Header()
+	h.Set("Content-Type", "text/javascript; charset=utf-8")
+	// Not for shared caches: the answer sets cookies.
+	h.Set("Cache-Control", "private, max-age=300")
+	h.Set("Vary", "Sec-Fetch-Site")
+	script := c.scripts.of(key, site, crossSite)
+	h.Set("ETag", script.etag)
+	if !crossSite {
+		j := c.jar(r)
+		allowed := site.Consent.consent(j.choice(), privacyControl(r.Header))
+		visitor := j.visitor()
+		if visitor == "" && allowed > schemas.Consent_CONSENT_NONE {
+			visitor = newVisitor()
+		}
+		j.keep(w, site, allowed, visitor, time.Now())
+	}
+	if r.Header.Get("If-None-Match") == script.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	_, _ = w.Write(script.text) // a client that went away needs no answer
+}
+
+func getRobots(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	_, _ = w.Write([]byte("User-agent: *\nDisallow: /\n"))
+}
+
+// getPrivacyControl says that the signal of Global Privacy Control is obeyed.
+func getPrivacyControl(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"gpc":true,"lastUpdate":"2026-01-01"}` + "\n"))
+}

@@ -1,0 +1,240 @@
+package ingest
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"math/rand/v2"
+	"net/http"
+	"net/netip"
+	"slices"
+	"strconv"
+	"time"
+
+	"crumbtrail/schemas"
+
+	"github.com/tidwall/gjson"
+)
+
+// Why a well-formed beacon is refused over HTTP.
+const (
+	ReasonUnknownSite = "unknown_site"
+	ReasonOrigin      = "origin_not_allowed"
+)
+
+// intake is what one request brings, from the moment that its body has been read.
+type intake struct {
+	c      *Collector
+	w      http.ResponseWriter
+	r      *http.Request
+	peer   netip.Addr
+	origin string
+	jar    jar
+	said   choice
+	gpc    bool
+	// protocol is the wire protocol.
+	protocol string
+
+	parcel *parcel
+	us     int64
+	// index counts the inputs, rejected lists the refused ones.
+	index    int
+	rejected []rejectedBeacon
+	// known is the visitor in our cookie, fresh one that was made for this request.
+	known, fresh string
+	// site is the first site that took a beacon, allowed the most that its visitor allows.
+	site    *Site
+	allowed schemas.Consent
+}
+
+// rejectedBeacon is one line of the answer.
+type rejectedBeacon struct {
+	Index  int    `json:"index"`
+	Reason string `json:"reason"`
+	Detail string `json:"detail,omitempty"`
+	Path   string `json:"path,omitempty"`
+}
+
+func (c *Collector) intake(
+	w http.ResponseWriter, r *http.Request, protocol string, sizeHint int,
+) *intake {
+	in := &intake{
+		c: c, w: w, r: r, protocol: protocol, peer: c.peer(r),
+		origin: r.Header.Get("Origin"), jar: c.jar(r), gpc: privacyControl(r.Header),
+		parcel: newParcel(sizeHint),
+	}
+	in.said, in.known = in.jar.choice(), in.jar.visitor()
+	in.parcel.arrival = c.arrivals.arrive()
+	in.us = in.parcel.arrival.us
+	return in
+}
+
+func (c *Collector) jar(r *http.Request) jar {
+	return jar{request: r, secure: c.overTLS(r), key: c.cfg.SigningKey}
+}
+
+// beacon takes one beacon, as it came.
+func (in *intake) beacon(raw []byte, batchSentAt time.Time) {
+	claim, bad := decodeBeacon(raw, in.c.limits)
+	if bad != nil {
+		in.refuse(raw, claimedSite(raw), bad)
+		return
+	}
+	if claim.beacon.SentAtUs == 0 && !batchSentAt.IsZero() {
+		claim.beacon.SentAtUs = batchSentAt.UnixMicro()
+	}
+	in.claim(raw, claim)
+}
+
+// claim settles what a client may not decide: whether it is heard, who it is, what may be done
+// with what it says, and when it was.
+func (in *intake) claim(raw []byte, claim *claim) {
+	b := claim.beacon
+	site := in.c.sites.find(b.Site)
+	switch {
+	case site == nil:
+		in.refuse(raw, b.Site, &Rejection{ReasonUnknownSite, "want the key of a site", "/site"})
+		return
+	case !site.allows(in.origin):
+		in.refuse(raw, b.Site, &Rejection{ReasonOrigin, "want an origin of the site's list", ""})
+		return
+	}
+	allowed := site.Consent.consent(in.said, in.gpc)
+	if in.site == nil || allowed > in.allowed {
+		in.site, in.allowed = site, allowed
+	}
+	b.Consent = lower(allowed, claim.consent)
+	if b.Consent > schemas.Consent_CONSENT_NONE {
+		b.VisitorId = in.visitor(claim.visitor)
+	}
+	if b.EventId == "" {
+		b.EventId = schemas.NewID()
+	}
+	b.Protocol, b.Collector = in.protocol, in.c.cfg.Collector
+	b.ReceivedAtUs, b.ClockUs = in.us, in.us
+	b.OccurredAtUs, b.Clamped = occurred(in.us, b.CreatedAtUs, b.SentAtUs, in.c.limits.MaxAge)
+	b.Ip = "" // whose address it is says the connection
+	address := ""
+	if in.peer.IsValid() {
+		address = in.peer.String()
+	}
+	in.c.enricher.enrich(b, address, in.r.Header)
+	if b.Consent == schemas.Consent_CONSENT_NONE {
+		b.Ip = "" // counted only
+	}
+	in.parcel.beacon(b, in.c.cfg.Partitions)
+	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT {
+		s, secrets := submission(b, claim.form, claim.fields)
+		in.parcel.submission(s, b.ClockUs)
+		in.parcel.tally.secrets += int64(secrets)
+	}
+	in.index++
+}
+
+// visitor returns who sends: our cookie, else what the client claims, else somebody new.
+func (in *intake) visitor(claimed string) string {
+	switch {
+	case in.known != "":
+		return in.known
+	case claimed != "":
+		return claimed
+	case in.fresh == "":
+		in.fresh = newVisitor()
+	}
+	return in.fresh
+}
+
+// refuse counts a refused input and keeps it, with its bytes.
+func (in *intake) refuse(raw []byte, site string, bad *Rejection) {
+	in.rejected = append(in.rejected, rejectedBeacon{in.index, bad.Reason, bad.Detail, bad.Path})
+	in.index++
+	strange := bad.Reason == ReasonUnknownSite || bad.Reason == ReasonOrigin
+	if strange && !in.c.strangers.take(time.Now()) {
+		in.parcel.refuse(bad.Reason, nil)
+		return
+	}
+	b := &schemas.BadBeacon{
+		BadBeaconId: schemas.NewID(), Site: site, ReceivedAtUs: in.us, Protocol: in.protocol,
+		Reason: bad.Reason, Detail: bad.Detail, Path: bad.Path,
+	}
+	raw, b.Truncated = withoutSecrets(raw, in.c.limits)
+	if len(raw) > in.c.limits.RawBytes {
+		raw, b.Truncated = raw[:in.c.limits.RawBytes], true
+	}
+	b.Raw = bytes.Clone(raw)
+	in.parcel.refuse(bad.Reason, b)
+}
+
+// claimedSite is whose a refused beacon seems to be, so that its owner finds it.
+func claimedSite(raw []byte) string {
+	if !gjson.ValidBytes(raw) {
+		return ""
+	}
+	site := gjson.GetBytes(raw, "site")
+	if site.Type != gjson.String || len(site.Str) > maxSite || !cleanName(site.Str) {
+		return ""
+	}
+	return site.Str
+}
+
+// commit appends all that the request brought and returns nil once it is durable. The cookies are
+// set then, and only then.
+func (in *intake) commit() error {
+	if len(in.parcel.msgs) == 0 {
+		in.c.arrivals.leave(in.parcel.arrival)
+		in.c.metrics.took(&in.parcel.tally)
+		return nil
+	}
+	if err := in.c.appender.offer(in.parcel); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(in.r.Context(), in.c.limits.ProduceTimeout)
+	defer cancel()
+	if err := in.c.appender.wait(ctx, in.parcel); err != nil {
+		return err
+	}
+	if in.site != nil {
+		visitor := in.known
+		if visitor == "" {
+			visitor = in.fresh
+		}
+		in.jar.keep(in.w, in.site, in.allowed, visitor, time.Now())
+	}
+	return nil
+}
+
+// status is the answer to what was understood, once it is durable: of a batch some may be refused.
+func (in *intake) status() int {
+	otherwise := func(r rejectedBeacon) bool { return r.Reason != ReasonOrigin }
+	if len(in.rejected) > 0 && len(in.rejected) == in.index &&
+		!slices.ContainsFunc(in.rejected, otherwise) {
+		return http.StatusForbidden
+	}
+	return http.StatusOK
+}
+
+// answer says what was taken and what was not.
+func (in *intake) answer(status int) {
+	body, err := json.Marshal(struct {
+		Accepted int64            `json:"accepted"`
+		Rejected []rejectedBeacon `json:"rejected,omitempty"`
+	}{in.parcel.tally.accepted, in.rejected})
+	if err != nil {
+		panic("encode an answer: " + err.Error())
+	}
+	in.w.Header().Set("Content-Type", "application/json")
+	in.w.WriteHeader(status)
+	_, _ = in.w.Write(append(body, '\n')) // a client that went away needs no answer
+}
+
+// unavailable asks the client to send again, not all of them at the same time.
+func unavailable(w http.ResponseWriter, status int, err error) {
+	const least, spread = 1, 4
+	w.Header().Set("Retry-After", strconv.Itoa(least+rand.IntN(spread)))
+	text := "nothing was taken: send it again later"
+	if errors.Is(err, errFull) {
+		text = "too much is waiting: send it again later"
+	}
+	http.Error(w, text, status)
+}

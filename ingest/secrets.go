@@ -1,0 +1,161 @@
+package ingest
+
+import (
+	"bytes"
+	"strings"
+
+	"github.com/tidwall/gjson"
+)
+
+// Some fields of forms must never be kept, whoever sends them: passwords, payment cards and
+// one-time codes. They are known by their names, and card numbers by their digits too.
+
+// secretParts make a name secret wherever they stand in it, punctuation left out.
+func secretParts() []string {
+	return []string{
+		"password", "passwd", "passwort", "passphrase", "passcode", "kennwort", "motdepasse",
+		"contrase", "wachtwoord", "creditcard", "cardnumber", "cardnum", "cardno", "cardexp",
+		"cardcvc", "cardcvv", "cardcode", "ccnumber", "ccnum", "ccexp", "cccsc", "cccvc",
+		"cvv", "securitycode", "onetimecode", "onetimepass", "verificationcode", "smscode",
+		"authcode",
+	}
+}
+
+// secretWords make a name secret where they are one of its words.
+func secretWords() []string {
+	return []string{"pwd", "otp", "totp", "mfa", "2fa", "cvc", "csc", "secret", "token"}
+}
+
+// secretNames are secret as they are: as a word of a longer name they mean something else.
+func secretNames() []string { return []string{"pass", "pin", "pw", "userpass", "cc", "card"} }
+
+// isSecretName says whether a field of this name may hold a secret.
+func isSecretName(name string) bool {
+	words := wordsOf(name)
+	joined := strings.Join(words, "")
+	for _, part := range secretParts() {
+		if strings.Contains(joined, part) {
+			return true
+		}
+	}
+	for _, secret := range secretWords() {
+		for _, word := range words {
+			if word == secret {
+				return true
+			}
+		}
+	}
+	for _, secret := range secretNames() {
+		if joined == secret {
+			return true
+		}
+	}
+	return false
+}
+
+// wordsOf splits a name at punctuation and where a capital follows a small letter.
+func wordsOf(name string) []string {
+	var words []string
+	start := -1
+	end := func(at int) {
+		if start >= 0 {
+			words = append(words, strings.ToLower(name[start:at]))
+			start = -1
+		}
+	}
+	for i := range len(name) {
+		c := name[i]
+		upper := 'A' <= c && c <= 'Z'
+		switch {
+		case !upper && (c < 'a' || c > 'z') && (c < '0' || c > '9') && c < 0x80:
+			end(i)
+			continue
+		case upper && i > 0 && 'a' <= name[i-1] && name[i-1] <= 'z':
+			end(i)
+		}
+		if start < 0 {
+			start = i
+		}
+	}
+	end(len(name))
+	return words
+}
+
+// isCard says whether text is the number of a payment card: 14 to 19 digits, with spaces or
+// hyphens, whose check digit is right (ISO/IEC 7812). A telephone number in international form
+// begins with a plus sign.
+func isCard(text string) bool {
+	text = strings.TrimSpace(text)
+	digits, sum := 0, 0
+	for i := len(text) - 1; i >= 0; i-- {
+		c := text[i]
+		switch {
+		case c == ' ' || c == '-':
+			continue
+		case c < '0' || c > '9':
+			return false
+		}
+		d := int(c - '0')
+		if digits%2 == 1 {
+			if d *= 2; d > 9 {
+				d -= 9
+			}
+		}
+		sum += d
+		digits++
+	}
+	return digits >= 14 && digits <= 19 && sum%10 == 0
+}
+
+// dropSecrets copies a well-formed JSON value without the members that may hold secrets, at any
+// depth, and says how many those were.
+func dropSecrets(raw []byte) (kept []byte, dropped int) {
+	kept = keepOpen(make([]byte, 0, len(raw)), gjson.ParseBytes(raw), &dropped)
+	return kept, dropped
+}
+
+func keepOpen(out []byte, v gjson.Result, dropped *int) []byte {
+	object := v.IsObject()
+	if !object && !v.IsArray() {
+		return append(out, v.Raw...)
+	}
+	bracket := byte('[')
+	if object {
+		bracket = '{'
+	}
+	out = append(out, bracket)
+	first := true
+	v.ForEach(func(key, member gjson.Result) bool {
+		number := member.Type == gjson.Number || member.Type == gjson.String
+		if object && isSecretName(key.Str) || number && isCard(member.String()) {
+			*dropped++
+			return true
+		}
+		if !first {
+			out = append(out, ',')
+		}
+		first = false
+		if object {
+			out = append(append(out, key.Raw...), ':')
+		}
+		out = keepOpen(out, member, dropped)
+		return true
+	})
+	return append(out, bracket+2) // the closing one
+}
+
+// withoutSecrets returns what may be kept of a refused input. Where it cannot be read, and may be
+// a form's, that is nothing.
+func withoutSecrets(raw []byte, limits Limits) (kept []byte, cut bool) {
+	if !bytes.Contains(raw, []byte("form_submit")) && !bytes.Contains(raw, []byte(`"fields"`)) {
+		return raw, false
+	}
+	if wellFormed(raw, bounds{depth: limits.Depth, keys: len(raw)}) != nil {
+		return nil, true
+	}
+	kept, dropped := dropSecrets(raw)
+	if dropped == 0 {
+		return raw, false
+	}
+	return kept, true
+}

@@ -1,0 +1,159 @@
+package ingest
+
+import (
+	"fmt"
+	"net/netip"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Site is what the collector knows of one web site: all pages that carry the same tracking script.
+type Site struct {
+	// Key is the name that the tracking script carries.
+	Key string
+	// Origins are those that browsers may send from, as scheme://host[:port], or "*" for any. A
+	// request without an Origin is accepted.
+	Origins []string
+	// AnyLoopback accepts every origin on a loopback address, and pages from disk, whose origin is
+	// "null": enough to try it.
+	AnyLoopback bool
+	Consent     ConsentPolicy
+	// Gap is how long ct_visit lives without a beacon; 0 is 30 minutes.
+	Gap time.Duration
+	// CookieLifetime is what ct_visitor asks for; 0 is two years. Browsers allow 400 days.
+	CookieLifetime time.Duration
+	// FixedLifetime leaves ct_visitor to run out instead of renewing it at each visit.
+	FixedLifetime bool
+}
+
+// DefaultKey is the site that is there without a configuration.
+const DefaultKey = "default"
+
+// DefaultSite is the one site without a configuration.
+func DefaultSite() Site {
+	return Site{Key: DefaultKey, AnyLoopback: true, Consent: ConsentImplied}
+}
+
+const (
+	defaultGap      = 30 * time.Minute
+	defaultLifetime = 2 * 365 * 24 * time.Hour
+)
+
+// allows says whether browsers may send beacons of the site from pages of an origin.
+func (s *Site) allows(origin string) bool {
+	if origin == "" {
+		return true
+	}
+	for _, o := range s.Origins {
+		if o == "*" || o == origin {
+			return true
+		}
+	}
+	return s.AnyLoopback && (origin == originNull || isLoopback(origin))
+}
+
+// originNull is what browsers send for pages from disk and from sandboxes.
+const originNull = "null"
+
+func isLoopback(origin string) bool {
+	u, err := url.Parse(origin)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" {
+		return false
+	}
+	host := strings.ToLower(u.Hostname())
+	if host == "localhost" || strings.HasSuffix(host, ".localhost") {
+		return true
+	}
+	addr, err := netip.ParseAddr(host)
+	return err == nil && addr.Unmap().IsLoopback()
+}
+
+// sites finds a site by its key. It does not change once it is made.
+type sites struct {
+	byKey map[string]*Site
+	// other has the rules of every site that is not in byKey, nil where there are none such.
+	other *Site
+}
+
+func newSites(list []Site, anySite bool) (*sites, error) {
+	if len(list) == 0 {
+		list = []Site{DefaultSite()}
+	}
+	s := &sites{byKey: make(map[string]*Site, len(list))}
+	for _, site := range list {
+		site.Origins = append([]string(nil), site.Origins...)
+		if err := site.normalise(); err != nil {
+			return nil, err
+		}
+		if s.byKey[site.Key] != nil {
+			return nil, fmt.Errorf("site %q: configured twice", site.Key)
+		}
+		s.byKey[site.Key] = &site
+	}
+	if anySite {
+		if s.other = s.byKey[DefaultKey]; s.other == nil {
+			site := DefaultSite()
+			_ = site.normalise() // nothing in it is refused
+			s.other = &site
+		}
+	}
+	return s, nil
+}
+
+// normalise fills in defaults and puts origins in the form that browsers send.
+func (s *Site) normalise() error {
+	if s.Key == "" || strings.ContainsRune(s.Key, 0) {
+		return fmt.Errorf("site %q: want a key", s.Key)
+	}
+	if s.Consent == "" {
+		s.Consent = ConsentRequired
+	}
+	if err := s.Consent.Validate(); err != nil {
+		return fmt.Errorf("site %q: %w", s.Key, err)
+	}
+	if s.Gap == 0 {
+		s.Gap = defaultGap
+	}
+	if s.CookieLifetime == 0 {
+		s.CookieLifetime = defaultLifetime
+	}
+	for i, origin := range s.Origins {
+		if origin == "*" {
+			continue
+		}
+		u, err := url.Parse(strings.ToLower(strings.TrimSuffix(origin, "/")))
+		if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" ||
+			u.Path != "" || u.RawQuery != "" || u.Fragment != "" || u.User != nil {
+			return fmt.Errorf("site %q: origin %q: want scheme://host or scheme://host:port, or *",
+				s.Key, origin)
+		}
+		host := u.Host
+		if port := u.Port(); u.Scheme == "https" && port == "443" || u.Scheme == "http" && port == "80" {
+			host = strings.TrimSuffix(host, ":"+port)
+		}
+		s.Origins[i] = u.Scheme + "://" + host
+	}
+	return nil
+}
+
+// find returns the rules of a site, nil for a site that nobody configured.
+func (s *sites) find(key string) *Site {
+	if site := s.byKey[key]; site != nil {
+		return site
+	}
+	return s.other
+}
+
+// allow says whether any site allows an origin, which is what can be known before a body is read.
+func (s *sites) allow(origin string) bool {
+	if s.other != nil && s.other.allows(origin) {
+		return true
+	}
+	for _, site := range s.byKey {
+		if site.allows(origin) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,39 @@
+// Package tracker is the script that a page carries. It reads the configuration of a site and
+// writes the script for it; it guarantees that nothing in the configuration can end the script's
+// own text.
+package tracker
+
+import (
+	"bytes"
+	_ "embed"
+	"encoding/json"
+	"fmt"
+)
+
+//go:generate go run ./build
+
+//go:embed tracker.js
+var built []byte
+
+// placeholder is the name in the built script that stands for the configuration.
+const placeholder = "CRUMBTRAIL_CONFIG"
+
+// Config is what a script knows of its site.
+type Config struct {
+	// Site is the site's key.
+	Site string `json:"site"`
+	// Consent is required, implied or not_asked.
+	Consent string `json:"consent"`
+	// CrossSite is true where browsers keep no cookie of the collector, since the page is of
+	// another site: the script then claims an id of its own, if consent allows it.
+	CrossSite bool `json:"cross"`
+}
+
+// Script returns the script of a site.
+func Script(cfg Config) []byte {
+	value, err := json.Marshal(cfg) // escapes <, > and &, too
+	if err != nil {
+		panic(fmt.Sprintf("encode the configuration of site %q: %v", cfg.Site, err))
+	}
+	return bytes.Replace(built, []byte(placeholder), value, 1)
+}
