@@ -101,117 +101,111 @@ const (
 func (r *record) decode(value []byte) fault {
 	*r = record{}
 	var inner []byte
-	err := fields(value, func(f field) error {
-		if f.number < 1 || f.number > 3 {
-			return nil
+	s := scan{rest: value}
+	for s.next() {
+		if s.number > 3 {
+			continue
 		}
 		if r.kind != 0 {
-			return errRepeated
+			s.fail(errRepeated)
 		}
-		r.kind = recordKind(f.number)
-		return f.bytes(&inner)
-	})
-	if err != nil {
-		return fault{reason: undecodable, detail: err.Error()}
+		r.kind = recordKind(s.number)
+		s.bytes(&inner)
 	}
+	if s.err != nil {
+		return fault{reason: undecodable, detail: s.err.Error()}
+	}
+	s = scan{rest: inner}
 	switch r.kind {
 	case beaconRecord:
-		if err := fields(inner, r.beacon.read); err != nil {
-			return fault{reason: undecodable, detail: "beacon: " + err.Error()}
+		if r.beacon.read(&s); s.err != nil {
+			return fault{reason: undecodable, detail: "beacon: " + s.err.Error()}
 		}
 		return r.beacon.check()
 	case tickRecord:
-		return r.decodeTick(inner)
+		if r.readTick(&s); s.err != nil {
+			return fault{reason: undecodable, detail: "tick: " + s.err.Error()}
+		}
+		return checkTime("/low_us", r.saidUS)
 	case flushRecord:
-		return r.decodeFlush(inner)
+		if r.readFlush(&s); s.err != nil {
+			return fault{reason: undecodable, detail: "flush: " + s.err.Error()}
+		}
+		return fault{}
 	}
 	return fault{reason: "unknown_entry", detail: "neither beacon, tick nor flush"}
 }
 
-func (r *record) decodeTick(value []byte) fault {
+// readTick reads a schemas.Tick. Where it says no low, there is no backlog.
+func (r *record) readTick(s *scan) {
 	var clockUS int64
-	err := fields(value, func(f field) error {
-		switch f.number {
+	for s.next() {
+		switch s.number {
 		case 1:
-			return f.bytes(&r.collector)
+			s.bytes(&r.collector)
 		case 2:
-			return f.int64(&clockUS)
+			s.int64(&clockUS)
 		case 3:
-			return f.int64(&r.saidUS)
+			s.int64(&r.saidUS)
 		}
-		return nil
-	})
-	if err != nil {
-		return fault{reason: undecodable, detail: "tick: " + err.Error()}
 	}
 	if r.saidUS == 0 {
 		r.saidUS = clockUS
 	}
-	return checkTime("/low_us", r.saidUS)
 }
 
-func (r *record) decodeFlush(value []byte) fault {
-	err := fields(value, func(f field) error {
-		if f.number == 1 {
-			return f.bytes(&r.collector)
+// readFlush reads a schemas.Flush.
+func (r *record) readFlush(s *scan) {
+	for s.next() {
+		if s.number == 1 {
+			s.bytes(&r.collector)
 		}
-		return nil
-	})
-	if err != nil {
-		return fault{reason: undecodable, detail: "flush: " + err.Error()}
 	}
-	return fault{}
 }
 
-// read takes one field of a schemas.Beacon.
-func (b *beacon) read(f field) error {
-	switch f.number {
-	case 1:
-		return f.bytes(&b.eventID)
-	case 2:
-		return f.bytes(&b.site)
-	case 3:
-		return f.bytes(&b.visitor)
-	case 4:
-		return f.int32((*int32)(&b.kind))
-	case 5:
-		return f.int32((*int32)(&b.consent))
-	case 6:
-		return f.int64(&b.receivedUS)
-	case 9:
-		return f.int64(&b.occurredUS)
-	case 11:
-		return f.bytes(&b.collector)
-	case 12:
-		return f.int64(&b.clockUS)
-	case 13:
-		return f.bytes(&b.text[textURL])
-	case 14:
-		return f.bytes(&b.text[textReferrer])
-	case 18:
-		return f.message(&b.text[textCampaign], campaignFields)
-	case 19:
-		return f.bytes(&b.text[textChannel])
-	case 20:
-		return f.message(&b.text[textAgent], agentFields)
-	case 21:
-		return f.int32(&b.engagedMS)
-	}
-	return b.skip(f)
-}
-
-// skip checks the wire type of the fields that no visit needs, so that decode accepts nothing that
-// the schema refuses.
-func (b *beacon) skip(f field) error {
+// read reads a schemas.Beacon. Of the fields that no visit needs it checks the wire type, so that
+// nothing is accepted that the schema refuses.
+func (b *beacon) read(s *scan) {
 	var number int64
 	var text []byte
-	switch f.number {
-	case 7, 8, 10:
-		return f.int64(&number)
-	case 15, 16, 17, 22, 23:
-		return f.bytes(&text)
+	for s.next() {
+		switch s.number {
+		case 1:
+			s.bytes(&b.eventID)
+		case 2:
+			s.bytes(&b.site)
+		case 3:
+			s.bytes(&b.visitor)
+		case 4:
+			s.int32((*int32)(&b.kind))
+		case 5:
+			s.int32((*int32)(&b.consent))
+		case 6:
+			s.int64(&b.receivedUS)
+		case 7, 8, 10:
+			s.int64(&number)
+		case 9:
+			s.int64(&b.occurredUS)
+		case 11:
+			s.bytes(&b.collector)
+		case 12:
+			s.int64(&b.clockUS)
+		case 13:
+			s.bytes(&b.text[textURL])
+		case 14:
+			s.bytes(&b.text[textReferrer])
+		case 15, 16, 17, 22, 23:
+			s.bytes(&text)
+		case 18:
+			s.message(&b.text[textCampaign], campaignFields)
+		case 19:
+			s.bytes(&b.text[textChannel])
+		case 20:
+			s.message(&b.text[textAgent], agentFields)
+		case 21:
+			s.int32(&b.engagedMS)
+		}
 	}
-	return nil
 }
 
 // check says whether a beacon can be put anywhere. A beacon without an event id would be taken for

@@ -21,7 +21,7 @@ import (
 //	                                   a new machine under these rules
 //	site name=NAME [the same]          a new machine that has others for this site
 //	play                               records, one a line, and the visits that come of them
-//	restart                            a new machine from the checkpoint of the old one
+//	restart [the same]                 a new machine from the checkpoint of the old one
 //	clock                              the clock and what the collectors said
 //	counts                             what became of the beacons
 //
@@ -49,7 +49,11 @@ func TestStories(t *testing.T) {
 			case "play":
 				return s.play(t, d.Input)
 			case "restart":
-				return s.restart(t)
+				before := s.machine
+				if len(d.CmdArgs) > 0 {
+					s.rules(t, d)
+				}
+				return s.restart(t, before)
 			case "clock":
 				return s.clock()
 			case "counts":
@@ -118,9 +122,9 @@ func (s *story) play(t *testing.T, lines string) string {
 	return text.String()
 }
 
-func (s *story) restart(t *testing.T) string {
+func (s *story) restart(t *testing.T, before *Machine) string {
 	next, keys := New(s.cfg, 0), 0
-	s.machine.Checkpoint(func(key, value []byte) {
+	before.Checkpoint(func(key, value []byte) {
 		if value == nil {
 			return
 		}

@@ -118,23 +118,20 @@ func (v *visit) locate(message []byte, at int, same uint64) {
 			v.latest[i] = span{}
 		}
 	}
-	for size := 0; len(message) > 0; message, at = message[size:], at+size {
-		var f field
-		f, size = nextField(message)
-		if i := f.number - visitBeaconURL; i >= 0 && i < texts {
-			v.latest[i] = span{from: uint32(at + size - len(f.value)), to: uint32(at + size)}
+	for s := (scan{rest: message}); s.next(); {
+		if i := s.number - visitBeaconURL; i >= 0 && i < texts {
+			to := at + len(message) - len(s.rest)
+			v.latest[i] = span{from: uint32(to - len(s.value)), to: uint32(to)}
 		}
 	}
 }
 
 // sameOf reads the field same of a packed message.
 func sameOf(message []byte) uint64 {
-	for len(message) > 0 {
-		f, size := nextField(message)
-		if f.number == visitBeaconSame {
-			return f.varint
+	for s := (scan{rest: message}); s.next(); {
+		if s.number == visitBeaconSame {
+			return s.varint
 		}
-		message = message[size:]
 	}
 	return 0
 }
@@ -186,13 +183,13 @@ func appendBytes(to []byte, number protowire.Number, value []byte) []byte {
 // unpack appends the beacons of a packed visit, in order of arrival. They share its memory.
 func unpack(to []entry, packed []byte) ([]entry, error) {
 	for before := (entry{}); len(packed) > 0; {
-		message, n := protowire.ConsumeBytes(packed)
-		if n < 0 {
-			return nil, protowire.ParseError(n)
+		message, size := consumeBytes(packed)
+		if size < 0 {
+			return nil, protowire.ParseError(size)
 		}
-		packed = packed[n:]
-		e, same := entry{}, int64(0)
-		err := fields(message, func(f field) error { return e.read(f, &same) })
+		packed = packed[size:]
+		var e entry
+		same, err := e.read(message)
 		if err != nil {
 			return nil, err
 		}
@@ -207,33 +204,34 @@ func unpack(to []entry, packed []byte) ([]entry, error) {
 	return to, nil
 }
 
-// read takes one field of a VisitBeacon.
-func (e *entry) read(f field, same *int64) error {
-	switch f.number {
-	case visitBeaconEventID:
-		return f.bytes(&e.eventID)
-	case visitBeaconType:
-		return f.int32((*int32)(&e.kind))
-	case visitBeaconConsent:
-		return f.int32((*int32)(&e.consent))
-	case visitBeaconOccurred:
-		return f.int64(&e.occurredUS)
-	case visitBeaconEngaged:
-		return f.int32(&e.engagedMS)
-	case visitBeaconOffset:
-		return f.int64(&e.offset)
-	case visitBeaconSame:
-		return f.int64(same)
+// read reads a VisitBeacon. The texts in same are those of the beacon before it.
+func (e *entry) read(message []byte) (same int64, err error) {
+	s := scan{rest: message}
+	for s.next() {
+		switch s.number {
+		case visitBeaconEventID:
+			s.bytes(&e.eventID)
+		case visitBeaconType:
+			s.int32((*int32)(&e.kind))
+		case visitBeaconConsent:
+			s.int32((*int32)(&e.consent))
+		case visitBeaconOccurred:
+			s.int64(&e.occurredUS)
+		case visitBeaconEngaged:
+			s.int32(&e.engagedMS)
+		case visitBeaconURL + textURL, visitBeaconURL + textReferrer, visitBeaconURL + textChannel:
+			s.bytes(&e.text[s.number-visitBeaconURL])
+		case visitBeaconURL + textCampaign:
+			s.message(&e.text[textCampaign], campaignFields)
+		case visitBeaconURL + textAgent:
+			s.message(&e.text[textAgent], agentFields)
+		case visitBeaconOffset:
+			s.int64(&e.offset)
+		case visitBeaconSame:
+			s.int64(&same)
+		}
 	}
-	switch i := f.number - visitBeaconURL; i {
-	case textCampaign:
-		return f.message(&e.text[i], campaignFields)
-	case textAgent:
-		return f.message(&e.text[i], agentFields)
-	case textURL, textReferrer, textChannel:
-		return f.bytes(&e.text[i])
-	}
-	return nil
+	return same, s.err
 }
 
 // inOrder compares beacons as a visit orders them: by when they happened, then by event id, so
