@@ -71,13 +71,25 @@ func (c *count) duplicates(n int) {
 // submit counts a form; its beacon is counted by accept.
 func (c *count) submit(b *browser, site string, p *person, email string) {
 	c.total.Submissions++
-	if b.is != schemas.Consent_CONSENT_IDENTIFIED {
-		return
-	}
-	c.total.Named++
+	email = sameEmail(email)
 	visitor := visitorKey{site, b.visitor[site]}
-	note(c.emails, strings.ToLower(strings.TrimSpace(email)), visitor)
+	if b.is != schemas.Consent_CONSENT_IDENTIFIED {
+		visitor = visitorKey{}
+	} else {
+		c.total.Linkable++
+	}
+	note(c.emails, email, visitor)
 	note(c.people, p.number, visitor)
+}
+
+// sameEmail is the form in which addresses of this traffic that reach one mailbox are equal.
+func sameEmail(email string) string {
+	local, domain, _ := strings.Cut(strings.ToLower(strings.TrimSpace(email)), "@")
+	local, _, _ = strings.Cut(local, "+")
+	if domain == "gmail.com" {
+		local = strings.ReplaceAll(local, ".", "")
+	}
+	return local + "@" + domain
 }
 
 // visit counts a visit, unless its beacons come late or may not be put together.
@@ -87,11 +99,14 @@ func (c *count) visit(b *browser, late bool) {
 	}
 }
 
+// note notes that somebody was seen with a visitor, or with none.
 func note[K comparable](seen map[K]map[visitorKey]bool, key K, visitor visitorKey) {
 	if seen[key] == nil {
 		seen[key] = map[visitorKey]bool{}
 	}
-	seen[key][visitor] = true
+	if visitor != (visitorKey{}) {
+		seen[key][visitor] = true
+	}
 }
 
 func (c *count) expected() Expected {
@@ -99,7 +114,7 @@ func (c *count) expected() Expected {
 	out.Visitors = len(c.visitors)
 	out.Emails = len(c.emails)
 	out.People = len(c.people)
-	out.Joined = joined(c.people)
+	out.JoinedPeople = joined(c.people)
 	out.JoinedEmails = joined(c.emails)
 	return out
 }

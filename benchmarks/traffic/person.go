@@ -41,6 +41,8 @@ type browser struct {
 	skew time.Duration
 	// offline browsers keep what they have for hours, flaky ones send some batches twice.
 	offline, flaky bool
+	// scriptless browsers run no script: the collector learns of them by pixels and forms.
+	scriptless bool
 }
 
 // rhythm is the hours of somebody: of half of all in working time, of others in the evening, and
@@ -68,6 +70,7 @@ const (
 	shareSkewed     = 0.08
 	shareOffline    = 0.02
 	shareFlaky      = 0.03
+	shareScriptless = 0.015
 )
 
 // newPerson makes somebody.
@@ -131,8 +134,8 @@ func (w *world) newBrowser(kind agent) *browser {
 	b := &browser{
 		number: w.browsers,
 		visitor: map[string]string{
-			CompanySite: w.token("v"),
-			EventSite:   w.token("v"),
+			CompanySite: w.visitorID(),
+			EventSite:   w.visitorID(),
 		},
 		agent:    kind.userAgent,
 		mobile:   kind.mobile,
@@ -142,7 +145,6 @@ func (w *world) newBrowser(kind agent) *browser {
 		offline:  w.chance(shareOffline),
 		flaky:    w.chance(shareFlaky),
 	}
-	b.flaky = b.flaky && !b.offline
 	switch n := w.rand.Float64(); {
 	case n < shareNone:
 		b.says, b.is = schemas.Consent_CONSENT_NONE, schemas.Consent_CONSENT_NONE
@@ -151,6 +153,10 @@ func (w *world) newBrowser(kind agent) *browser {
 	case n < shareNone+shareStatistic+shareGPC:
 		b.gpc, b.is = true, schemas.Consent_CONSENT_STATISTICAL
 	}
+	// What runs no script can ask for nothing but what the site assumes.
+	b.scriptless = b.says == schemas.Consent_CONSENT_IDENTIFIED && w.chance(shareScriptless)
+	b.offline = b.offline && !b.scriptless
+	b.flaky = b.flaky && !b.offline
 	if w.chance(shareSkewed) {
 		b.skew = w.between(-30*time.Hour, 30*time.Hour)
 		if w.chance(0.1) {
@@ -159,6 +165,12 @@ func (w *world) newBrowser(kind agent) *browser {
 	}
 	b.setHeaders(pick(w, languages()))
 	return b
+}
+
+// makeMachine takes the traits of people from a browser.
+func (b *browser) makeMachine() {
+	b.gpc, b.skew, b.offline, b.flaky, b.scriptless = false, 0, false, false, false
+	b.says, b.is = schemas.Consent_CONSENT_IDENTIFIED, schemas.Consent_CONSENT_IDENTIFIED
 }
 
 // setHeaders makes the headers that the browser sends to each site's collector.
@@ -190,8 +202,8 @@ func documentationIP(n int) string {
 	return fmt.Sprintf("%s.%d", nets[n%len(nets)], 1+n/len(nets)%254)
 }
 
-// spelled returns the e-mail as typed this time. The resolver must see through the first kinds;
-// a plus tag or a slip of the finger only where it is told to.
+// spelled returns the e-mail as typed this time. The resolver must see through all of it but a slip
+// of the finger.
 func (w *world) spelled(email string) string {
 	local, domain, _ := strings.Cut(email, "@")
 	switch n := w.rand.IntN(100); {

@@ -4,6 +4,8 @@
 package traffic
 
 import (
+	"encoding/base64"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -69,8 +71,10 @@ type Kind string
 const (
 	// Beacons is a batch, or garbage, for POST /v1/beacons.
 	Beacons Kind = "beacons"
-	// Form is a submission for POST /v1/forms/{site}.
+	// Form is a submission for POST /v1/forms/{site}, posted by the page without the tracker.
 	Form Kind = "form"
+	// Pixel is a page view for GET /v1/pixel.gif, of a page without scripts.
+	Pixel Kind = "pixel"
 )
 
 // Request is one HTTP request as it comes to the edge.
@@ -78,17 +82,19 @@ type Request struct {
 	// At is the collector's clock as it comes in, always a whole minute: many requests share one.
 	// Those of one visitor in one minute are in order and must be sent in order.
 	At time.Time
-	// Kind is the door; Path and ContentType follow from it.
-	Kind Kind
+	// Kind is the door; Method and Path follow from it.
+	Kind   Kind
+	Method string
 	// Site is the site it is meant for.
 	Site string
-	// Visitor is the id that the browser claims in the body, and which cookie jar it would use. It
-	// is never empty, even where consent keeps it out of the body.
+	// Visitor names the browser on the site, and is never empty. Batches claim it in their beacons,
+	// forms and pixels send it as the cookie ct_visitor, and neither does so without consent.
 	Visitor string
-	// Path is the URL's path.
+	// Path is the URL's path and query.
 	Path string
 	// Header holds what a browser sends: Content-Type, User-Agent, Accept-Language, Referer, Origin,
-	// and Sec-GPC where the browser says so. It is shared between requests and must not be changed.
+	// Cookie, and Sec-GPC where the browser says so. It is shared between requests and must not be
+	// changed.
 	Header http.Header
 	// Body is what is posted.
 	Body []byte
@@ -121,16 +127,17 @@ type Expected struct {
 	Visits int
 	// Visitors counts distinct (site, visitor) pairs of beacons that carry a visitor.
 	Visitors int
-	// Submissions counts forms sent, and Named those of them that may name somebody.
+	// Submissions counts forms sent, and Linkable those of them whose browser may be linked.
 	Submissions int
-	Named       int
-	// Emails counts distinct addresses of Named, lower case and trimmed, as they were typed.
+	Linkable    int
+	// Emails counts distinct addresses of Submissions: trimmed, in lower case, without a tag after
+	// a plus, and for Gmail without dots. People counts who is behind them: a slip of the finger
+	// makes somebody two addresses.
 	Emails int
-	// JoinedEmails counts those of Emails that came with two or more visitor ids.
-	JoinedEmails int
-	// People counts who is behind Named, and Joined those who came with two or more visitor ids.
 	People int
-	Joined int
+	// JoinedEmails and JoinedPeople counts those whose Linkable came with two or more visitor ids.
+	JoinedEmails int
+	JoinedPeople int
 }
 
 // Traffic is what came of a configuration.
@@ -229,7 +236,8 @@ func (w *world) eventID() string {
 	return fmt.Sprintf("e%08x-%06d", w.rand.Uint32(), w.ids)
 }
 
-// token returns an opaque id with a letter before it.
-func (w *world) token(letter string) string {
-	return fmt.Sprintf("%s%016x", letter, w.rand.Uint64())
+// visitorID returns an id as the collector makes them for its cookie: 128 bits in base64.
+func (w *world) visitorID() string {
+	id := binary.BigEndian.AppendUint64(nil, w.rand.Uint64())
+	return base64.RawURLEncoding.EncodeToString(binary.BigEndian.AppendUint64(id, w.rand.Uint64()))
 }

@@ -214,7 +214,9 @@ func (v *visit) wait(low, high time.Duration) {
 func (v *visit) fillIn(url string) {
 	v.wait(20*time.Second, 100*time.Second)
 	form, fields := v.filled()
-	plain := !v.held && v.chance(0.3)
+	// Without the tracker the site's own assumption holds, so nobody can ask for less.
+	asksForLess := v.browser.says == schemas.Consent_CONSENT_STATISTICAL
+	plain := v.browser.scriptless || !v.held && !asksForLess && v.chance(0.25)
 	e := event{kind: schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT, url: url}
 	if !plain {
 		props := map[string]any{"form": form, "fields": fields}
@@ -225,11 +227,9 @@ func (v *visit) fillIn(url string) {
 	if plain {
 		// The post has no clock of its own, so it happens when it comes in.
 		last := len(v.events) - 1
-		id := v.events[last].id
 		v.events = v.events[:last]
 		at := nextMinute(v.now)
-		body := formBody(v.browser, v.site, id, form, url, fields)
-		v.forms = append(v.forms, v.browser.request(Form, v.site, at, body))
+		v.forms = append(v.forms, v.browser.form(v.site, at, url, form, fields))
 		e.at = at
 		v.count.accept(v.browser, v.site, e, at)
 	}
@@ -269,9 +269,26 @@ func (v *visit) leave() {
 	if v.held {
 		held = v.now.Add(v.between(2*time.Hour, 20*time.Hour))
 	}
-	v.send(v.browser, v.site, v.events, held)
+	if v.browser.scriptless {
+		v.sendPixels()
+	} else {
+		v.send(v.browser, v.site, v.events, held)
+	}
 	for _, r := range v.forms {
 		v.push(v.browser, r)
+	}
+}
+
+// sendPixels sends what the collector hears of a browser without scripts: page views, as they are.
+func (v *visit) sendPixels() {
+	for _, e := range v.events {
+		if e.kind != schemas.BeaconType_BEACON_TYPE_PAGE_VIEW {
+			continue
+		}
+		at := nextMinute(e.at)
+		v.push(v.browser, v.browser.pixel(v.site, at, e.url))
+		e.at = at
+		v.count.accept(v.browser, v.site, e, at)
 	}
 }
 
@@ -282,8 +299,8 @@ func (w *world) crawlersCome() {
 	for _, userAgent := range crawlers() {
 		for range left / len(crawlers()) {
 			b := w.newBrowser(agent{userAgent: userAgent})
-			b.bot, b.gpc, b.skew, b.offline, b.flaky = true, false, 0, false, false
-			b.says, b.is = schemas.Consent_CONSENT_IDENTIFIED, schemas.Consent_CONSENT_IDENTIFIED
+			b.makeMachine()
+			b.bot = true
 			b.remoteIP = "203.0.113.254"
 			b.setHeaders("")
 			at := w.cfg.Start.Add(w.between(0, w.end.Sub(w.cfg.Start))).Truncate(time.Millisecond)
@@ -301,8 +318,7 @@ func (w *world) crawlersCome() {
 // that are one but carry an attack in a field.
 func (w *world) scannersCome() {
 	b := w.newBrowser(agent{userAgent: scannerAgent})
-	b.gpc, b.skew, b.offline, b.flaky = false, 0, false, true
-	b.says, b.is = schemas.Consent_CONSENT_IDENTIFIED, schemas.Consent_CONSENT_IDENTIFIED
+	b.makeMachine()
 	b.setHeaders("")
 	for _, h := range b.header {
 		h.Del("Origin")

@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -28,9 +29,13 @@ func visible(t *testing.T, made *Traffic) []seen {
 		ids[s.id] = true
 	}
 	for r := range made.Requests() {
-		if r.Kind == Form {
-			visitor := visitorKey{r.Site, formValue(t, r, "_visitor")}
-			add(seen{visitor, formValue(t, r, "_id"), r.At, r.At})
+		if r.Kind != Beacons {
+			// The collector makes the id.
+			visitor, _ := strings.CutPrefix(r.Header.Get("Cookie"), "ct_visitor=")
+			if visitor != r.Visitor {
+				visitor = ""
+			}
+			add(seen{visitorKey{r.Site, visitor}, fmt.Sprint(len(ids)), r.At, r.At})
 			continue
 		}
 		var body struct {

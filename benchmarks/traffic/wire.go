@@ -2,6 +2,7 @@ package traffic
 
 import (
 	"encoding/json"
+	"net/http"
 	"net/url"
 	"strings"
 	"time"
@@ -66,17 +67,44 @@ func (b *browser) wire(site string, e event) json.RawMessage {
 
 // request makes a request of the browser to a site's collector.
 func (b *browser) request(kind Kind, site string, at time.Time, body []byte) Request {
-	path := "/v1/beacons"
-	header := b.header[site]
-	if kind == Form {
-		path = "/v1/forms/" + site
-		header = header.Clone()
-		header.Set("Content-Type", "application/x-www-form-urlencoded")
+	r := Request{
+		At: at, Kind: kind, Method: http.MethodPost, Site: site, Visitor: b.visitor[site],
+		Path: "/v1/beacons", Header: b.header[site], Body: body, RemoteIP: b.remoteIP,
 	}
-	return Request{
-		At: at, Kind: kind, Site: site, Visitor: b.visitor[site], Path: path, Header: header,
-		Body: body, RemoteIP: b.remoteIP,
+	if kind == Beacons {
+		return r
 	}
+	r.Header = r.Header.Clone()
+	r.Header.Del("Content-Type")
+	if b.says == schemas.Consent_CONSENT_NONE {
+		r.Header.Set("Cookie", "ct_consent=refused")
+	} else {
+		r.Header.Set("Cookie", "ct_visitor="+r.Visitor)
+	}
+	return r
+}
+
+// form makes a request that posts a form of a page.
+func (b *browser) form(
+	site string, at time.Time, page, name string, fields map[string]string,
+) Request {
+	values := url.Values{"_form": {name}, "_url": {page}}
+	for field, value := range fields {
+		values.Set(field, value)
+	}
+	r := b.request(Form, site, at, []byte(values.Encode()))
+	r.Path = "/v1/forms/" + site
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	return r
+}
+
+// pixel makes the request of a page's pixel.
+func (b *browser) pixel(site string, at time.Time, page string) Request {
+	r := b.request(Pixel, site, at, nil)
+	r.Method, r.Path = http.MethodGet, "/v1/pixel.gif?site="+site
+	r.Header.Del("Origin")
+	r.Header.Set("Referer", page)
+	return r
 }
 
 // batchBody writes a batch that leaves the browser when the collector's clock is at.
@@ -141,7 +169,7 @@ func (w *world) push(b *browser, r Request) {
 
 // Of batches: with an item that is not a beacon, cut on the way, sent twice by a flaky browser.
 const (
-	shareMalformedItem = 0.006
+	shareMalformedItem = 0.01
 	shareCutBody       = 0.002
 	shareResent        = 0.25
 )
@@ -167,20 +195,4 @@ func (w *world) malformed(b *browser, site string, at time.Time) json.RawMessage
 		return json.RawMessage("42")
 	}
 	return encode(fields)
-}
-
-// formBody writes a submission as a browser posts a form.
-func formBody(b *browser, site, id, form, page string, fields map[string]string) []byte {
-	values := url.Values{}
-	for name, value := range fields {
-		values.Set(name, value)
-	}
-	values.Set("_id", id)
-	values.Set("_form", form)
-	values.Set("_url", page)
-	values.Set("_consent", b.says.Name())
-	if b.says != schemas.Consent_CONSENT_NONE {
-		values.Set("_visitor", b.visitor[site])
-	}
-	return []byte(values.Encode())
 }
