@@ -1,0 +1,242 @@
+package resolve
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+
+	"crumbtrail/internal/stage"
+	"crumbtrail/schemas"
+)
+
+// applyAndCheckpoint applies one record, and holds that it comes out decided or bad.
+func applyAndCheckpoint(t *testing.T, m *Machine, record []byte) {
+	var out stage.Output
+	before := m.Counts()
+	m.Apply([]stage.Record{{Offset: 1, Timestamp: 1, Key: []byte("acme"), Value: record}}, &out)
+	after := m.Counts()
+	decided := after.Matched + after.Created + after.Unresolved + after.Duplicates + after.Bad -
+		before.Matched - before.Created - before.Unresolved - before.Duplicates - before.Bad
+	if decided != 1 {
+		t.Errorf("counts before %+v, after %+v", before, after)
+	}
+	m.Checkpoint(func(_, _ []byte) {})
+}
+
+func submission(t testing.TB, offset int64, s *schemas.Submission) stage.Record {
+	value, err := s.MarshalVT()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return stage.Record{Offset: offset, Timestamp: s.ReceivedAtUs / 1000, Value: value}
+}
+
+// Two identical submissions at the same instant, from two browsers, give one contact.
+func TestTwoIdenticalSubmissionsGiveOneContact(t *testing.T) {
+	m := New(DefaultConfig())
+	var batch []stage.Record
+	for i := range 2 {
+		batch = append(batch, submission(t, int64(i), &schemas.Submission{
+			SubmissionId: fmt.Sprintf("s%d", i), Site: "acme", VisitorId: fmt.Sprintf("v%d", i),
+			Email: "ada@acme.example", ReceivedAtUs: 1_000_000,
+			Consent: schemas.Consent_CONSENT_IDENTIFIED,
+		}))
+	}
+	var out stage.Output
+	m.Apply(batch, &out)
+	want := Counts{Submissions: 2, Matched: 1, Created: 1, Linked: 2}
+	if got := m.Counts(); got != want || len(m.contacts.byID) != 1 {
+		t.Errorf("counts %+v, want %+v; %d contacts", got, want, len(m.contacts.byID))
+	}
+}
+
+// The ids of two senders may be equal: "1" of another visitor is another submission, and of a
+// submission older than the window another contact.
+func TestIDsOfTwoSenders(t *testing.T) {
+	m := New(DefaultConfig())
+	m.recent = newRecent(1, 1)
+	var out stage.Output
+	for i, s := range []*schemas.Submission{
+		{SubmissionId: "1", Site: "acme", VisitorId: "v1", Email: "ada@acme.example"},
+		{SubmissionId: "1", Site: "acme", VisitorId: "v2", Email: "bob@acme.example"},
+		{SubmissionId: "1", Site: "acme", VisitorId: "v1", Email: "cid@acme.example"},
+	} {
+		m.Apply([]stage.Record{submission(t, int64(i), s)}, &out)
+	}
+	if len(m.contacts.byID) != 3 || m.Counts().Created != 3 {
+		t.Errorf("%d contacts, counts %+v, want 3", len(m.contacts.byID), m.Counts())
+	}
+}
+
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	m := New(DefaultConfig())
+	m.recent = newRecent(2, 3)
+	var out stage.Output
+	state := map[string]int{}
+	for i := range 200 {
+		m.Apply([]stage.Record{submission(t, int64(i), &schemas.Submission{
+			SubmissionId: fmt.Sprintf("s%d", i), Site: "acme", VisitorId: "kiosk",
+			Email:   fmt.Sprintf("%c@acme.example", 'a'+i%2), // the device changes hands each time
+			Consent: schemas.Consent_CONSENT_IDENTIFIED, FirstName: strings.Repeat("a", 5000),
+		})}, &out)
+		m.Checkpoint(func(key, value []byte) {
+			if delete(state, string(key)); value != nil {
+				state[string(key)] = len(value)
+			}
+		})
+	}
+	for key, size := range state {
+		if size > 16<<10 {
+			t.Errorf("state of %q has %d bytes", key, size)
+		}
+	}
+	if len(state) != 2+1+2+1 || len(m.recent.ids) > 6 { // contacts, visitor, segments, counts
+		t.Errorf("%d keys, %d ids", len(state), len(m.recent.ids))
+	}
+	if n := len(m.identities.byVisitor["acme\x00kiosk"].Edges); n != maxEdges {
+		t.Errorf("%d edges of one visitor, want %d", n, maxEdges)
+	}
+}
+
+func TestACheckpointHoldsOnlyWhatChanged(t *testing.T) {
+	m := New(DefaultConfig())
+	var out stage.Output
+	count := func() (keys int) {
+		m.Checkpoint(func(_, _ []byte) { keys++ })
+		return keys
+	}
+	m.Apply([]stage.Record{submission(t, 0, &schemas.Submission{
+		SubmissionId: "s1", Site: "acme", VisitorId: "v1", Email: "ada@acme.example",
+		Consent: schemas.Consent_CONSENT_IDENTIFIED,
+	})}, &out)
+	if keys := count(); keys != 4 { // contact, visitor, segment, counts
+		t.Errorf("first checkpoint has %d keys, want 4", keys)
+	}
+	if keys := count(); keys != 1 {
+		t.Errorf("second checkpoint has %d keys, want the counts alone", keys)
+	}
+}
+
+func TestStateOfANewerReleaseIsRefused(t *testing.T) {
+	for _, state := range []struct{ key, value string }{
+		{"", "\x02\x00\x00\x00\x00\x00\x00\x00"},
+		{"", ""},
+		{"", "\x01\x00"},
+		{"z", "x"},
+		{"cx", "\xff"},
+		{"cx", "\n\x01y"},
+		{"vx", "\xff"},
+		{"s1", "12345678"},
+		{"s12345678", "1234567"},
+	} {
+		if err := New(DefaultConfig()).Restore([]byte(state.key), []byte(state.value)); err == nil {
+			t.Errorf("restore of %q = %q: no error", state.key, state.value)
+		}
+	}
+}
+
+func TestOutputKeysAndTimes(t *testing.T) {
+	m := New(DefaultConfig())
+	var out stage.Output
+	m.Apply([]stage.Record{submission(t, 0, &schemas.Submission{
+		SubmissionId: "s1", Site: "acme", VisitorId: "v1", Email: "ada@acme.example",
+		Consent: schemas.Consent_CONSENT_IDENTIFIED, ReceivedAtUs: 5_000_000,
+	})}, &out)
+	messages := out.Messages()
+	if len(messages) != 3 {
+		t.Fatalf("%d messages, want a contact, an identity and a decision", len(messages))
+	}
+	c := decoded(t, messages[0].Value, &schemas.Contact{})
+	for i, want := range []struct {
+		topic schemas.Topic
+		key   string
+	}{
+		{schemas.Contacts, c.ContactId},
+		{schemas.Identities, "acme\x00v1"},
+		{schemas.Decisions, "s1"},
+	} {
+		got := messages[i]
+		if got.Topic != string(want.topic) || !bytes.Equal(got.Key, []byte(want.key)) ||
+			got.Timestamp != 5000 {
+			t.Errorf("message %d: %s %q at %d, want %v at 5000", i, got.Topic, got.Key, got.Timestamp, want)
+		}
+	}
+}
+
+func TestValidate(t *testing.T) {
+	bad := Config{
+		Strategies: []Strategy{{Name: "a"}, {Name: "a", All: []Condition{{"shoe_size"}}}},
+		Forms:      []FormStrategy{{"", "f", "b"}, {"", "f", "a"}},
+	}
+	err := bad.Validate()
+	if err == nil {
+		t.Fatal("no error")
+	}
+	for _, want := range []string{
+		"no condition", "is there twice: rename", "shoe_size", "no strategy is called", "keep one",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q lacks %q", err, want)
+		}
+	}
+	if err := propertyConfig().Validate(); err != nil {
+		t.Error(err)
+	}
+	if err := (Config{}).Validate(); err == nil {
+		t.Error("a configuration without a strategy is valid")
+	}
+}
+
+// The fingerprint changes with everything that decisions depend on, and with nothing else.
+func TestFingerprint(t *testing.T) {
+	same := propertyConfig()
+	same.Forms[0], same.Forms[2] = same.Forms[2], same.Forms[0]
+	if same.Fingerprint() != propertyConfig().Fingerprint() {
+		t.Error("the order of forms changes the fingerprint")
+	}
+	seen := map[string]bool{propertyConfig().Fingerprint(): true}
+	for i, change := range []func(*Config){
+		func(c *Config) { c.KeepTags = true },
+		func(c *Config) { c.Strategies[1].Name = "other" },
+		func(c *Config) { c.Strategies[1].All = c.Strategies[1].All[:1] },
+		func(c *Config) { c.Forms = c.Forms[:2] },
+		func(c *Config) { c.Forms[0].Form = "d" },
+	} {
+		c := propertyConfig()
+		change(&c)
+		if seen[c.Fingerprint()] {
+			t.Errorf("change %d does not change the fingerprint", i)
+		}
+		seen[c.Fingerprint()] = true
+	}
+}
+
+// BenchmarkApply measures submissions of 100,000 people, a third of them known.
+func BenchmarkApply(b *testing.B) {
+	batch := make([]stage.Record, 150_000)
+	for i := range batch {
+		batch[i] = submission(b, int64(i), &schemas.Submission{
+			SubmissionId: fmt.Sprintf("01890a5d-ac96-774b-bcce-%012x", i), Site: "acme",
+			VisitorId: fmt.Sprintf("01890a5d-ac96-774b-0000-%012x", i%100_000),
+			Email:     fmt.Sprintf("Person.%d@acme.example", i%100_000), FirstName: "Ada",
+			LastName: fmt.Sprintf("King %d", i%1000), ReceivedAtUs: int64(i),
+			Consent: schemas.Consent_CONSENT_IDENTIFIED,
+		})
+	}
+	b.ReportAllocs()
+	var m *Machine
+	var out stage.Output
+	done := 0
+	for b.Loop() {
+		at := done % len(batch)
+		if at == 0 {
+			m = New(DefaultConfig())
+		}
+		m.Apply(batch[at:at+1], &out)
+		if len(out.Messages()) > 1000 {
+			out.Reset()
+		}
+		done++
+	}
+}

@@ -1,0 +1,290 @@
+package resolve
+
+import (
+	"bytes"
+	"fmt"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"crumbtrail/internal/kafka"
+	"crumbtrail/internal/stage"
+	"crumbtrail/schemas"
+)
+
+// propertyConfig has a strategy per form: a by e-mail, b by name, c by phone and company.
+func propertyConfig() Config {
+	return Config{
+		Strategies: []Strategy{
+			ByEmail(),
+			{Name: "name", All: []Condition{{AttributeFirstName}, {AttributeLastName}}},
+			{Name: "line", All: []Condition{{AttributePhone}, {AttributeCompany}}},
+		},
+		Forms: []FormStrategy{{"", "b", "name"}, {"", "c", "line"}, {"shop", "b", "line"}},
+	}
+}
+
+// drawSubmissions draws from so few values that most submissions have to do with each other.
+func drawSubmissions(t *rapid.T) []*schemas.Submission {
+	of := func(name string, values ...string) string { return rapid.SampledFrom(values).Draw(t, name) }
+	n := rapid.IntRange(1, 60).Draw(t, "submissions")
+	list := make([]*schemas.Submission, n)
+	for i := range list {
+		at := int64(1_767_225_600_000_000 + 1_000_000*(i/3)) // some at the same moment
+		list[i] = &schemas.Submission{
+			SubmissionId: fmt.Sprintf("s%d", rapid.IntRange(0, n).Draw(t, "id")),
+			Site:         of("site", "acme", "shop"), VisitorId: of("visitor", "v1", "v2", "v3", ""),
+			Form: of("form", "a", "b", "c"), Email: of("email", "a@x.example", "A@x.example ",
+				"b@x.example", "info@x.example", "null", ""),
+			FirstName: of("first", "Ada", "ADA", "Bob", ""), LastName: of("last", "King", "Ross", ""),
+			Phone:   of("phone", "020 7946 0958", "02079460958", "03079460958", ""),
+			Company: of("company", "Acme", ""), ReceivedAtUs: at,
+			OccurredAtUs: at - rapid.Int64Range(0, 5_000_000).Draw(t, "late"),
+			Consent: schemas.Consent(rapid.SampledFrom([]int32{
+				int32(schemas.Consent_CONSENT_STATISTICAL), int32(schemas.Consent_CONSENT_IDENTIFIED),
+				int32(schemas.Consent_CONSENT_IDENTIFIED),
+			}).Draw(t, "consent")),
+		}
+	}
+	return list
+}
+
+func records(t *rapid.T, list []*schemas.Submission) []stage.Record {
+	out := make([]stage.Record, len(list))
+	for i, s := range list {
+		value, err := s.MarshalVT()
+		if err != nil {
+			t.Fatal(err)
+		}
+		out[i] = stage.Record{Offset: int64(i), Timestamp: s.ReceivedAtUs / 1000, Value: value}
+	}
+	return out
+}
+
+// V3: whatever the batches, and wherever a machine is lost and restored from its last checkpoint
+// with what came since applied again, the same comes out.
+func TestBatchesAndRestartsChangeNothing(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := propertyConfig()
+		input := records(t, drawSubmissions(t))
+		var want stage.Output
+		plain := New(cfg)
+		plain.recent = newRecent(3, 4)
+		plain.Apply(input, &want)
+
+		var got []kafka.Message
+		state := map[string][]byte{}
+		checkpoint := 0
+		m := New(cfg)
+		m.recent = newRecent(3, 4)
+		for at := 0; at < len(input); {
+			next := min(len(input), at+rapid.IntRange(1, 8).Draw(t, "batch"))
+			var out stage.Output
+			m.Apply(input[at:next], &out)
+			got = append(got, out.Messages()...)
+			at = next
+			if rapid.Bool().Draw(t, "checkpoint") {
+				m.Checkpoint(func(key, value []byte) {
+					if delete(state, string(key)); value != nil {
+						state[string(key)] = bytes.Clone(value)
+					}
+				})
+				checkpoint = at
+			}
+			if rapid.Bool().Draw(t, "lost") {
+				m = New(cfg)
+				m.recent = newRecent(3, 4)
+				for key, value := range state { // in any order
+					if err := m.Restore([]byte(key), value); err != nil {
+						t.Fatal(err)
+					}
+				}
+				m.Apply(input[checkpoint:at], &stage.Output{})
+			}
+		}
+		if diff := cmp.Diff(want.Messages(), got); diff != "" {
+			t.Fatalf("in one piece (-), in pieces and restarts (+):\n%s", diff)
+		}
+		if plain.Counts() != m.Counts() {
+			t.Fatalf("counts %+v, in pieces %+v", plain.Counts(), m.Counts())
+		}
+	})
+}
+
+// naive is the resolver without an index, without state to keep and without words: every contact
+// is looked at in the order of its age.
+type naive struct {
+	cfg      Config
+	done     map[string]bool
+	contacts []*naiveContact
+	edges    map[string][]int // by visitor: the contacts in turn
+}
+
+type naiveContact struct {
+	created int64
+	id      string
+	values  map[Attribute]string
+	role    bool
+	taken   int
+}
+
+func (n *naive) resolve(s *schemas.Submission) (outcome schemas.Outcome, contact int) {
+	if n.done[s.Site+"/"+s.VisitorId+"/"+s.SubmissionId] {
+		return 0, -1
+	}
+	n.done[s.Site+"/"+s.VisitorId+"/"+s.SubmissionId] = true
+	a := normalise(s, false)
+	values := map[Attribute]string{}
+	for _, of := range []Attribute{
+		AttributeEmail, AttributeFirstName, AttributeLastName, AttributePhone, AttributeCompany,
+	} {
+		values[of] = a.value(of)
+	}
+	strategy := n.cfg.Strategies[0]
+	switch {
+	case s.Form == "c", s.Form == "b" && s.Site == "shop":
+		strategy = n.cfg.Strategies[2]
+	case s.Form == "b":
+		strategy = n.cfg.Strategies[1]
+	}
+	visitor := ""
+	if s.Consent == schemas.Consent_CONSENT_IDENTIFIED && s.VisitorId != "" {
+		visitor = s.Site + "/" + s.VisitorId
+	}
+	at, complete := n.find(strategy, values, a.email.Role, visitor)
+	switch {
+	case at >= 0:
+		outcome = schemas.Outcome_OUTCOME_MATCHED
+	case complete || values[AttributeEmail] != "" ||
+		a.email.Fault == EmailEmpty && values[AttributePhone] != "":
+		outcome = schemas.Outcome_OUTCOME_CREATED
+		at = len(n.contacts)
+		n.contacts = append(n.contacts, &naiveContact{
+			created: s.ReceivedAtUs, values: map[Attribute]string{},
+		})
+	default:
+		return schemas.Outcome_OUTCOME_UNRESOLVED, -1
+	}
+	n.contacts[at].take(values, a.email.Role)
+	if edges := n.edges[visitor]; visitor != "" && (len(edges) == 0 || edges[len(edges)-1] != at) {
+		n.edges[visitor] = append(edges, at)
+	}
+	return outcome, at
+}
+
+func (c *naiveContact) take(values map[Attribute]string, role bool) {
+	c.taken++
+	for of, value := range values {
+		switch {
+		case value == "":
+		case of != AttributeEmail:
+			c.values[of] = value
+		case !role || c.values[of] == "" || c.role:
+			c.values[of], c.role = value, role
+		}
+	}
+}
+
+func (n *naive) find(
+	strategy Strategy, values map[Attribute]string, role bool, visitor string,
+) (at int, complete bool) {
+	needed := strategy.All
+	byRole := strategy.uses(AttributeEmail) && role
+	if byRole {
+		needed = append([]Condition{{AttributeFirstName}, {AttributeLastName}}, needed...)
+	}
+	complete = true
+	for _, c := range needed {
+		complete = complete && values[c.Attribute] != ""
+	}
+	at = -1
+	for i, c := range n.contacts {
+		equal := complete
+		for _, of := range needed {
+			equal = equal && c.values[of.Attribute] == values[of.Attribute]
+		}
+		if equal && (at < 0 || c.created < n.contacts[at].created ||
+			c.created == n.contacts[at].created && c.id < n.contacts[at].id) {
+			at = i
+		}
+	}
+	if edges := n.edges[visitor]; at < 0 && byRole && !complete && len(edges) > 0 &&
+		(values[AttributeFirstName] == "" || values[AttributeLastName] == "") {
+		own := n.contacts[edges[len(edges)-1]]
+		same := own.values[AttributeEmail] == values[AttributeEmail]
+		for _, of := range []Attribute{AttributeFirstName, AttributeLastName} {
+			same = same && (values[of] == "" || values[of] == own.values[of])
+		}
+		if same {
+			return edges[len(edges)-1], complete
+		}
+	}
+	return at, complete
+}
+
+// The index, the golden records and the edges are those of a resolver that looks at everything.
+func TestAgreesWithLookingAtEverything(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		cfg := propertyConfig()
+		m := New(cfg)
+		n := &naive{cfg: cfg, done: map[string]bool{}, edges: map[string][]int{}}
+		list := drawSubmissions(t)
+		for i, record := range records(t, list) {
+			var out stage.Output
+			m.Apply([]stage.Record{record}, &out)
+			outcome, at := n.resolve(list[i])
+			if outcome == 0 {
+				if len(out.Messages()) > 0 {
+					t.Fatalf("submission %d again: %d messages", i, len(out.Messages()))
+				}
+				continue
+			}
+			last := out.Messages()[len(out.Messages())-1]
+			d := &schemas.Decision{}
+			if err := d.UnmarshalVT(last.Value); err != nil || last.Topic != string(schemas.Decisions) {
+				t.Fatalf("the last message on %s: %v, want a decision", last.Topic, err)
+			}
+			if at >= 0 && outcome == schemas.Outcome_OUTCOME_CREATED {
+				n.contacts[at].id = d.ContactId
+			}
+			if d.Outcome != outcome || at >= 0 && d.ContactId != n.contacts[at].id {
+				t.Fatalf("submission %d: %v\ndecided %v, want %v %d", i, list[i], d, outcome, at)
+			}
+		}
+		compareWithNaive(t, m, n)
+	})
+}
+
+func compareWithNaive(t *rapid.T, m *Machine, n *naive) {
+	if len(m.contacts.byID) != len(n.contacts) {
+		t.Fatalf("%d contacts, want %d", len(m.contacts.byID), len(n.contacts))
+	}
+	for _, want := range n.contacts {
+		got := m.contacts.byID[want.id]
+		for of, value := range want.values {
+			if got.attributes.value(of) != value {
+				t.Fatalf("contact %v: %s is %q, want %q", got.record, of, got.attributes.value(of), value)
+			}
+		}
+		if got.record.Submissions != int64(want.taken) || got.record.Version != int64(want.taken) {
+			t.Fatalf("contact %v: want %d submissions", got.record, want.taken)
+		}
+	}
+	for _, edges := range m.identities.byVisitor {
+		want := n.edges[edges.Edges[0].Site+"/"+edges.Edges[0].VisitorId]
+		if len(want) != len(edges.Edges) {
+			t.Fatalf("edges %v, want %d", edges, len(want))
+		}
+		for i, e := range edges.Edges {
+			first := e.ValidFromUs == 0
+			if e.ContactId != n.contacts[want[i]].id || first != (i == 0) ||
+				i > 0 && e.ValidFromUs <= edges.Edges[i-1].ValidFromUs {
+				t.Fatalf("edge %d of %v", i, edges)
+			}
+		}
+	}
+	if len(m.identities.byVisitor) != len(n.edges) {
+		t.Fatalf("%d visitors are somebody, want %d", len(m.identities.byVisitor), len(n.edges))
+	}
+}

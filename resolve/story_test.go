@@ -1,0 +1,243 @@
+package resolve
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+
+	"crumbtrail/internal/stage"
+	"crumbtrail/schemas"
+)
+
+// TestStories runs scripts. Commands:
+//
+//	config [keep_tags] [strategy=(name,attribute,...)]... [form=(site,form,strategy)]...
+//	submit: one submission a line, its id first, then key=value: site, visitor, consent, email,
+//	        first, last, phone, company, form, kind, at (clock of 2026-01-01), occurred
+//	restart: a checkpoint, and a new machine that is restored from all checkpoints so far
+//	contacts, edges, counts: what there is
+//
+// site is acme, visitor v1 and consent identified where nothing is said. Contacts are printed as
+// c1, c2, ... in the order in which they are made.
+func TestStories(t *testing.T) {
+	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
+		if strings.Contains(path, "fuzz") {
+			return
+		}
+		s := newStory(DefaultConfig())
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			switch d.Cmd {
+			case "config":
+				s = newStory(scriptedConfig(t, d))
+				return ""
+			case "submit":
+				return s.submit(t, d.Input)
+			case "restart":
+				s.restart(t)
+				return ""
+			case "contacts":
+				return s.contacts()
+			case "edges":
+				return s.edges()
+			case "counts":
+				return fmt.Sprintf("%+v\n", s.machine.Counts())
+			}
+			t.Fatalf("unknown command %s", d.Cmd)
+			return ""
+		})
+	})
+}
+
+func scriptedConfig(t *testing.T, d *datadriven.TestData) Config {
+	cfg := DefaultConfig()
+	for _, arg := range d.CmdArgs {
+		switch arg.Key {
+		case "keep_tags":
+			cfg.KeepTags = true
+		case "strategy":
+			s := Strategy{Name: arg.Vals[0]}
+			for _, a := range arg.Vals[1:] {
+				s.All = append(s.All, Condition{Attribute(a)})
+			}
+			cfg.Strategies = append(cfg.Strategies, s)
+		case "form":
+			cfg.Forms = append(cfg.Forms, FormStrategy{arg.Vals[0], arg.Vals[1], arg.Vals[2]})
+		default:
+			t.Fatalf("unknown argument %s", arg.Key)
+		}
+	}
+	if err := cfg.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	return cfg
+}
+
+type story struct {
+	cfg     Config
+	machine *Machine
+	state   map[string][]byte
+	offset  int64
+	ids     []string // contacts in the order in which they were made
+}
+
+func newStory(cfg Config) *story {
+	return &story{cfg: cfg, machine: New(cfg), state: map[string][]byte{}}
+}
+
+func (s *story) submit(t *testing.T, input string) string {
+	var b strings.Builder
+	for line := range strings.Lines(input) {
+		sub := scriptedSubmission(t, line)
+		var out stage.Output
+		s.machine.Apply([]stage.Record{s.record(t, sub)}, &out)
+		if len(out.Messages()) == 0 {
+			fmt.Fprintf(&b, "%s: nothing\n", sub.SubmissionId)
+		}
+		for _, m := range out.Messages() {
+			switch schemas.Topic(m.Topic) {
+			case schemas.Contacts:
+				s.seen(string(m.Key))
+			case schemas.Decisions:
+				d := decoded(t, m.Value, &schemas.Decision{})
+				fmt.Fprintf(&b, "%s: %s %s by %s: %s\n", d.SubmissionId, d.Outcome.Name(),
+					s.alias(d.ContactId), d.Strategy, s.aliased(d.Reason))
+			case schemas.BadBeacons:
+				bad := decoded(t, m.Value, &schemas.BadBeacon{})
+				fmt.Fprintf(&b, "bad: %s %s %s\n", bad.Reason, bad.Detail, bad.Path)
+			}
+		}
+	}
+	return b.String()
+}
+
+func (s *story) record(t *testing.T, sub *schemas.Submission) stage.Record {
+	value, err := sub.MarshalVT()
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.offset++
+	return stage.Record{
+		Offset: s.offset, Timestamp: sub.ReceivedAtUs / 1000, Key: []byte(sub.Site), Value: value,
+	}
+}
+
+func scriptedSubmission(t *testing.T, line string) *schemas.Submission {
+	sub := &schemas.Submission{
+		Site: "acme", VisitorId: "v1", Consent: schemas.Consent_CONSENT_IDENTIFIED,
+		Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM,
+	}
+	at, occurred := "12:00", ""
+	text := map[string]*string{
+		"site": &sub.Site, "visitor": &sub.VisitorId, "email": &sub.Email, "first": &sub.FirstName,
+		"last": &sub.LastName, "phone": &sub.Phone, "company": &sub.Company, "form": &sub.Form,
+		"at": &at, "occurred": &occurred,
+	}
+	for i, word := range strings.Fields(line) {
+		key, value, given := strings.Cut(word, "=")
+		switch {
+		case i == 0:
+			sub.SubmissionId = strings.Trim(word, "-")
+		case key == "consent":
+			sub.Consent, _ = schemas.ParseConsent(value)
+		case key == "kind":
+			number := schemas.SubmissionKind_value["SUBMISSION_KIND_"+strings.ToUpper(value)]
+			sub.Kind = schemas.SubmissionKind(number)
+		case !given || text[key] == nil:
+			t.Fatalf("%q: what is %q?", line, word)
+		default:
+			*text[key] = strings.ReplaceAll(value, "_", " ")
+		}
+	}
+	sub.ReceivedAtUs = clock(t, at)
+	sub.OccurredAtUs = sub.ReceivedAtUs
+	if occurred != "" {
+		sub.OccurredAtUs = clock(t, occurred)
+	}
+	return sub
+}
+
+func clock(t *testing.T, text string) int64 {
+	at, err := time.Parse("2006-01-02 15:04", "2026-01-01 "+text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return at.UnixMicro()
+}
+
+func decoded[M interface{ UnmarshalVT([]byte) error }](t *testing.T, value []byte, into M) M {
+	if err := into.UnmarshalVT(value); err != nil {
+		t.Fatal(err)
+	}
+	return into
+}
+
+func (s *story) restart(t *testing.T) {
+	s.machine.Checkpoint(func(key, value []byte) {
+		if value == nil {
+			delete(s.state, string(key))
+			return
+		}
+		s.state[string(key)] = value
+	})
+	s.machine = New(s.cfg)
+	for key, value := range s.state {
+		if err := s.machine.Restore([]byte(key), value); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (s *story) seen(id string) {
+	if !slices.Contains(s.ids, id) {
+		s.ids = append(s.ids, id)
+	}
+}
+
+func (s *story) alias(id string) string {
+	if at := slices.Index(s.ids, id); at >= 0 {
+		return fmt.Sprintf("c%d", at+1)
+	}
+	return "nobody"
+}
+
+func (s *story) aliased(text string) string {
+	for _, id := range s.ids {
+		text = strings.ReplaceAll(text, id, s.alias(id))
+	}
+	return text
+}
+
+func (s *story) contacts() string {
+	var b strings.Builder
+	for _, id := range s.ids {
+		r := s.machine.contacts.byID[id].record
+		fmt.Fprintf(&b, "%s v%d: %s|%s|%s|%s|%s from %d, last %s, %s to %s\n", s.alias(id), r.Version,
+			r.Email, r.FirstName, r.LastName, r.Phone, r.Company, r.Submissions, r.SubmissionId,
+			hour(r.CreatedAtUs), hour(r.UpdatedAtUs))
+	}
+	return b.String()
+}
+
+func hour(us int64) string {
+	if us == 0 {
+		return "always"
+	}
+	return time.UnixMicro(us).UTC().Format("15:04:05.999999")
+}
+
+func (s *story) edges() string {
+	var lines []string
+	for _, edges := range s.machine.identities.byVisitor {
+		for _, e := range edges.Edges {
+			lines = append(lines, fmt.Sprintf("%s %s is %s from %s, linked %s by %s %s\n", e.Site,
+				e.VisitorId, s.alias(e.ContactId), hour(e.ValidFromUs), hour(e.LinkedAtUs), e.Evidence,
+				e.SubmissionId))
+		}
+	}
+	slices.Sort(lines)
+	return strings.Join(lines, "")
+}
