@@ -52,7 +52,8 @@ func TestConditionPrintsQuoted(t *testing.T) {
 func TestConditionErrorsSayWhere(t *testing.T) {
 	for _, tc := range []struct{ input, err string }{
 		{"", "character 1: expected a column or a literal, found the end"},
-		{"title = 'ü' AND now() > ts", "character 17: now(…) is a function call, and a condition has none"},
+		{"title = 'ü' AND now() > ts", "character 17: " +
+			"now(…) is a function call, and a condition has none"},
 		{"url = 'a", "character 7: a quote ' is never closed"},
 		{"url = 'a'; drop", `character 10: ';' has no meaning in a condition: it is made of ` +
 			"comparisons, AND, OR, NOT, IN, BETWEEN, LIKE and IS NULL"},
@@ -71,7 +72,8 @@ func TestConditionErrorsSayWhere(t *testing.T) {
 		{"topic_offset = 1234567890123456789", "character 16: a number may have 18 digits at most"},
 		{"url IN (SELECT 1)", noColumn("select", 9)},
 		{"url_pth = '/x'", noColumn("url_pth", 1) + `; did you mean "url_path"?`},
-		{strings.Repeat("NOT ", 33) + "is_bot", "character 129: a condition may be nested 32 deep at most"},
+		{strings.Repeat("NOT ", 33) + "is_bot", "character 129: " +
+			"a condition may be nested 32 deep at most"},
 	} {
 		_, err := parseCondition(tc.input, beaconColumns())
 		if err == nil || err.Error() != tc.err {

@@ -13,12 +13,12 @@ import (
 )
 
 // TestMain lets this test binary be the child that runs statements. A random test asks one child
-// per case: 25 are what a few seconds allow; -rapid.checks runs more.
+// or more per case: 15 are what a few seconds allow; -rapid.checks runs more.
 func TestMain(m *testing.M) {
 	if len(os.Args) > 1 && os.Args[1] == duck.ChildCommand {
 		os.Exit(duck.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	if err := flag.Set("rapid.checks", "25"); err != nil {
+	if err := flag.Set("rapid.checks", "15"); err != nil {
 		panic(err)
 	}
 	os.Exit(m.Run())
@@ -30,6 +30,8 @@ type lake struct {
 	child   duck.Child
 	path    string
 	inserts []string
+	// built is how many of inserts the database has; -1 while there is none.
+	built int
 	// events counts the rows of beacons, to number them.
 	events int
 }
@@ -44,19 +46,23 @@ func newLake(t testing.TB) *lake {
 	if err := os.Mkdir(filepath.Join(dir, "lake"), 0o755); err != nil {
 		t.Fatal(err)
 	}
-	return &lake{t: t, child: duck.Child{Exe: exe}, path: filepath.Join(dir, "lake.duckdb")}
+	path := filepath.Join(dir, "lake.duckdb")
+	return &lake{t: t, child: duck.Child{Exe: exe}, path: path, built: -1}
 }
 
-func (l *lake) reset() { l.inserts, l.events = nil, 0 }
+func (l *lake) reset() { l.inserts, l.events, l.built = nil, 0, -1 }
 
 // Query builds the database and asks it as production does.
 func (l *lake) Query(ctx context.Context, statement string, row func([]any) error) error {
 	l.t.Helper()
-	statements := append([]string{
-		createTable("beacons", beaconColumns()), createTable("contacts", contactColumns()),
-	}, l.inserts...)
-	if err := duck.Build(ctx, l.path, statements); err != nil {
-		l.t.Fatal(err)
+	if l.built != len(l.inserts) {
+		statements := append([]string{
+			createTable("beacons", beaconColumns()), createTable("contacts", contactColumns()),
+		}, l.inserts...)
+		if err := duck.Build(ctx, l.path, statements); err != nil {
+			l.t.Fatal(err)
+		}
+		l.built = len(l.inserts)
 	}
 	return Lake{Child: l.child, Database: l.path}.Query(ctx, statement, row)
 }

@@ -114,6 +114,11 @@ type SalesReady struct {
 	Every      Span   `json:"every"`
 }
 
+// looksBack tells whether readiness depends on earlier scores.
+func (m *Model) looksBack() bool {
+	return m.SalesReady != nil && m.SalesReady.RearmBelow < m.SalesReady.At
+}
+
 // Canonical returns the model as JSON: the same for any two files that say the same.
 func (m *Model) Canonical() []byte {
 	b, err := json.Marshal(m)

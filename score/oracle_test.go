@@ -234,21 +234,21 @@ func TestScoresAreWhatTheSemanticsSay(t *testing.T) {
 				want[subject] = fmt.Sprint(score, w.ready(m, subject), lines)
 			}
 		}
-		err = Run(l.t.Context(), m, time.UnixMicro(w.at), time.Time{}, "", l,
-			func(s *schemas.Score) error {
-				if _, made := want[s.SubjectId]; !made {
-					return nil // known by its events alone
+		r := &run{model: m, asOf: time.UnixMicro(w.at), q: l, emit: func(s *schemas.Score) error {
+			if _, made := want[s.SubjectId]; !made {
+				return nil // known by its events alone
+			}
+			var lines []string
+			for _, c := range s.Contributions {
+				if !strings.HasPrefix(c.Rule, "clip:") && c.Rule != roundLine {
+					lines = append(lines, fmt.Sprint(c.Rule, " ", c.EventId, " ", c.PointsMicros))
 				}
-				var lines []string
-				for _, c := range s.Contributions {
-					if !strings.HasPrefix(c.Rule, "clip:") && c.Rule != roundLine {
-						lines = append(lines, fmt.Sprint(c.Rule, " ", c.EventId, " ", c.PointsMicros))
-					}
-				}
-				slices.Sort(lines)
-				got[s.SubjectId] = fmt.Sprint(s.ScoreHundredths, s.SalesReady, lines)
-				return nil
-			})
+			}
+			slices.Sort(lines)
+			got[s.SubjectId] = fmt.Sprint(s.ScoreHundredths, s.SalesReady, lines)
+			return nil
+		}}
+		err = r.all(l.t.Context(), rapid.SampledFrom([]int64{10, 1000}).Draw(t, "events a part"))
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -24,30 +24,41 @@ const (
 //go:embed queries/score.sql.tmpl
 var scoreTemplate string
 
-// SQL compiles the model to one statement over the views beacons and contacts, with one scan of
-// beacons for all rules (two where the subject is a visitor, who is in no other view). Its rows
-// are the lines of every subject's explanation, ordered by subject: subject, score in hundredths,
-// grade, sales-ready, rule, event id, points in millionths; the last three are NULL in the only
-// row of a subject that has none. The statement is a function of the model and asOf alone.
-func SQL(m *Model, asOf time.Time) (string, error) {
+// SQL compiles the model to one statement over the views beacons and contacts. One scan of the
+// beacons in the widest window serves all rules; what else may be read of beacons is a few columns
+// to find all visitors or who was silent, and the past of those whose readiness depends on it.
+//
+// The rows are the lines of every subject's explanation, ordered by subject: subject, score in
+// hundredths, grade, sales-ready, rule, event id, points in millionths; the last three are NULL
+// in the only row of a subject that has none. The statement is a function of the arguments alone.
+func SQL(m *Model, asOf time.Time, part Part) (string, error) {
 	t, err := template.New("score").Funcs(template.FuncMap{"join": strings.Join}).
 		Parse(scoreTemplate)
 	if err != nil {
 		return "", fmt.Errorf("parse the template of a score: %w", err)
 	}
 	var b strings.Builder
-	if err := t.Execute(&b, newStatement(m, asOf)); err != nil {
+	if err := t.Execute(&b, newStatement(m, asOf, part)); err != nil {
 		return "", fmt.Errorf("compile model %s: %w", m.Name, err)
 	}
 	return b.String(), nil
+}
+
+// Part is a share of the subjects: number Index of Of, counted from 0. Their scores are the same
+// in whatever shares they are computed.
+type Part struct{ Index, Of int }
+
+// countSQL counts the events that a run reads.
+func countSQL(m *Model, asOf time.Time) string {
+	s := newStatement(m, asOf, Part{0, 1})
+	return "SELECT count(*) FROM " + s.Events + " WHERE " + s.Counted
 }
 
 // statement is what the template takes: SQL text, all of it made or quoted here.
 type statement struct {
 	Model   string
 	Version int64
-	// At is the instant; Until is the same as SQL, and Since the instant before which nothing
-	// needs to be read, empty where all must.
+	// At is the instant; Until is the same as SQL, and Since that before which no rule looks.
 	At           int64
 	Until, Since string
 	// Rules and Bounds are the rows of constants of the rules and groups.
@@ -57,12 +68,13 @@ type statement struct {
 	Contact, Account bool
 	// Matches lists the rules that an event meets, Meets those that a contact's attributes do.
 	Matches, Meets string
-	// Events is the table of events, Counted which of them are facts.
-	Events, Counted string
-	Day             string
-	Low, High       int64
-	// Grade is the grade as SQL, Ready whether the subject is ready for sales, as it is from ReadyAt on. With Fold, one
-	// whose score is Between is what it was before, looked at each Every microseconds.
+	// Share is a condition on subjects, empty where all are scored.
+	Share string
+	// Events is the table of events, Counted which of them are facts, Day the day of one.
+	Events, Counted, Day string
+	Low, High            int64
+	// Grade is the grade of a score and Ready whether it is ready for sales, as from ReadyAt on.
+	// With Fold, a score that is Between leaves that as it was, looked at each Every microseconds.
 	Grade, Ready, Between string
 	Fold                  bool
 	ReadyAt, Every        int64
@@ -72,7 +84,7 @@ type statement struct {
 	ClipRule, ClipGroup, ClipScore, Round string
 }
 
-func newStatement(m *Model, asOf time.Time) statement {
+func newStatement(m *Model, asOf time.Time, part Part) statement {
 	at := asOf.UnixMicro()
 	s := statement{
 		Model: m.Name, Version: m.Version, At: at,
@@ -88,7 +100,7 @@ func newStatement(m *Model, asOf time.Time) statement {
 	if r := m.SalesReady; r != nil {
 		s.ReadyAt = r.At.hundredths()
 		s.Ready = fmt.Sprintf("hundredths >= %d", s.ReadyAt)
-		s.Fold, s.Every = r.RearmBelow < r.At, int64(r.Every)
+		s.Fold, s.Every = m.looksBack(), int64(r.Every)
 		s.Between = fmt.Sprintf("hundredths BETWEEN %d AND %d", r.RearmBelow.hundredths(),
 			s.ReadyAt-1)
 		if s.Fold {
@@ -109,28 +121,24 @@ func newStatement(m *Model, asOf time.Time) statement {
 		s.Attributes = s.Attributes || r.isAttribute()
 		s.Inactive = s.Inactive || r.isInactive()
 	}
-	s.facts(m, at)
+	s.facts(m, at, part)
 	return s
 }
 
-// chain is the template's way to scores at the one instant or at those before it.
+// chain is one way through the template from events to scores.
 type chain struct {
 	statement
+	// Kind ends the names of the way's tables. Past is true for the scores of the instants before
+	// the statement's own.
 	Kind string
-	// Instants joins the instants of the subjects, as the column as_of.
-	Instants string
-	Past     bool
+	Past bool
 }
 
 // Now is the way to the scores at the statement's instant.
-func (s statement) Now() chain {
-	return chain{s, "now", fmt.Sprintf("CROSS JOIN (SELECT %d::BIGINT AS as_of)", s.At), false}
-}
+func (s statement) Now() chain { return chain{s, "now", false} }
 
-// Before is the way to the scores at the earlier instants of the subjects in question.
-func (s statement) Before() chain {
-	return chain{s, "past", "JOIN instants USING (subject)", true}
-}
+// Past is the way to earlier scores.
+func (s statement) Past() chain { return chain{s, "past", true} }
 
 // margin is how much further back than the widest window events are read, so that an event that
 // was sent again is found to be the older one. It is the oldest that the edge lets an event be.
@@ -140,7 +148,7 @@ const margin = 7 * day
 const accountSQL = "lower(trim(company))"
 
 // facts sets where subjects and their events come from.
-func (s *statement) facts(m *Model, at int64) {
+func (s *statement) facts(m *Model, at int64, part Part) {
 	var whens, wheres []string
 	var widest Span
 	for i := range m.Rules {
@@ -162,16 +170,17 @@ func (s *statement) facts(m *Model, at int64) {
 		s.Subject = "visitor_id"
 	}
 	s.Until = instantSQL(at)
+	if part.Of > 1 {
+		s.Share = fmt.Sprintf(" AND hash(%s) %% %d = %d", s.Subject, part.Of, part.Index)
+	}
 	// Only who agreed to be scored is: every other mode of consent counts visits at most.
-	s.Counted = fmt.Sprintf("%s <> '' AND consent = %s AND occurred_at <= %s", s.Subject,
-		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until)
+	s.Counted = fmt.Sprintf("%s <> '' AND consent = %s AND occurred_at <= %s%s", s.Subject,
+		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until, s.Share)
 	s.Events = "(SELECT * REPLACE (CAST(props AS VARCHAR) AS props) FROM beacons)"
 	if s.Account {
 		s.Events += "\n    JOIN (SELECT contact_id, company FROM contacts) USING (contact_id)"
 	}
-	if !s.Fold {
-		s.Since = instantSQL(at - int64(widest+margin))
-	}
+	s.Since = instantSQL(at - int64(widest+margin))
 }
 
 // ruleSQL is a rule's row of constants.
