@@ -11,11 +11,7 @@ import (
 	"crumbtrail/schemas"
 )
 
-const (
-	protocolCombined = "combined"
-	// siteOfLogs is the site of an access log, which names none itself.
-	siteOfLogs = "default"
-)
+const protocolCombined = "combined"
 
 // request is one line of an access log in the combined format. Its texts alias the line.
 type request struct {
@@ -36,7 +32,7 @@ func (p *lineParser) combined(text []byte, number int64) Entry {
 	}
 	site := p.cfg.Site
 	if site == "" {
-		site = siteOfLogs
+		site = DefaultKey
 	}
 	b := &schemas.Beacon{
 		EventId:      p.eventID(site, number, text),

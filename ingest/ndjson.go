@@ -4,12 +4,8 @@ import (
 	"bytes"
 	"fmt"
 	"strconv"
-	"strings"
-	"unicode/utf8"
 
 	"crumbtrail/schemas"
-
-	"github.com/tidwall/gjson"
 )
 
 // lineParser turns lines of recorded traffic into entries. One goroutine at a time uses it.
@@ -66,7 +62,7 @@ func (p *lineParser) ndjson(text []byte, number int64) Entry {
 	e := Entry{Line: number, Beacon: b}
 	p.finish(b)
 	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT {
-		e.Submission = recordedSubmission(c)
+		e.Submission, _ = submission(b, c.form, c.fields)
 	}
 	return e
 }
@@ -120,8 +116,12 @@ func (p *lineParser) eventID(site string, number int64, text []byte) string {
 // refuse makes a bad beacon of a line; its received_at is the replay's clock, which Next knows.
 func (p *lineParser) refuse(text []byte, number int64, bad *Rejection) Entry {
 	site := p.cfg.Site
-	if site == "" {
-		site = p.claimedSite(text)
+	switch {
+	case site != "":
+	case p.cfg.Format == FormatCombined:
+		site = DefaultKey
+	case wellFormed(text, bounds{depth: batchDepth, keys: len(text)}) == nil:
+		site = claimedSite(text)
 	}
 	p.name = append(append(p.name[:0], site...), 0)
 	p.name = append(append(p.name, p.source...), 0)
@@ -140,46 +140,12 @@ func (p *lineParser) refuse(text []byte, number int64, bad *Rejection) Entry {
 	if p.cfg.Format == FormatCombined {
 		b.Protocol = protocolCombined
 	}
-	if b.Truncated = len(text) > p.cfg.Limits.RawBytes; b.Truncated {
-		text = text[:p.cfg.Limits.RawBytes]
+	if p.cfg.Format == FormatNDJSON {
+		text, b.Truncated = withoutSecrets(text, p.cfg.Limits)
+	}
+	if len(text) > p.cfg.Limits.RawBytes {
+		text, b.Truncated = text[:p.cfg.Limits.RawBytes], true
 	}
 	b.Raw = bytes.Clone(text)
 	return Entry{Line: number, Bad: b}
-}
-
-// claimedSite is whose a refused line seems to be, so that its owner finds it.
-func (p *lineParser) claimedSite(text []byte) string {
-	if p.cfg.Format == FormatCombined {
-		return siteOfLogs
-	}
-	site := gjson.GetBytes(text, "site")
-	if site.Type != gjson.String || utf8.RuneCountInString(site.Str) > maxSite ||
-		strings.IndexByte(site.Str, 0) >= 0 || !utf8.ValidString(site.Str) {
-		return ""
-	}
-	return site.Str
-}
-
-// recordedSubmission is what a recorded form says of who sent it.
-func recordedSubmission(c *claim) *schemas.Submission {
-	b := c.beacon
-	field := func(name string) string { return gjson.GetBytes(c.fields, name).String() }
-	return &schemas.Submission{
-		SubmissionId: b.EventId,
-		Kind:         schemas.SubmissionKind_SUBMISSION_KIND_FORM,
-		Site:         b.Site,
-		VisitorId:    b.VisitorId,
-		Consent:      b.Consent,
-		ReceivedAtUs: b.ReceivedAtUs,
-		OccurredAtUs: b.OccurredAtUs,
-		Form:         c.form,
-		Url:          b.Url,
-		Email:        field("email"),
-		FirstName:    field("first_name"),
-		LastName:     field("last_name"),
-		Phone:        field("phone"),
-		Company:      field("company"),
-		Fields:       c.fields,
-		Protocol:     b.Protocol,
-	}
 }

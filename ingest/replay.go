@@ -30,8 +30,8 @@ const (
 type RecordedConfig struct {
 	// Format is FormatNDJSON, FormatCombined, or empty: told by the first line that is not blank.
 	Format string
-	// Site is whose traffic it is. In NDJSON it overrides the beacon's own; empty leaves that,
-	// and an access log to the site "default".
+	// Site is whose traffic it is. In NDJSON it overrides the beacon's own; empty leaves that, and
+	// takes an access log for DefaultKey's.
 	Site string
 	// Consent is the mode of a beacon that has none of its own, by site; nil is identified.
 	Consent func(site string) schemas.Consent
