@@ -42,12 +42,12 @@ func beaconColumns() columns {
 	return c
 }
 
-// contactColumns lists what `when` may name: columns of the view contacts.
+// contactColumns lists what `when` may name: columns of the view contact_versions.
 func contactColumns() columns {
 	c := columns{}
 	c.add(text, "contact_id", "email", "first_name", "last_name", "phone", "company")
 	c.add(instant, "created_at", "updated_at")
-	c.add(number, "submissions")
+	c.add(number, "submissions", "version")
 	return c
 }
 

@@ -58,6 +58,8 @@ func (l *lake) Query(ctx context.Context, statement string, row func([]any) erro
 	if l.built != len(l.inserts) {
 		statements := append([]string{
 			createTable("beacons", beaconColumns()), createTable("contacts", contactColumns()),
+			"CREATE VIEW contact_versions AS SELECT *, lead(updated_at) OVER (" +
+				"PARTITION BY contact_id ORDER BY version) AS valid_to FROM contacts",
 		}, l.inserts...)
 		if err := duck.Build(ctx, l.path, statements); err != nil {
 			l.t.Fatal(err)
@@ -98,7 +100,9 @@ func (l *lake) event(row string) {
 func (l *lake) contact(row string) {
 	l.t.Helper()
 	f := strings.Fields(row)
-	l.insert("contacts", append([]string{"created_at=" + f[0], "contact_id=" + f[1]}, f[2:]...))
+	l.insert("contacts", append([]string{
+		"created_at=" + f[0], "updated_at=" + f[0], "contact_id=" + f[1], "version=1",
+	}, f[2:]...))
 }
 
 // insert writes a row of column=value; the last of a column counts, and - is NULL.
@@ -139,10 +143,12 @@ func (l *lake) load(facts []fact, created map[string]int64) {
 	}
 	rows = nil
 	for subject, us := range created {
-		rows = append(rows, fmt.Sprintf("(%s, make_timestamptz(%d))", quoteText(subject), us))
+		rows = append(rows, fmt.Sprintf("(%s, 1, make_timestamptz(%d), make_timestamptz(%[2]d))",
+			quoteText(subject), us))
 	}
 	if len(rows) > 0 {
-		l.inserts = append(l.inserts, "INSERT INTO contacts (contact_id, created_at) VALUES "+
+		l.inserts = append(l.inserts, "INSERT INTO contacts (contact_id, version, "+
+			"created_at, updated_at) VALUES "+
 			strings.Join(rows, ", "))
 	}
 }

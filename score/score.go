@@ -1,4 +1,4 @@
-// Package score reads the views beacons and contacts of the lake and writes scores: for each
+// Package score reads the views beacons and contact_versions of the lake and writes scores: for each
 // subject of a model a number, a grade, and the contributions that add up to it exactly. A score
 // is a function of the model, the lake and an instant; nothing is counted up, so that a merge, a
 // late event or an edited model needs no repair.
@@ -7,7 +7,7 @@
 //
 //  1. Given are a model, a lake and an instant T. There is no clock and no chance.
 //  2. Facts are the events with ts <= T of who agreed to be scored, under the contact that they
-//     belong to by what is known today, and the contacts made up to T.
+//     belong to by what is known today. A contact is the version of it that was in force at T.
 //  3. An event id is one event of a subject: the earliest by (ts, place in the topic).
 //  4. An event is in a rule's window where T - window < ts <= T. A day has 86,400 seconds.
 //  5. The events that meet a rule are ordered by (ts, event id). Fewer than at_least: none scores.

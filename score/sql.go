@@ -24,7 +24,7 @@ const (
 //go:embed queries/score.sql.tmpl
 var scoreTemplate string
 
-// SQL compiles the model to one statement over the views beacons and contacts. One scan of the
+// SQL compiles the model to one statement over the views beacons and contact_versions. One scan of the
 // beacons in the widest window serves all rules; what else may be read of beacons is a few columns
 // to find all visitors or who was silent, and the past of those whose readiness depends on it.
 //
@@ -63,9 +63,9 @@ type statement struct {
 	Until, Since string
 	// Rules and Bounds are the rows of constants of the rules and groups.
 	Rules, Bounds []string
-	// Subject is the column that names the subject; a contact or account has attributes.
-	Subject          string
-	Contact, Account bool
+	// Subject names the subject of an event or of a contact; a visitor is no contact.
+	Subject string
+	Visitor bool
 	// Matches lists the rules that an event meets, Meets those that a contact's attributes do.
 	Matches, Meets string
 	// Share is a condition on subjects, empty where all are scored.
@@ -161,13 +161,17 @@ func (s *statement) facts(m *Model, at int64, part Part) {
 		}
 	}
 	s.Matches, s.Meets = listSQL(wheres), listSQL(whens)
+	s.Events = "(SELECT * REPLACE (CAST(props AS VARCHAR) AS props) FROM beacons)"
 	switch m.Subject {
 	case Contact:
-		s.Contact, s.Subject = true, "contact_id"
+		s.Subject = "contact_id"
 	case Account:
-		s.Account, s.Subject = true, accountSQL
+		s.Subject = accountSQL
+		s.Events += fmt.Sprintf("\n    JOIN (SELECT contact_id, company FROM contact_versions "+
+			"WHERE updated_at <= %s AND (valid_to IS NULL OR valid_to > %[1]s))\n"+
+			"      USING (contact_id)", instantSQL(at))
 	case Visitor:
-		s.Subject = "visitor_id"
+		s.Subject, s.Visitor = "visitor_id", true
 	}
 	s.Until = instantSQL(at)
 	if part.Of > 1 {
@@ -176,10 +180,6 @@ func (s *statement) facts(m *Model, at int64, part Part) {
 	// Only who agreed to be scored is: every other mode of consent counts visits at most.
 	s.Counted = fmt.Sprintf("%s <> '' AND consent = %s AND occurred_at <= %s%s", s.Subject,
 		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until, s.Share)
-	s.Events = "(SELECT * REPLACE (CAST(props AS VARCHAR) AS props) FROM beacons)"
-	if s.Account {
-		s.Events += "\n    JOIN (SELECT contact_id, company FROM contacts) USING (contact_id)"
-	}
 	s.Since = instantSQL(at - int64(widest+margin))
 }
 
