@@ -2,11 +2,11 @@ package schemas
 
 import "testing"
 
-// TestVisitID holds the ids of visits that are in the lake already: computed by another
-// implementation of UUIDv5 over the name that VisitID describes.
-func TestVisitID(t *testing.T) {
-	const want = "eba9c8df-b474-5d44-bde9-290f47f3a3e2"
-	if got := VisitID("acme", "v1", 1767225600000000, "e1"); got != want {
+// TestVisitIDs holds the ids of visits that are in the lake already: computed by another
+// implementation of UUIDv5 over the name that VisitIDs describes.
+func TestVisitIDs(t *testing.T) {
+	const want = "5263c06b-43cd-5d8e-a3f0-f22871cbe42c"
+	if got := NewVisitIDs().ID("acme", "v1", 1767225600000000, "e1"); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}
 }

@@ -2,7 +2,9 @@ package sessionize
 
 import (
 	"fmt"
+	"runtime"
 	"testing"
+	"time"
 
 	"crumbtrail/internal/stage"
 	"crumbtrail/schemas"
@@ -63,4 +65,47 @@ func benchRecords(b *testing.B, n int) []stage.Record {
 		})
 	}
 	return records
+}
+
+// BenchmarkOpenVisit measures what an open visit of five beacons takes in memory, in a checkpoint,
+// and in time to write one and to read it back.
+func BenchmarkOpenVisit(b *testing.B) {
+	const visitors = 100_000
+	records := benchRecords(b, visitors)
+	var out stage.Output
+	var written, restored, heap, state float64
+	for b.Loop() {
+		before := liveBytes()
+		m := New(DefaultConfig(), 0)
+		m.Apply(records, &out)
+		heap = float64(liveBytes() - before)
+		open := float64(m.Counts().Open)
+		keys := map[string][]byte{}
+		began := time.Now()
+		m.Checkpoint(func(key, value []byte) {
+			keys[string(key)] = value
+			state += float64(len(value))
+		})
+		written = float64(time.Since(began).Nanoseconds()) / open
+		next := New(DefaultConfig(), 0)
+		began = time.Now()
+		for key, value := range keys {
+			if err := next.Restore([]byte(key), value); err != nil {
+				b.Fatal(err)
+			}
+		}
+		restored = float64(time.Since(began).Nanoseconds()) / open
+		b.ReportMetric(heap/open, "heap-B/visit")
+		b.ReportMetric(state/open, "state-B/visit")
+		state = 0
+	}
+	b.ReportMetric(written, "checkpoint-ns/visit")
+	b.ReportMetric(restored, "restore-ns/visit")
+}
+
+func liveBytes() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }

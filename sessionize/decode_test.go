@@ -105,7 +105,9 @@ func compareDecoded(t *testing.T, got *record, want *schemas.BeaconRecord) {
 	}
 }
 
-func ignoreUnknown() cmp.Option { return cmp.Options{protocmp.Transform(), protocmp.IgnoreUnknown()} }
+func ignoreUnknown() cmp.Option {
+	return cmp.Options{protocmp.Transform(), protocmp.IgnoreUnknown()}
+}
 
 func asBeacon(t *testing.T, b *beacon) *schemas.Beacon {
 	all := &schemas.Beacon{

@@ -3,8 +3,6 @@ package sessionize
 import (
 	"fmt"
 
-	"github.com/google/uuid"
-
 	"crumbtrail/internal/stage"
 	"crumbtrail/schemas"
 )
@@ -15,6 +13,7 @@ import (
 type Machine struct {
 	partition int32
 	sessions  *sessions
+	badIDs    *schemas.Names
 	record    record
 	out       *stage.Output // during Apply
 }
@@ -41,7 +40,7 @@ type Counts struct {
 // New returns the machine of a partition, before its first record. The configuration must be
 // valid.
 func New(cfg Config, partition int32) *Machine {
-	m := &Machine{partition: partition}
+	m := &Machine{partition: partition, badIDs: schemas.NewNames("bad_beacon")}
 	m.sessions = newSessions(cfg, m.emit)
 	return m
 }
@@ -98,7 +97,7 @@ func (m *Machine) reject(from *stage.Record, f fault) {
 	site, _, _ := schemas.SplitVisitorKey(from.Key)
 	where := fmt.Sprintf("%s/%d/%d", schemas.Beacons, m.partition, from.Offset)
 	bad := &schemas.BadBeacon{
-		BadBeaconId:  uuid.NewSHA1(uuid.NameSpaceURL, []byte("crumbtrail:"+where)).String(),
+		BadBeaconId:  m.badIDs.ID([]byte(where)),
 		Site:         string(site),
 		ReceivedAtUs: from.Timestamp * 1000,
 		Protocol:     "sessionize",

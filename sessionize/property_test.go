@@ -52,7 +52,8 @@ func drawBeacon(t *rapid.T, us int64) *schemas.Beacon {
 		Channel:      rapid.SampledFrom([]string{"", "direct", "campaign"}).Draw(t, "channel"),
 		EngagedMs:    rapid.SampledFrom([]int32{0, 0, 4000, 90_000, -1}).Draw(t, "engaged"),
 	}
-	if name := rapid.SampledFrom([]string{"", "", "spring", "summer"}).Draw(t, "campaign"); name != "" {
+	name := rapid.SampledFrom([]string{"", "", "spring", "summer"}).Draw(t, "campaign")
+	if name != "" {
 		b.Campaign = &schemas.Campaign{Name: name}
 	}
 	if device := rapid.SampledFrom([]string{"", "mobile", "tv"}).Draw(t, "device"); device != "" {
@@ -193,9 +194,9 @@ func TestRestart(t *testing.T) {
 	})
 }
 
-// TestConservation is V1 and V6 in the small: every beacon is counted, a duplicate, or in one visit;
-// every visit has its beacons within the rules; ids of visits are unique as long as no id comes
-// again after the dedupe window.
+// TestConservation is V1 and V6 in the small: every beacon is counted, a duplicate, or in one
+// visit; every visit has its beacons within the rules; ids of visits are unique as long as no
+// beacon comes again after the dedupe window.
 func TestConservation(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := drawConfig(t)

@@ -110,7 +110,7 @@ func boundary(r Rules, visit []*schemas.Beacon, next *schemas.Beacon, campaign s
 func referenceVisit(beacons []*schemas.Beacon, start, end string) *schemas.Visit {
 	first, last := beacons[0], beacons[len(beacons)-1]
 	v := &schemas.Visit{
-		VisitId: schemas.VisitID(schemas.Site(first.Site), schemas.VisitorID(first.VisitorId),
+		VisitId: schemas.NewVisitIDs().ID(schemas.Site(first.Site), schemas.VisitorID(first.VisitorId),
 			first.OccurredAtUs, first.EventId),
 		Site: first.Site, VisitorId: first.VisitorId, StartReason: start, EndReason: end,
 		StartedAtUs: first.OccurredAtUs, EndedAtUs: last.OccurredAtUs,

@@ -66,6 +66,7 @@ type sessions struct {
 	expiries  queue[*visitor]
 	dirty     []*visitor
 	counts    Counts
+	ids       *schemas.VisitIDs
 
 	// Buffers that are reused.
 	key, packed []byte
@@ -78,7 +79,7 @@ func newSessions(cfg Config, emit func(key string, v *schemas.Visit)) *sessions 
 	s := &sessions{
 		defaults: newRules(cfg.Default), sites: make(map[string]*rules, len(cfg.Sites)),
 		windowUS: cfg.DedupeWindow.Microseconds(), lingerUS: cfg.LateLinger.Microseconds(),
-		emit: emit, visitors: map[string]*visitor{},
+		emit: emit, visitors: map[string]*visitor{}, ids: schemas.NewVisitIDs(),
 	}
 	for site, r := range cfg.Sites {
 		s.sites[string(site)] = newRules(r)
@@ -338,14 +339,8 @@ func (s *sessions) remember(v *visitor, closed closedVisit) {
 		ids += len(c.ids)
 	}
 	for ids > maxClosedIDs && len(v.closed) > 1 {
-		oldest := 0
-		for i, c := range v.closed {
-			if c.closedUS < v.closed[oldest].closedUS {
-				oldest = i
-			}
-		}
-		ids -= len(v.closed[oldest].ids)
-		v.closed = slices.Delete(v.closed, oldest, oldest+1)
+		ids -= len(v.closed[0].ids)
+		v.closed = slices.Delete(v.closed, 0, 1)
 	}
 }
 

@@ -89,7 +89,7 @@ func (s *sessions) restore(key, value []byte) error {
 	}
 	v := &visitor{key: string(key), rules: s.rulesOf(string(site))}
 	for _, from := range state.Open {
-		open, err := restoreVisit(v, from)
+		open, err := s.restoreVisit(v, from)
 		if err != nil {
 			return err
 		}
@@ -126,18 +126,19 @@ func (s *sessions) restorePartition(value []byte) error {
 	return nil
 }
 
-func restoreVisit(of *visitor, from *schemas.OpenVisit) (*visit, error) {
+func (s *sessions) restoreVisit(of *visitor, from *schemas.OpenVisit) (*visit, error) {
 	v := &visit{
 		visitor: of, packed: bytes.Clone(from.Beacons), duplicates: from.Duplicates,
 		late: from.Late, start: from.StartReason,
 	}
-	entries, err := unpack(nil, v.packed)
+	entries, err := unpack(s.entries[:0], v.packed)
 	if err != nil {
 		return nil, fmt.Errorf("beacons of an open visit: %w", err)
 	}
 	if len(entries) == 0 {
 		return nil, errors.New("an open visit without beacons")
 	}
+	s.entries = entries
 	for i := range entries {
 		v.grow(&entries[i], idOf(entries[i].eventID))
 	}

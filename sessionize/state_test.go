@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -20,7 +19,7 @@ import (
 func TestPacked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		owner := &visitor{rules: newRules(DefaultRules())}
-		v := &visit{visitor: owner}
+		s, v := newSessions(DefaultConfig(), nil), &visit{visitor: owner}
 		var want []entry
 		var scratch []byte
 		for i := range rapid.IntRange(1, 20).Draw(t, "beacons") {
@@ -28,7 +27,7 @@ func TestPacked(t *testing.T) {
 			want = append(want, e)
 			scratch = v.add(&e, idOf(e.eventID), scratch)
 			if rapid.IntRange(0, 4).Draw(t, "restart") == 0 {
-				restored, err := restoreVisit(owner, &schemas.OpenVisit{Beacons: v.packed})
+				restored, err := s.restoreVisit(owner, &schemas.OpenVisit{Beacons: v.packed})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -160,7 +159,7 @@ func FuzzRestore(f *testing.F) {
 		var out stage.Output
 		m.Apply([]stage.Record{
 			encoded(t, 1, 1, beaconEntry(fullBeacon())),
-			encoded(t, 2, time.Now().UnixMilli(), &schemas.BeaconRecord{
+			encoded(t, 2, 2, &schemas.BeaconRecord{
 				Entry: &schemas.BeaconRecord_Flush{Flush: &schemas.Flush{}},
 			}),
 		}, &out)

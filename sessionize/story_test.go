@@ -251,9 +251,9 @@ func describeMessage(t testing.TB, topic string, value []byte) string {
 	if v.Site != "s" {
 		text.WriteString(v.Site + " ")
 	}
-	fmt.Fprintf(&text, "%s %s–%s %s…%s: %d beacons, %s→%s", v.VisitorId, storyTime(v.StartedAtUs),
-		storyTime(v.EndedAtUs), v.FirstEventId, v.LastEventId, v.Beacons, v.StartReason,
-		v.EndReason)
+	fmt.Fprintf(&text, "%s %s–%s %s…%s: %d beacons, %s→%s",
+		v.VisitorId, storyTime(v.StartedAtUs), storyTime(v.EndedAtUs), v.FirstEventId,
+		v.LastEventId, v.Beacons, v.StartReason, v.EndReason)
 	for _, n := range []struct {
 		name  string
 		value int64
