@@ -52,14 +52,14 @@ func older(a, b *contact) int {
 
 // contacts holds every contact and finds them by the strategies' keys.
 type contacts struct {
-	byID   map[string]*contact
-	byKey  []map[string][]*contact // by strategy; oldest first
-	list   []Strategy
-	change map[string]bool // ids changed since the last checkpoint
+	byID    map[string]*contact
+	byKey   []map[string][]*contact // by strategy; oldest first
+	list    []Strategy
+	changed map[string]bool // ids, since the last checkpoint
 }
 
 func newContacts(list []Strategy) contacts {
-	c := contacts{byID: map[string]*contact{}, list: list, change: map[string]bool{}}
+	c := contacts{byID: map[string]*contact{}, list: list, changed: map[string]bool{}}
 	for range list {
 		c.byKey = append(c.byKey, map[string][]*contact{})
 	}
@@ -76,7 +76,7 @@ func (c *contacts) find(strategy int, a *attributes) (found []*contact, complete
 	return c.byKey[strategy][key], true
 }
 
-// put adds a contact, or one that has been changed by change.
+// put adds a contact that is in no list.
 func (c *contacts) put(of *contact) {
 	c.byID[of.record.ContactId] = of
 	for i, s := range c.list {
@@ -85,15 +85,13 @@ func (c *contacts) put(of *contact) {
 			continue
 		}
 		list := c.byKey[i][key]
-		at, there := slices.BinarySearchFunc(list, of, older)
-		if !there {
-			c.byKey[i][key] = slices.Insert(list, at, of)
-		}
+		at, _ := slices.BinarySearchFunc(list, of, older)
+		c.byKey[i][key] = slices.Insert(list, at, of)
 	}
 }
 
-// update lets with change a contact and finds it by its new attributes from then on.
-func (c *contacts) update(of *contact, with func()) {
+// update runs what changes a contact, which is found by its new attributes from then on.
+func (c *contacts) update(of *contact, change func()) {
 	for i, s := range c.list {
 		key, ok := s.key(&of.attributes)
 		if !ok {
@@ -109,7 +107,7 @@ func (c *contacts) update(of *contact, with func()) {
 			c.byKey[i][key] = list
 		}
 	}
-	with()
+	change()
 	c.put(of)
-	c.change[of.record.ContactId] = true
+	c.changed[of.record.ContactId] = true
 }

@@ -81,11 +81,12 @@ func NormaliseEmail(raw string, keepTags bool) Email {
 	if !isLocal(local) || len(local)+1+len(domain) > maxEmailBytes {
 		return Email{Fault: EmailMalformed}
 	}
-	if isPlaceholder(local+"@"+domain) || slices.Contains(unread(), plain(local)) {
+	e.Address = local + "@" + domain
+	mailbox := plain(local)
+	if isPlaceholder(e.Address) || slices.Contains(unread(), mailbox) {
 		return Email{Fault: EmailPlaceholder}
 	}
-	e.Address = local + "@" + domain
-	e.Role = slices.Contains(roles(), plain(local))
+	e.Role = slices.Contains(roles(), mailbox)
 	return e
 }
 
@@ -96,7 +97,12 @@ func lower(s string) string {
 
 // plain takes away what people put between the words of a mailbox.
 func plain(local string) string {
-	return strings.NewReplacer("-", "", "_", "", ".", "").Replace(local)
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' || r == '.' {
+			return -1
+		}
+		return r
+	}, local)
 }
 
 // isLocal reports whether text can stand before the @, unquoted: quoted ones are not in use.

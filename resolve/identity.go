@@ -12,11 +12,11 @@ const maxEdges = 64
 // submissions.
 type identities struct {
 	byVisitor map[string]*schemas.VisitorEdges // by schemas.VisitorKey
-	change    map[string]bool
+	changed   map[string]bool                  // since the last checkpoint
 }
 
 func newIdentities() identities {
-	return identities{byVisitor: map[string]*schemas.VisitorEdges{}, change: map[string]bool{}}
+	return identities{byVisitor: map[string]*schemas.VisitorEdges{}, changed: map[string]bool{}}
 }
 
 // current returns the contact that a visitor is, empty where it is nobody yet.
@@ -59,7 +59,7 @@ func (i *identities) link(
 	if extra := len(state.Edges) - maxEdges; extra > 0 {
 		state.Edges = append(state.Edges[:0:0], state.Edges[extra:]...)
 	}
-	i.change[string(visitor)] = true
+	i.changed[string(visitor)] = true
 	return edge, handedOver
 }
 

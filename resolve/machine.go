@@ -247,7 +247,7 @@ func (m *Machine) create(s *schemas.Submission, a *attributes) *contact {
 	c := &contact{record: &schemas.Contact{ContactId: id, CreatedAtUs: s.ReceivedAtUs}}
 	c.take(s, a)
 	m.contacts.put(c)
-	m.contacts.change[id] = true
+	m.contacts.changed[id] = true
 	return c
 }
 

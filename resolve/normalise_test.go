@@ -76,7 +76,8 @@ func TestFold(t *testing.T) {
 	for raw, want := range map[string]string{
 		"O'Brien": "obrien", "O’BRIEN": "obrien", "Łódź": "lodz", "Søren  Ærø": "soren aero",
 		"STRAßE": "strasse", "Jean-Luc": "jean luc", "İpek": "ipek", "Ｆｕｌｌ": "full",
-		"e\u0301": "e", "李 小龙": "李 小龙", "Acme, Inc.": "acme inc", "---": "",
+		"e\u0301": "e", "李 小龙": "李 小龙",
+		"Acme, Inc.": "acme inc", "---": "",
 	} {
 		if got := fold(raw); got != want {
 			t.Errorf("fold(%q) = %q, want %q", raw, got, want)
@@ -100,7 +101,8 @@ func TestNormalisePhone(t *testing.T) {
 	for raw, want := range map[string]string{
 		"+44 (0)20 7946-0958": "+442079460958", "0044 20 7946 0958": "+442079460958",
 		"020 7946 0958": "02079460958", "020 7946 0958 ext. 12": "02079460958",
-		"＋４４２０７９４６０９５８": "+442079460958", "12345": "", "0000000000": "", "1234567890": "",
+		"＋４４２０７９４６０９５８": "+442079460958",
+		"12345": "", "0000000000": "", "1234567890": "",
 		"+1234567890123456": "", "n/a": "", "": "", "call me": "",
 	} {
 		if got := normalisePhone(raw); got != want {
@@ -132,7 +134,8 @@ func TestTextIsIdempotent(t *testing.T) {
 // both, and that every address has one @ and none of the bytes that keys are made with.
 func FuzzNormaliseEmail(f *testing.F) {
 	for _, seed := range []string{
-		"ada@acme.example", "A.D.A+x@GoogleMail.com", "ren\u00e9@b\u00fccher.example", "n/a", "\u0130@x.de",
+		"ada@acme.example", "A.D.A+x@GoogleMail.com", "ren\u00e9@b\u00fccher.example", "n/a",
+		"\u0130@x.de",
 		"test+1@test.com", "a+@gmail.com", ".+x@gmail.com", "no.reply@acme.example",
 	} {
 		f.Add(seed, false)

@@ -22,17 +22,17 @@ const stateVersion = 1
 
 // Checkpoint implements stage.Machine.
 func (m *Machine) Checkpoint(put func(key, value []byte)) {
-	for _, id := range slices.Sorted(maps.Keys(m.contacts.change)) {
+	for _, id := range slices.Sorted(maps.Keys(m.contacts.changed)) {
 		put(append([]byte{contactPrefix}, id...), mustEncode(m.contacts.byID[id].record))
 	}
-	for _, visitor := range slices.Sorted(maps.Keys(m.identities.change)) {
+	for _, visitor := range slices.Sorted(maps.Keys(m.identities.changed)) {
 		put(append([]byte{visitorPrefix}, visitor...), mustEncode(m.identities.byVisitor[visitor]))
 	}
 	for _, segment := range slices.Sorted(maps.Keys(m.recent.changed)) {
 		put(binary.BigEndian.AppendUint64([]byte{recentPrefix}, segment), m.recent.encode(segment))
 	}
-	clear(m.contacts.change)
-	clear(m.identities.change)
+	clear(m.contacts.changed)
+	clear(m.identities.changed)
 	clear(m.recent.changed)
 	value := []byte{stateVersion}
 	for _, n := range m.counts.all() {

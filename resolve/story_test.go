@@ -24,10 +24,7 @@ import (
 // site is acme, visitor v1 and consent identified where nothing is said. Contacts are printed as
 // c1, c2, ... in the order in which they are made.
 func TestStories(t *testing.T) {
-	datadriven.Walk(t, "testdata", func(t *testing.T, path string) {
-		if strings.Contains(path, "fuzz") {
-			return
-		}
+	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		s := newStory(DefaultConfig())
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
