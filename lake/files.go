@@ -1,0 +1,174 @@
+package lake
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+)
+
+// disk is what the lake asks of a file system, so that a test can fail or crash at every step.
+type disk interface {
+	mkdir(path string) error
+	create(path string) (file, error)
+	rename(from, to string) error
+	// link fails with fs.ErrExist where to exists.
+	link(from, to string) error
+	remove(path string) error
+	// sync makes the entries of a directory durable.
+	sync(dir string) error
+}
+
+type file interface {
+	io.Writer
+	Sync() error
+	Close() error
+}
+
+// osDisk is the file system.
+type osDisk struct{}
+
+func (osDisk) mkdir(path string) error          { return os.MkdirAll(path, 0o755) }
+func (osDisk) create(path string) (file, error) { return os.Create(path) }
+func (osDisk) rename(from, to string) error     { return os.Rename(from, to) }
+func (osDisk) link(from, to string) error       { return os.Link(from, to) }
+func (osDisk) remove(path string) error         { return os.Remove(path) }
+func (osDisk) sync(dir string) (err error) {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// tmpSuffix ends the name of whatever is not whole yet. No reader looks at such a file: DuckDB
+// would take any name that ends in .parquet.
+const tmpSuffix = ".tmp"
+
+// writeFile makes a file that is whole and durable before it has its name, and whose name is
+// durable when writeFile returns.
+func writeFile(d disk, path string, write func(io.Writer) error) error {
+	if err := writeTmp(d, path+tmpSuffix, write); err != nil {
+		return err
+	}
+	if err := d.rename(path+tmpSuffix, path); err != nil {
+		return err
+	}
+	return d.sync(filepath.Dir(path))
+}
+
+func writeTmp(d disk, tmp string, write func(io.Writer) error) error {
+	f, err := d.create(tmp)
+	if err != nil {
+		return err
+	}
+	if err := write(f); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	if err := f.Sync(); err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return f.Close()
+}
+
+// layout says where things are below a data directory.
+type layout struct{ data string }
+
+func (l layout) catalog() string    { return filepath.Join(l.data, "lake.duckdb") }
+func (l layout) root() string       { return filepath.Join(l.data, "lake") }
+func (l layout) manifests() string  { return filepath.Join(l.root(), "_manifests") }
+func (l layout) generation() string { return filepath.Join(l.root(), "_catalog.json") }
+func (l layout) lock() string       { return filepath.Join(l.root(), "_catalog.lock") }
+
+// schema is an empty file with a table's columns: a view needs a file before there are rows.
+func (l layout) schema(table string) string {
+	return filepath.Join(l.root(), "_schema", table+".parquet")
+}
+
+func (l layout) manifestsOf(source source) string {
+	return filepath.Join(l.manifests(), source.String())
+}
+
+// source is a partition of a topic.
+type source struct {
+	topic     string
+	partition int32
+}
+
+// String is the source as in a path.
+func (s source) String() string { return s.topic + "-" + strconv.Itoa(int(s.partition)) }
+
+// parseSource is the inverse of String.
+func parseSource(name string) (source, bool) {
+	at := strings.LastIndexByte(name, '-')
+	if at < 0 {
+		return source{}, false
+	}
+	n, err := strconv.ParseInt(name[at+1:], 10, 32)
+	return source{name[:at], int32(n)}, err == nil && n >= 0
+}
+
+// dataPath is where a file lies below the lake. Its name says which records it was made from, so
+// that a redo of the same work writes the same file.
+func dataPath(table, day string, s source, first, last int64) string {
+	return filepath.Join(table, "dt="+day, fmt.Sprintf("%s-%d-%d.parquet", s, first, last))
+}
+
+// sourceOf reads a data file's name, or a temporary one's.
+func sourceOf(name string) (source, bool) {
+	base, ok := strings.CutSuffix(strings.TrimSuffix(name, tmpSuffix), ".parquet")
+	if !ok {
+		return source{}, false
+	}
+	for range 2 { // first and last offset
+		at := strings.LastIndexByte(base, '-')
+		if at < 0 {
+			return source{}, false
+		}
+		if _, err := strconv.ParseInt(base[at+1:], 10, 64); err != nil {
+			return source{}, false
+		}
+		base = base[:at]
+	}
+	return parseSource(base)
+}
+
+// sweep removes what a crash left behind: unfinished files, and files that no manifest names. It
+// touches the given partitions' files alone, as others may belong to another process or to nobody.
+func sweep(d disk, l layout, own map[source]*manifest) (removed int, err error) {
+	named := map[string]bool{}
+	for _, m := range own {
+		for _, f := range m.Files {
+			named[f.Path] = true
+		}
+	}
+	err = filepath.WalkDir(l.root(), func(path string, e fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		relative, err := filepath.Rel(l.root(), path)
+		if err != nil {
+			return err
+		}
+		if e.IsDir() {
+			if path != l.root() && strings.HasPrefix(e.Name(), "_") {
+				return filepath.SkipDir
+			}
+			return nil
+		}
+		s, ok := sourceOf(e.Name())
+		if _, mine := own[s]; !ok || !mine || named[relative] {
+			return nil
+		}
+		removed++
+		return d.remove(path)
+	})
+	if err != nil {
+		return removed, fmt.Errorf("sweep %q: %w", l.root(), err)
+	}
+	return removed, nil
+}

@@ -1,0 +1,334 @@
+// Package lake reads the topics beacons, submissions, bad-beacons, visits, contacts, identities,
+// decisions and scores, and writes Parquet files, manifests and the catalog lake.duckdb. It
+// guarantees that every record is in exactly one row of a file that a manifest names, less beacons
+// that were sent twice, and that the catalog is one snapshot of the manifests (V1, V5).
+package lake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
+
+	"crumbtrail/internal/kafka"
+	"crumbtrail/schemas"
+)
+
+// Config says where the lake is and how often it shows what is new.
+type Config struct {
+	// Dir is the data directory: the catalog is Dir/lake.duckdb, all else is below Dir/lake.
+	Dir string
+	// Flush is how often rows are written to files and the catalog is built; default a minute.
+	Flush time.Duration
+	// Memory bounds the rows that wait in memory, in bytes; default 128 MiB.
+	Memory int64
+}
+
+func (c Config) withDefaults() Config {
+	if c.Flush <= 0 {
+		c.Flush = time.Minute
+	}
+	if c.Memory <= 0 {
+		c.Memory = 128 << 20
+	}
+	return c
+}
+
+// Source is where topics are read: *kafka.Client.
+type Source interface {
+	// Starts returns the oldest offset of each of a topic's partitions.
+	Starts(ctx context.Context, topic string) ([]int64, error)
+	Fetch(ctx context.Context, topic string, partition int32, offset int64) (kafka.Fetched, error)
+}
+
+// Catalog makes a DuckDB file by running statements on an empty one.
+type Catalog interface {
+	Build(ctx context.Context, path string, statements []string) error
+}
+
+// Lake copies topics into files.
+type Lake struct {
+	cfg        Config
+	layout     layout
+	disk       disk
+	publisher  linkPublisher
+	catalog    Catalog
+	log        *slog.Logger
+	metrics    *metrics
+	partitions []*partition
+	budget     budget
+	moved      signal
+
+	// drains takes requests to flush now.
+	drains chan chan<- error
+	// ended is closed when Run returns.
+	ended chan struct{}
+
+	// built is which manifests the catalog shows, by source.
+	built map[source]int64
+	// facts counts the manifests of other topics than scores that the catalog shows.
+	facts      int64
+	generation atomic.Int64
+}
+
+// shutdownTimeout bounds the last build of the catalog.
+const shutdownTimeout = 30 * time.Second
+
+// Open makes the lake ready: it reads every manifest, removes what a crash left behind, and builds
+// the catalog, so that every view exists from now on. The topics must exist. A lake that a newer
+// version has written is an error, and nothing of it is touched.
+func Open(
+	ctx context.Context, cfg Config, from Source, catalog Catalog, log *slog.Logger,
+	reg prometheus.Registerer,
+) (*Lake, error) {
+	return open(ctx, cfg, from, catalog, log, reg, osDisk{})
+}
+
+func open(
+	ctx context.Context, cfg Config, from Source, catalog Catalog, log *slog.Logger,
+	reg prometheus.Registerer, d disk,
+) (*Lake, error) {
+	data, err := filepath.Abs(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("open lake: %w", err)
+	}
+	l := &Lake{
+		cfg: cfg.withDefaults(), layout: layout{data}, disk: d, catalog: catalog,
+		log: log, metrics: newMetrics(reg), drains: make(chan chan<- error),
+		ended: make(chan struct{}),
+	}
+	l.publisher = linkPublisher{l.layout, d}
+	if err := l.addPartitions(ctx, from); err != nil {
+		return nil, fmt.Errorf("open lake: %w", err)
+	}
+	if err := l.recover(ctx); err != nil {
+		return nil, fmt.Errorf("open lake %q: %w", l.layout.root(), err)
+	}
+	return l, nil
+}
+
+func (l *Lake) addPartitions(ctx context.Context, from Source) error {
+	known := decoders()
+	for _, topic := range Topics() {
+		starts, err := from.Starts(ctx, topic)
+		if err != nil {
+			return err
+		}
+		for i, start := range starts {
+			l.partitions = append(l.partitions, &partition{
+				source: source{topic, int32(i)}, decode: known[schemas.Topic(topic)], reader: from,
+				start:  start,
+				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
+				metrics: l.metrics, budget: &l.budget, moved: &l.moved,
+				flushes: make(chan flushRequest),
+			})
+		}
+	}
+	l.budget.limit, l.budget.holders = l.cfg.Memory, int64(len(l.partitions))
+	return nil
+}
+
+// recover reads all manifests before it changes anything.
+func (l *Lake) recover(ctx context.Context) error {
+	if _, err := l.publisher.all(); err != nil {
+		return err
+	}
+	own := map[source]*manifest{}
+	for _, p := range l.partitions {
+		if err := p.load(ctx); err != nil {
+			return err
+		}
+		own[p.source] = p.published
+	}
+	if err := l.disk.mkdir(l.layout.root()); err != nil {
+		return err
+	}
+	removed, err := sweep(l.disk, l.layout, own)
+	if err != nil {
+		return err
+	}
+	if removed > 0 {
+		l.log.Info("removed files that no manifest names", "files", removed)
+	}
+	for _, t := range newTables().all() {
+		if err := writeEmpty(l.disk, l.layout.schema(t.name), t); err != nil {
+			return err
+		}
+	}
+	return l.buildCatalog(ctx)
+}
+
+// Run copies until ctx ends; then it publishes what it has, builds the catalog a last time and
+// returns nil. It runs once.
+func (l *Lake) Run(ctx context.Context) error {
+	defer close(l.ended)
+	g, running := errgroup.WithContext(ctx)
+	for _, p := range l.partitions {
+		g.Go(func() error { return p.run(running) })
+	}
+	g.Go(func() error { l.pace(running); return nil })
+	err := g.Wait()
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	if err := errors.Join(err, l.refresh(last)); err != nil {
+		return err
+	}
+	return nil
+}
+
+// pace flushes and refreshes on time and on request.
+func (l *Lake) pace(ctx context.Context) {
+	ticker := time.NewTicker(l.cfg.Flush)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+			if err := l.cycle(ctx); err != nil && ctx.Err() == nil {
+				l.log.Error("show what is new in the lake", "err", err)
+			}
+		case done := <-l.drains:
+			done <- l.cycle(ctx)
+		}
+	}
+}
+
+// cycle has every partition publish what it has, and then builds one catalog of it all.
+func (l *Lake) cycle(ctx context.Context) error {
+	var g errgroup.Group
+	for _, p := range l.partitions {
+		g.Go(func() error {
+			done := make(chan error, 1)
+			select {
+			case p.flushes <- flushRequest{done}:
+				return <-done
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}
+	// What one partition could not publish, which it tells and tries again itself, is no reason to
+	// hold the others back.
+	err := g.Wait()
+	return errors.Join(err, l.refresh(ctx))
+}
+
+// Drain returns once all records below the given ends, by topic and partition, are in the catalog.
+// Run must be running.
+func (l *Lake) Drain(ctx context.Context, ends map[string][]int64) error {
+	for {
+		changed := l.moved.wait()
+		if l.reached(ends, func(p *partition) int64 { return p.applied.Load() }) {
+			done := make(chan error, 1)
+			select {
+			case l.drains <- done:
+			case <-ctx.Done():
+				return fmt.Errorf("drain the lake: %w", ctx.Err())
+			case <-l.ended:
+				return errEnded
+			}
+			if err := <-done; err != nil {
+				return fmt.Errorf("drain the lake: %w", err)
+			}
+			if l.reached(ends, func(p *partition) int64 { return p.settled.Load() }) {
+				return nil
+			}
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("drain the lake: %w", ctx.Err())
+		case <-l.ended:
+			return errEnded
+		}
+	}
+}
+
+// errEnded is what Drain says of a lake that no longer runs.
+var errEnded = errors.New("drain the lake: it has stopped")
+
+func (l *Lake) reached(ends map[string][]int64, position func(*partition) int64) bool {
+	for _, p := range l.partitions {
+		if at := ends[p.topic]; int(p.partition) < len(at) && position(p) < at[p.partition] {
+			return false
+		}
+	}
+	return true
+}
+
+// Generation is the number of the newest catalog that shows facts which no catalog before showed.
+// It does not grow with new scores alone, which are made of the facts.
+func (l *Lake) Generation() int64 { return l.generation.Load() }
+
+// Counts is what the published files hold.
+type Counts struct {
+	// Rows by table.
+	Rows map[string]int64
+	// Duplicates are beacons of the topic that have no row, as the lake had them already.
+	Duplicates int64
+	// Undecodable are records that went to the table bad_beacons because nobody could read them.
+	Undecodable int64
+}
+
+// Counts adds up the newest manifests.
+func (l *Lake) Counts() (Counts, error) {
+	all, err := l.publisher.all()
+	if err != nil {
+		return Counts{}, err
+	}
+	c := Counts{Rows: map[string]int64{}}
+	for _, m := range all {
+		c.Duplicates += m.Duplicates
+		c.Undecodable += m.Undecodable
+		for _, f := range m.Files {
+			c.Rows[f.Table] += f.Rows
+		}
+	}
+	return c, nil
+}
+
+// budget bounds the rows in memory over all partitions.
+type budget struct {
+	limit, holders int64
+	used           atomic.Int64
+}
+
+func (b *budget) add(n int64) { b.used.Add(n) }
+func (b *budget) over() bool  { return b.used.Load() > b.limit }
+
+// share is what a partition may keep even when all together have too much: files would get tiny.
+// With it, the whole stays below one and a half times the limit.
+func (b *budget) share() int64 { return b.limit / (2 * b.holders) }
+
+// signal wakes whoever waits for something to have changed.
+type signal struct {
+	mu sync.Mutex
+	ch chan struct{}
+}
+
+// wait returns a channel that is closed at the next raise.
+func (s *signal) wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+func (s *signal) raise() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}

@@ -1,0 +1,68 @@
+package lake
+
+import (
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics are those of the lake.
+type metrics struct {
+	rows        *prometheus.CounterVec
+	files       *prometheus.CounterVec
+	bytes       *prometheus.CounterVec
+	duplicates  prometheus.Counter
+	undecodable *prometheus.CounterVec
+	retries     prometheus.Counter
+	flush       prometheus.Histogram
+	catalog     prometheus.Histogram
+	built       prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) *metrics {
+	vec := func(name, help, label string) *prometheus.CounterVec {
+		return prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crumbtrail_lake_" + name, Help: help,
+		}, []string{label})
+	}
+	counter := func(name, help string) prometheus.Counter {
+		return prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "crumbtrail_lake_" + name, Help: help,
+		})
+	}
+	seconds := func(name, help string) prometheus.Histogram {
+		return prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "crumbtrail_lake_" + name, Help: help,
+			Buckets: prometheus.ExponentialBuckets(0.005, 2, 12),
+		})
+	}
+	m := &metrics{
+		rows:       vec("rows_total", "Rows published.", "table"),
+		files:      vec("files_total", "Parquet files published.", "table"),
+		bytes:      vec("file_bytes_total", "Bytes of the Parquet files published.", "table"),
+		duplicates: counter("duplicates_total", "Beacons that the lake had already."),
+		undecodable: vec("undecodable_records_total",
+			"Records that nobody could read, kept in bad_beacons.", "topic"),
+		retries: counter("retries_total", "Times a partition went back to what is published."),
+		flush:   seconds("flush_seconds", "How long a partition took to write and publish."),
+		catalog: seconds("catalog_seconds", "How long the catalog took to build."),
+		built: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "crumbtrail_lake_catalog_timestamp_seconds",
+			Help: "When the catalog was built last, seconds since the epoch.",
+		}),
+	}
+	reg.MustRegister(m.rows, m.files, m.bytes, m.duplicates, m.undecodable, m.retries, m.flush,
+		m.catalog, m.built)
+	return m
+}
+
+// published counts what a manifest has beyond the one before it.
+func (m *metrics) published(before, after *manifest, written []dataFile, took time.Duration) {
+	for _, f := range written {
+		m.rows.WithLabelValues(f.Table).Add(float64(f.Rows))
+		m.files.WithLabelValues(f.Table).Inc()
+		m.bytes.WithLabelValues(f.Table).Add(float64(f.Bytes))
+	}
+	m.duplicates.Add(float64(after.Duplicates - before.Duplicates))
+	m.flush.Observe(took.Seconds())
+}

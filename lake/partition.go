@@ -1,0 +1,303 @@
+package lake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"crumbtrail/internal/kafka"
+	"crumbtrail/schemas"
+)
+
+// partition copies one partition of a topic into files. One goroutine, in run, owns all of it but
+// for the atomics.
+type partition struct {
+	source
+	decode decoder
+	reader Source
+	// start is where a partition of which nothing is published yet begins.
+	start   int64
+	layout  layout
+	disk    disk
+	publish publisher
+	log     *slog.Logger
+	metrics *metrics
+	budget  *budget
+	// moved is raised whenever a position below has changed.
+	moved *signal
+
+	tables    *tables
+	published *manifest
+	// next is the offset after the last record in tables.
+	next        int64
+	undecodable int64
+
+	// applied is next, for others to read; settled is up to where all is published or has no rows.
+	applied, settled atomic.Int64
+	// flushes takes requests to publish what there is.
+	flushes chan flushRequest
+}
+
+// flushRequest asks a partition to publish; the answer says whether it could.
+type flushRequest struct{ done chan<- error }
+
+const (
+	// maxRows makes a partition write a file of its own accord.
+	maxRows = 128 << 10
+	// skipOffsets is how far a partition that has no rows gets before it publishes that fact, so
+	// that a restart does not read weeks of ticks again.
+	skipOffsets = 100_000
+	// retryFirst and retryMost bound the pause after a failure.
+	retryFirst = 100 * time.Millisecond
+	retryMost  = 30 * time.Second
+)
+
+// load goes back to what is published: rows in memory are dropped, and will be read again.
+func (p *partition) load(ctx context.Context) error {
+	m, err := p.publish.latest(p.source)
+	if err != nil {
+		return err
+	}
+	if m.Number == 0 {
+		m.NextOffset = p.start
+	}
+	p.reset()
+	p.published, p.next = m, m.NextOffset
+	p.tables.duplicates, p.undecodable = m.Duplicates, m.Undecodable
+	p.tables.seen.clock = m.ClockUs
+	if err := p.loadSeen(ctx); err != nil {
+		return fmt.Errorf("lake: read back %s: %w", p.source, err)
+	}
+	p.applied.Store(p.next)
+	p.settled.Store(p.next)
+	p.moved.raise()
+	return nil
+}
+
+func (p *partition) reset() {
+	if p.tables != nil {
+		p.budget.add(-p.tables.bytes)
+		for _, rows := range p.tables.take() {
+			rows.record.Release()
+		}
+	}
+	p.tables = newTables()
+}
+
+// loadSeen reads the ids of the last two days back from the files.
+func (p *partition) loadSeen(ctx context.Context) error {
+	var digest xxhash.Digest
+	for _, f := range p.published.Files {
+		old := hourOf(p.published.ClockUs)-hourOf(f.ClockUs) > windowHours
+		if f.Table != p.tables.beacons.table.name || old {
+			continue
+		}
+		err := readIDs(ctx, filepath.Join(p.layout.root(), f.Path),
+			func(site, visitor, event string, receivedUs int64) {
+				key := schemas.VisitorKey(schemas.Site(site), schemas.VisitorID(visitor))
+				p.tables.seen.put(idOf(&digest, key, event), receivedUs)
+			})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// run follows the partition until ctx ends, and then publishes what it has. What may pass by
+// itself, such as a full disk, is tried again from what is published.
+func (p *partition) run(ctx context.Context) error {
+	pause := retryFirst
+	for {
+		began := p.published.Number
+		err := p.follow(ctx)
+		if err == nil {
+			return nil
+		}
+		if errors.Is(err, errStale) || errors.Is(err, kafka.ErrOffsetOutOfRange) {
+			return fmt.Errorf("lake: %s: %w", p.source, err)
+		}
+		for err != nil {
+			if ctx.Err() != nil {
+				return fmt.Errorf("lake: %s: %w", p.source, err)
+			}
+			p.metrics.retries.Inc()
+			p.log.Error("lake partition goes back to what is published", "topic", p.topic,
+				"partition", p.partition, "offset", p.published.NextOffset, "err", err)
+			if p.published.Number > began {
+				began, pause = p.published.Number, retryFirst
+			}
+			p.rest(ctx, pause, err)
+			pause = min(2*pause, retryMost)
+			err = p.load(ctx)
+		}
+	}
+}
+
+// rest waits, and tells those who ask it to publish why it does not.
+func (p *partition) rest(ctx context.Context, pause time.Duration, cause error) {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	for {
+		select {
+		case request := <-p.flushes:
+			request.done <- fmt.Errorf("%s: %w", p.source, cause)
+		case <-timer.C:
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// follow reads on and publishes. A goroutine fetches ahead while rows are built.
+func (p *partition) follow(ctx context.Context) error {
+	fetching, stop := context.WithCancel(ctx)
+	batches, failed := make(chan kafka.Fetched), make(chan error, 1)
+	go func() {
+		defer close(batches)
+		failed <- p.fetch(fetching, p.next, batches)
+	}()
+	defer func() {
+		stop()
+		for range batches { // until the goroutine has ended
+		}
+	}()
+	for {
+		select {
+		case batch, ok := <-batches:
+			if !ok {
+				if err := <-failed; err != nil {
+					return err
+				}
+				return p.flush()
+			}
+			p.apply(batch)
+			if p.full() {
+				if err := p.flush(); err != nil {
+					return err
+				}
+			}
+		case request := <-p.flushes:
+			err := p.flush()
+			request.done <- err
+			if err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// fetch hands batches on until ctx ends.
+func (p *partition) fetch(ctx context.Context, next int64, batches chan<- kafka.Fetched) error {
+	pause := retryFirst
+	for {
+		batch, err := p.reader.Fetch(ctx, p.topic, p.partition, next)
+		switch {
+		case ctx.Err() != nil:
+			return nil
+		case err == nil:
+			pause = retryFirst
+		case kafka.Retryable(err):
+			p.log.Warn("fetch for the lake", "topic", p.topic, "partition", p.partition, "err", err)
+			kafka.Pause(ctx, pause)
+			pause = min(2*pause, retryMost)
+			continue
+		default:
+			return err
+		}
+		if batch.Next == next {
+			continue
+		}
+		next = batch.Next
+		select {
+		case batches <- batch:
+		case <-ctx.Done():
+			return nil
+		}
+	}
+}
+
+// apply puts a batch's records into the tables.
+func (p *partition) apply(batch kafka.Fetched) {
+	before := p.tables.bytes
+	for _, r := range batch.Records {
+		at := place{p.partition, r.Offset}
+		if r.Value == nil {
+			continue // a tombstone of a compacted topic: what was written of its key stays history
+		}
+		if err := p.decode(p.tables, at, r); err != nil {
+			p.undecodable++
+			p.metrics.undecodable.WithLabelValues(p.topic).Inc()
+			p.tables.undecodable(at, schemas.Topic(p.topic), r, err)
+		}
+	}
+	p.next = batch.Next
+	p.budget.add(p.tables.bytes - before)
+	p.applied.Store(p.next)
+	p.moved.raise()
+}
+
+// full is true where the partition has enough rows for a file, or all have too many together and
+// it has its share of them.
+func (p *partition) full() bool {
+	return p.tables.rows >= maxRows || p.budget.over() && p.tables.bytes > p.budget.share()
+}
+
+// flush writes the rows to files and publishes them with the offset that they reach.
+func (p *partition) flush() error {
+	if p.nothingNew() {
+		p.settled.Store(p.next)
+		p.moved.raise()
+		return nil
+	}
+	began := time.Now()
+	m := *p.published
+	m.Format, m.Number, m.NextOffset = manifestFormat, m.Number+1, p.next
+	m.ClockUs, m.Duplicates, m.Undecodable = p.tables.seen.clock, p.tables.duplicates, p.undecodable
+	m.Files = append([]dataFile(nil), m.Files...)
+	p.budget.add(-p.tables.bytes)
+	written, err := p.write(&m)
+	if err != nil {
+		return err
+	}
+	if err := p.publish.publish(&m); err != nil {
+		return err
+	}
+	p.metrics.published(p.published, &m, written, time.Since(began))
+	p.published = &m
+	p.settled.Store(p.next)
+	p.moved.raise()
+	return nil
+}
+
+// nothingNew is true where a manifest would say nothing but a slightly greater offset.
+func (p *partition) nothingNew() bool {
+	return p.tables.rows == 0 && p.tables.duplicates == p.published.Duplicates &&
+		p.next-p.published.NextOffset < skipOffsets
+}
+
+// write makes the files of all rows and adds them to the manifest.
+func (p *partition) write(m *manifest) (written []dataFile, err error) {
+	for _, rows := range p.tables.take() {
+		defer rows.record.Release()
+		if err != nil {
+			continue
+		}
+		f := dataFile{
+			Table: rows.table.name, Day: dayName(rows.day), Rows: int64(rows.rows),
+			First: p.published.NextOffset, Last: p.next - 1, ClockUs: m.ClockUs,
+		}
+		f.Path = dataPath(f.Table, f.Day, p.source, f.First, f.Last)
+		f.Bytes, err = writeParquet(p.disk, filepath.Join(p.layout.root(), f.Path), rows)
+		m.Files = append(m.Files, f)
+		written = append(written, f)
+	}
+	return written, err
+}

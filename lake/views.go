@@ -1,0 +1,191 @@
+package lake
+
+import (
+	"embed"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+//go:embed views/*.sql
+var viewFiles embed.FS
+
+// view is a view of the catalog. Its file begins with what is said of it:
+//
+//	-- What the view holds.
+//	-- like: TABLE                 its columns are those of the table, with their words ...
+//	-- without: COLUMN, COLUMN     ... but for these ...
+//	-- COLUMN: What the column is. ... and these
+type view struct {
+	name    string
+	doc     string
+	columns []comment
+	query   string
+}
+
+// comment is what is said of a column.
+type comment struct{ column, doc string }
+
+// viewNames lists the views in an order in which each uses only those before it. Those that begin
+// with an underscore are for the others.
+func viewNames() []string {
+	return []string{
+		"identities", "_edges", "beacons", "page_views", "link_clicks", "visits", "visitors",
+		"decisions", "submissions", "contact_versions", "contacts", "bad_beacons",
+		"scores", "score_explanations", "timeline",
+	}
+}
+
+// internalSchema is where the catalog keeps what analysts need not see.
+const internalSchema = "files"
+
+// catalogSQL is the statements that make the catalog of the manifests, in order.
+func catalogSQL(l layout, manifests []*manifest, number int64) []string {
+	var tables []*table
+	files := map[string][]string{}
+	for _, m := range manifests {
+		for _, f := range m.Files {
+			files[f.Table] = append(files[f.Table], filepath.Join(l.root(), f.Path))
+		}
+	}
+	statements := []string{"CREATE SCHEMA " + internalSchema}
+	for _, t := range newTables().all() {
+		tables = append(tables, t)
+		statements = append(statements, tableSQL(t, cmpOr(files[t.name], l.schema(t.name))))
+	}
+	for _, name := range viewNames() {
+		statements = append(statements, readView(name, tables).statements()...)
+	}
+	statements = append(statements, countsView(manifests).statements()...)
+	return append(statements, generationView(number).statements()...)
+}
+
+// cmpOr is the files, or the empty one where there are none.
+func cmpOr(files []string, empty string) []string {
+	if len(files) == 0 {
+		return []string{empty}
+	}
+	slices.Sort(files)
+	return files
+}
+
+// tableSQL shows a table's files as one. Columns are found by their field ids, so that files of an
+// older version, which lack some, are read with the others.
+func tableSQL(t *table, files []string) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE VIEW %s.%s AS SELECT * FROM read_parquet([\n", internalSchema, t.name)
+	for i, f := range files {
+		if i > 0 {
+			b.WriteString(",\n")
+		}
+		b.WriteString("  " + quote(f))
+	}
+	b.WriteString("\n], schema = MAP {\n")
+	for i, c := range t.columns {
+		if i > 0 {
+			b.WriteString(",\n")
+		}
+		fmt.Fprintf(&b, "  %d: {name: %s, type: %s, default_value: NULL}", c.id, quote(c.name),
+			quote(c.sql))
+	}
+	b.WriteString("\n})")
+	return b.String()
+}
+
+// quote writes a SQL text literal.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// readView reads a view's file. The files are part of this program: one that makes no sense is a
+// broken invariant.
+func readView(name string, tables []*table) view {
+	data, err := viewFiles.ReadFile("views/" + name + ".sql")
+	if err != nil {
+		panic(err)
+	}
+	v := view{name: name}
+	var without []string
+	rest := string(data)
+	for strings.HasPrefix(rest, "-- ") {
+		line, after, _ := strings.Cut(strings.TrimPrefix(rest, "-- "), "\n")
+		rest = after
+		word, doc, ok := strings.Cut(line, ": ")
+		switch {
+		case v.doc == "":
+			v.doc = line
+		case ok && word == "like":
+			at := slices.IndexFunc(tables, func(t *table) bool { return t.name == doc })
+			for _, c := range tables[at].columns {
+				v.columns = append(v.columns, comment{c.name, c.doc})
+			}
+		case ok && word == "without":
+			without = strings.Split(doc, ", ")
+		case ok && !strings.Contains(word, " "):
+			v.columns = append(v.columns, comment{word, doc})
+		default: // a line that goes on
+			v.columns[len(v.columns)-1].doc += " " + line
+		}
+	}
+	v.columns = slices.DeleteFunc(v.columns, func(c comment) bool {
+		return slices.Contains(without, c.column)
+	})
+	v.query = strings.TrimSpace(rest)
+	return v
+}
+
+func (v view) statements() []string {
+	name := v.name
+	if strings.HasPrefix(name, "_") {
+		name = internalSchema + "." + name[1:]
+	}
+	all := []string{
+		fmt.Sprintf("CREATE VIEW %s AS\n%s", name, v.query),
+		fmt.Sprintf("COMMENT ON VIEW %s IS %s", name, quote(v.doc)),
+	}
+	for _, c := range v.columns {
+		all = append(all, fmt.Sprintf("COMMENT ON COLUMN %s.%s IS %s", name, c.column, quote(c.doc)))
+	}
+	return all
+}
+
+// countsView says what each partition of a topic has become, for whoever wants to add up.
+func countsView(manifests []*manifest) view {
+	var values []string
+	for _, m := range manifests {
+		rows := int64(0)
+		for _, f := range m.Files {
+			rows += f.Rows
+		}
+		values = append(values, fmt.Sprintf("(%s, %d, %d, %d, %d, %d, %d)", quote(m.Topic),
+			m.Partition, m.NextOffset, len(m.Files), rows, m.Duplicates, m.Undecodable))
+	}
+	where := ""
+	if len(values) == 0 {
+		values, where = []string{"('', 0, 0, 0, 0, 0, 0)"}, " WHERE false"
+	}
+	return view{
+		name: "pipeline_counts", doc: "How far each partition of a topic is in the lake.",
+		columns: []comment{
+			{"topic", "Name of the topic."},
+			{"topic_partition", "Partition of the topic."},
+			{"next_offset", "All records before this offset are in the lake."},
+			{"files", "Parquet files made of them."},
+			{"rows", "Rows in those files, of all tables."},
+			{"duplicates", "Beacons among them that the lake had already."},
+			{"undecodable", "Records among them that nobody could read, now in bad_beacons."},
+		},
+		query: "SELECT topic, topic_partition::INTEGER AS topic_partition, next_offset::BIGINT AS " +
+			"next_offset,\n  files::BIGINT AS files, rows::BIGINT AS rows, duplicates::BIGINT AS " +
+			"duplicates, undecodable::BIGINT AS undecodable\nFROM (VALUES\n  " +
+			strings.Join(values, ",\n  ") + "\n) AS counts(topic, topic_partition, next_offset, " +
+			"files, rows, duplicates, undecodable)" + where,
+	}
+}
+
+func generationView(number int64) view {
+	return view{
+		name: "lake_catalog", doc: "Which catalog this is.",
+		columns: []comment{{"generation", "Grows with each catalog that is built."}},
+		query:   fmt.Sprintf("SELECT %d::BIGINT AS generation", number),
+	}
+}

@@ -1,0 +1,7 @@
+-- The score of every subject by every model: of the greatest as_of, the latest run.
+-- like: scores
+FROM files.scores
+QUALIFY row_number() OVER (
+  PARTITION BY model, subject_type, subject_id
+  ORDER BY as_of DESC, run_at DESC, run_id DESC, topic_offset DESC
+) = 1

@@ -1,0 +1,25 @@
+-- Every visit: all beacons of one visitor on one site without a gap longer than the site's.
+-- like: visits
+-- without: engaged_ms
+-- contact_id: The contact whose edge was in force when it began; NULL: nobody known.
+-- was_anonymous: True where that contact became known only after the visit had begun.
+-- engaged_seconds: Time that its pages were in sight and in use, from pings.
+SELECT visit_id, site, visitor_id, edge.contact_id AS contact_id, started_at, ended_at,
+       coalesce(started_at < edge.linked_at, false) AS was_anonymous,
+       engaged_ms / 1000 AS engaged_seconds,
+       * EXCLUDE (visit_id, site, visitor_id, started_at, ended_at, engaged_ms, edge)
+FROM (
+  SELECT v.*,
+         CASE WHEN edges IS NULL THEN NULL
+              WHEN len(edges) = 1 THEN edges[1]
+              ELSE list_filter(edges, lambda e: e.starts <= started_at)[-1]
+         END AS edge
+  FROM (
+    -- A visit is known by its id; the rest of the partition is the same for the same id, and lets
+    -- conditions on it reach the files.
+    FROM files.visits
+    QUALIFY row_number() OVER (
+      PARTITION BY visit_id, site, visitor_id, started_at ORDER BY topic_offset DESC
+    ) = 1
+  ) v LEFT JOIN files.edges USING (site, visitor_id)
+)

@@ -1,0 +1,206 @@
+package lake_test
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cockroachdb/datadriven"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"crumbtrail/internal/duck"
+	"crumbtrail/lake"
+	"crumbtrail/schemas"
+)
+
+// TestMain lets this test binary be the child that queries run in.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == duck.ChildCommand {
+		os.Exit(duck.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// world is a lake that runs over topics in memory.
+type world struct {
+	t    *testing.T
+	dir  string
+	log  *lake.Log
+	lake *lake.Lake
+	stop func()
+}
+
+func newWorld(t *testing.T) *world {
+	w := &world{t: t, dir: t.TempDir(), log: lake.NewLog(2)}
+	w.start()
+	t.Cleanup(func() { w.stop() })
+	return w
+}
+
+func (w *world) start() {
+	w.t.Helper()
+	l, err := lake.Open(w.t.Context(), lake.Config{Dir: w.dir, Flush: time.Hour}, w.log,
+		duck.Catalog{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	w.lake = l
+	w.stop = func() {
+		cancel()
+		if err := <-ended; err != nil {
+			w.t.Error(err)
+		}
+	}
+}
+
+func (w *world) drain() {
+	w.t.Helper()
+	if err := w.lake.Drain(w.t.Context(), w.log.Ends()); err != nil {
+		w.t.Fatal(err)
+	}
+}
+
+func (w *world) query(sql, format string) string {
+	w.t.Helper()
+	exe, err := os.Executable()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var out bytes.Buffer
+	query := duck.Query{Database: filepath.Join(w.dir, "lake.duckdb"), SQL: sql}
+	if err := (duck.Child{Exe: exe}).Format(w.t.Context(), query, format, &out); err != nil {
+		return fmt.Sprintf("error: %v\n", err)
+	}
+	return out.String()
+}
+
+// instant reads day/hh:mm:ss as a moment of January 2026, in microseconds.
+func instant(t *testing.T, s string) int64 {
+	at, err := time.Parse("2/15:04:05", s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return time.Date(2026, 1, at.Day(), at.Hour(), at.Minute(), at.Second(), 0, time.UTC).UnixMicro()
+}
+
+// TestViews runs the stories of testdata/views over the real catalog: each line of "put" is a
+// record, as its topic and field=value.
+func TestViews(t *testing.T) {
+	datadriven.Walk(t, "testdata/views", func(t *testing.T, path string) {
+		w := newWorld(t)
+		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
+			w.t = t
+			switch d.Cmd {
+			case "put":
+				for line := range strings.Lines(d.Input) {
+					w.put(strings.Fields(line))
+				}
+				w.drain()
+				return ""
+			case "restart":
+				w.stop()
+				w.start()
+				return ""
+			default:
+				return w.query(d.Input, d.Cmd)
+			}
+		})
+	})
+}
+
+// fields are a record of a story.
+type fields map[string]string
+
+func (w *world) put(words []string) {
+	w.t.Helper()
+	f := fields{}
+	for _, word := range words[1:] {
+		name, value, _ := strings.Cut(word, "=")
+		f[name] = value
+	}
+	at := func(name string) int64 {
+		if f[name] == "" {
+			return 0
+		}
+		return instant(w.t, f[name])
+	}
+	n := func(name string) int64 {
+		v, _ := strconv.ParseInt(f[name], 10, 64)
+		return v
+	}
+	partition := int(n("partition"))
+	site := f["site"]
+	if site == "" {
+		site = "acme"
+	}
+	switch words[0] {
+	case "beacon":
+		kind, _ := schemas.ParseBeaconType(f["type"])
+		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Beacon{
+			Beacon: &schemas.Beacon{
+				EventId: f["id"], Site: site, VisitorId: f["visitor"], Type: kind,
+				Consent:      schemas.Consent_CONSENT_IDENTIFIED,
+				ReceivedAtUs: at("at"), OccurredAtUs: at("at"), Url: f["url"], Props: []byte(f["props"]),
+				Campaign: &schemas.Campaign{Source: f["source"]},
+				Agent:    &schemas.Agent{BotRule: f["bot"]},
+			},
+		}})
+	case "tick":
+		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Tick{
+			Tick: &schemas.Tick{Collector: "c", ClockUs: at("at")},
+		}})
+	case "visit":
+		w.log.Append(schemas.Visits, partition, &schemas.Visit{
+			VisitId: f["id"], Site: site, VisitorId: f["visitor"], StartedAtUs: at("from"),
+			EndedAtUs: at("to"), Beacons: n("beacons"), PageViews: n("views"), EngagedMs: n("engaged"),
+			Channel: f["channel"], EntryUrl: f["url"], Campaign: &schemas.Campaign{Source: f["source"]},
+		})
+	case "identity":
+		w.log.Append(schemas.Identities, 0, &schemas.Identity{
+			Site: site, VisitorId: f["visitor"], ContactId: f["contact"], ValidFromUs: at("from"),
+			LinkedAtUs: at("at"), Evidence: "form", SubmissionId: f["submission"],
+		})
+	case "contact":
+		w.log.Append(schemas.Contacts, 0, &schemas.Contact{
+			ContactId: f["id"], Version: n("version"), Email: f["email"], CreatedAtUs: at("at"),
+			UpdatedAtUs: at("at"),
+		})
+	case "submission":
+		w.log.Append(schemas.Submissions, 0, &schemas.Submission{
+			SubmissionId: f["id"], Site: site, VisitorId: f["visitor"], OccurredAtUs: at("at"),
+			Email: f["email"], Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM, Fields: []byte(`{"a":1}`),
+		})
+	case "decision":
+		w.log.Append(schemas.Decisions, 0, &schemas.Decision{
+			SubmissionId: f["submission"], ContactId: f["contact"], DecidedAtUs: at("at"),
+			Outcome: schemas.Outcome_OUTCOME_CREATED,
+		})
+	case "score":
+		w.log.Append(schemas.Scores, partition, &schemas.Score{
+			Model: f["model"], Version: 1, SubjectType: "contact", SubjectId: f["subject"],
+			AsOfUs: at("asof"), RunId: f["run"], RunAtUs: at("at"), ScoreHundredths: n("hundredths"),
+			Contributions: []*schemas.Contribution{
+				{Rule: "pricing", EventId: "e1", PointsMicros: n("hundredths")*10_000 + 1},
+				{Rule: "round", PointsMicros: -1},
+			},
+		})
+	case "bad":
+		w.log.Append(schemas.BadBeacons, partition, &schemas.BadBeacon{
+			BadBeaconId: f["id"], ReceivedAtUs: at("at"), Reason: f["reason"], Raw: []byte(f["raw"]),
+		})
+	case "garbage":
+		w.log.AppendRaw(schemas.Topic(f["topic"]), partition, []byte{0xff, 0xfe, 'x'})
+	default:
+		w.t.Fatalf("no record of kind %q", words[0])
+	}
+}
