@@ -26,7 +26,8 @@ func TestScoresDoNotDependOnThreadsOrFileOrder(t *testing.T) {
 		l.child.Limits = duck.Limits{Threads: threads}
 		l.inserts = []string{
 			fmt.Sprintf("INSERT INTO contacts (contact_id, version, created_at, updated_at) "+
-				"SELECT 'c' || i, 1, make_timestamptz(%d), make_timestamptz(%[1]d) FROM range(%[2]d) AS r(i)", origin, subjects),
+				"SELECT 'c' || i, 1, make_timestamptz(%d), make_timestamptz(%[1]d) "+
+				"FROM range(%[2]d) AS r(i)", origin, subjects),
 			fmt.Sprintf("INSERT INTO beacons (contact_id, event_id, type, url_path, occurred_at, "+
 				"consent, topic_partition, topic_offset) SELECT 'c' || hash(i) %% %d, "+
 				"'e' || i %% %d, if(hash(i + 1) %% 20 = 0, 'page_view', 'ping'), '/', "+

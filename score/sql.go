@@ -24,9 +24,10 @@ const (
 //go:embed queries/score.sql.tmpl
 var scoreTemplate string
 
-// SQL compiles the model to one statement over the views beacons and contact_versions. One scan of the
-// beacons in the widest window serves all rules; what else may be read of beacons is a few columns
-// to find all visitors or who was silent, and the past of those whose readiness depends on it.
+// SQL compiles the model to one statement over the views beacons and contact_versions. One scan of
+// the beacons in the widest window serves all rules; what else may be read of beacons is a few
+// columns to find all visitors or who was silent, and the past of those whose readiness depends on
+// it.
 //
 // The rows are the lines of every subject's explanation, ordered by subject: subject, score in
 // hundredths, grade, sales-ready, rule, event id, points in millionths; the last three are NULL
