@@ -245,6 +245,31 @@ func TestConservation(t *testing.T) {
 	})
 }
 
+// TestClock says that the clock never goes back, is never past what any record said, and never
+// too far past the broker's own.
+func TestClock(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var c clock
+		now := storyDay().UnixMilli()
+		said, appended := int64(0), int64(0)
+		for range rapid.IntRange(1, 60).Draw(t, "records") {
+			now += drawSkip(t, "skip").Milliseconds()
+			us := now*1000 + int64(rapid.IntRange(-600, 600).Draw(t, "said s"))*1_000_000
+			name := rapid.SampledFrom([]string{"c1", "c2", "c3"}).Draw(t, "collector")
+			before := c.nowUS
+			c.hear([]byte(name), us, now)
+			said, appended = max(said, us), max(appended, now)
+			if c.nowUS < before || c.nowUS > said || c.nowUS > appended*1000+30_000_000 {
+				t.Fatalf("clock went from %d to %d; said %d, appended %d", before, c.nowUS, said,
+					appended)
+			}
+			if len(c.collectors) > 3 {
+				t.Fatalf("%d collectors", len(c.collectors))
+			}
+		}
+	})
+}
+
 // TestNothingIsLeft says that state is bounded: once gap, grace, window and linger have passed,
 // nothing but the partition's own state is left.
 func TestNothingIsLeft(t *testing.T) {

@@ -30,6 +30,10 @@ const (
 	// maxClosedIDs bounds for the same reason what is remembered of a visitor's closed visits; the
 	// oldest visits go first.
 	maxClosedIDs = 24 << 10
+	// maxVisits bounds the open visits of one visitor, and those that are remembered, so that it
+	// takes microseconds to find a beacon's place among them. Only a flood of late beacons that lie
+	// far apart comes near it.
+	maxVisits = 256
 )
 
 // rules are a site's Rules in microseconds.
@@ -247,7 +251,8 @@ func (s *sessions) makeRoom(v *visitor, e *entry) (start string) {
 		s.fits = s.fits[1:]
 		start = reasonMaxBeacons
 	}
-	for len(v.open) > 0 && v.packedBytes()+e.size() > maxVisitorBytes {
+	for len(v.open) > 0 && (v.packedBytes()+e.size() > maxVisitorBytes ||
+		len(s.fits) == 0 && len(v.open) >= maxVisits) {
 		first := slices.MinFunc(v.open, byDue)
 		if at := slices.Index(s.fits, first); at >= 0 {
 			s.fits = slices.Delete(s.fits, at, at+1)
@@ -330,7 +335,7 @@ func (s *sessions) close(v *visit, end string, closedUS int64) {
 	s.touch(v.visitor)
 }
 
-// remember keeps the ids of a closed visit for the dedupe window, within maxClosedIDs.
+// remember keeps the ids of a closed visit for the dedupe window, within the bounds.
 func (s *sessions) remember(v *visitor, closed closedVisit) {
 	v.closed = append(v.closed, closed)
 	s.expiries.push(closed.closedUS+s.windowUS, v)
@@ -338,7 +343,7 @@ func (s *sessions) remember(v *visitor, closed closedVisit) {
 	for _, c := range v.closed {
 		ids += len(c.ids)
 	}
-	for ids > maxClosedIDs && len(v.closed) > 1 {
+	for len(v.closed) > 1 && (ids > maxClosedIDs || len(v.closed) > maxVisits) {
 		ids -= len(v.closed[0].ids)
 		v.closed = slices.Delete(v.closed, 0, 1)
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/encoding/protowire"
@@ -82,13 +83,18 @@ func drawEntry(t *rapid.T, offset int64) entry {
 }
 
 // TestOneVisitorIsBounded sends from one visitor more than a record of the changelog may hold: of
-// long texts, and of ids.
+// long texts, of ids, and of late visits that lie far apart.
 func TestOneVisitorIsBounded(t *testing.T) {
 	const recordBytes = 1 << 20
 	for _, flood := range []struct {
 		name          string
 		beacons, text int
-	}{{"texts", 2_000, 4_000}, {"ids", 60_000, 0}} {
+		apart         time.Duration // into the past
+	}{
+		{"texts", 2_000, 4_000, 0},
+		{"ids", 60_000, 0, 0},
+		{"late visits", 2_000, 0, time.Hour},
+	} {
 		t.Run(flood.name, func(t *testing.T) {
 			m := New(DefaultConfig(), 0)
 			var out stage.Output
@@ -97,9 +103,15 @@ func TestOneVisitorIsBounded(t *testing.T) {
 				at := start + int64(i)*1000
 				m.Apply([]stage.Record{encoded(t, int64(i), at/1000, beaconEntry(&schemas.Beacon{
 					EventId: fmt.Sprintf("0189-%032d", i), Site: "s", VisitorId: "v",
-					Consent: schemas.Consent_CONSENT_IDENTIFIED, OccurredAtUs: at, ClockUs: at,
-					Url: strings.Repeat("x", flood.text) + fmt.Sprint(i),
+					Consent: schemas.Consent_CONSENT_IDENTIFIED, ClockUs: at,
+					OccurredAtUs: at - int64(i)*flood.apart.Microseconds(),
+					Url:          strings.Repeat("x", flood.text) + fmt.Sprint(i),
 				}))}, &out)
+				for _, v := range m.sessions.visitors {
+					if len(v.open) > maxVisits || len(v.closed) > maxVisits {
+						t.Fatalf("%d open, %d closed", len(v.open), len(v.closed))
+					}
+				}
 				if i%500 == 499 {
 					m.Checkpoint(func(key, value []byte) {
 						if len(key)+len(value) > recordBytes {
