@@ -36,7 +36,7 @@ func (p Problem) String() string {
 	if p.Hint != "" {
 		b.WriteString(" (" + p.Hint + ")")
 	}
-	return b.String()
+	return strings.ReplaceAll(b.String(), "\n", "; ")
 }
 
 // Problems is all that is wrong, in the order of the file.
