@@ -62,7 +62,7 @@ func Decode(file string, data []byte, into any) (*Document, Problems) {
 
 // parse returns the root node of the only document, nil where there is none.
 func (d *decoder) parse(data []byte) *yaml.Node {
-	parser := yaml.NewDecoder(bytes.NewReader(data))
+	parser := yaml.NewDecoder(bytes.NewReader(fromJSON(data)))
 	var first, second yaml.Node
 	switch err := parser.Decode(&first); {
 	case errors.Is(err, io.EOF):

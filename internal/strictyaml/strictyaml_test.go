@@ -1,10 +1,12 @@
 package strictyaml
 
 import (
+	"encoding/json"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf16"
 
 	"github.com/cockroachdb/datadriven"
 	"github.com/google/go-cmp/cmp"
@@ -157,6 +159,27 @@ func TestNearest(t *testing.T) {
 			t.Errorf("nearest(%q) = %q, want %q", got, near, want)
 		}
 	}
+}
+
+// What encoding/json writes and reads, the decoder reads to the same value.
+func TestJSONIsYAML(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		want := rapid.String().Draw(t, "name")
+		var text strings.Builder
+		text.WriteString(`{"name": "`)
+		for _, unit := range utf16.Encode([]rune(want)) {
+			fmt.Fprintf(&text, "\\u%04x", unit)
+		}
+		text.WriteString("\", \"labels\": {\"a\\\\ud83d\": \"\\/\\\"\"}}")
+		if !json.Valid([]byte(text.String())) {
+			t.Fatalf("%s is no JSON", text.String())
+		}
+		var got shop
+		_, problems := Decode("x.json", []byte(text.String()), &got)
+		if len(problems) > 0 || got.Name != want || got.Labels[`a\ud83d`] != `/"` {
+			t.Fatalf("%s\nreads as %q %q, %v", text.String(), got.Name, got.Labels, problems)
+		}
+	})
 }
 
 // FuzzDecode holds that decoding ends without a panic, that each problem names a place in the
