@@ -74,28 +74,54 @@ func unbreakable(line string) bool {
 	return strings.HasPrefix(line, "//go:") || !strings.Contains(word, " ")
 }
 
-// tables returns the lines of a file that belong to tables, which are literals of slices and maps
-// with an entry on each line: cutting them up would make them worse to read.
+// minTableRows is how many arguments of a call, one on each line, make a table.
+const minTableRows = 8
+
+// tables returns the lines of a file that belong to tables, which are literals of slices and maps,
+// and calls with many arguments, with an entry on each line: cutting them up would make them worse
+// to read.
 func (s *source) tables() map[int]bool {
 	rows := map[int]bool{}
 	if s.syntax == nil {
 		return rows
 	}
-	ast.Inspect(s.syntax, func(n ast.Node) bool {
-		lit, ok := n.(*ast.CompositeLit)
-		if !ok {
-			return true
+	mark := func(n ast.Node) {
+		for row := s.line(n.Pos()) + 1; row < s.line(n.End()); row++ {
+			rows[row] = true
 		}
-		switch lit.Type.(type) {
-		case *ast.ArrayType, *ast.MapType:
-			for row := s.line(lit.Pos()) + 1; row < s.line(lit.End()); row++ {
-				rows[row] = true
+	}
+	ast.Inspect(s.syntax, func(n ast.Node) bool {
+		switch n := n.(type) {
+		case *ast.CompositeLit:
+			switch n.Type.(type) {
+			case *ast.ArrayType, *ast.MapType:
+				mark(n)
+				return false
 			}
-			return false
+		case *ast.CallExpr:
+			if s.oneToALine(n.Args) {
+				mark(n)
+				return false
+			}
 		}
 		return true
 	})
 	return rows
+}
+
+// oneToALine is true of a table's rows given as arguments.
+func (s *source) oneToALine(args []ast.Expr) bool {
+	if len(args) < minTableRows {
+		return false
+	}
+	ones := 0
+	for i, arg := range args {
+		alone := i == 0 || s.line(args[i-1].End()) < s.line(arg.Pos())
+		if alone && s.line(arg.Pos()) == s.line(arg.End()) {
+			ones++
+		}
+	}
+	return ones >= minTableRows
 }
 
 func TestSizes(t *testing.T) {
@@ -112,6 +138,8 @@ func TestSizes(t *testing.T) {
 		{"a.go", "package p\n\nfunc f() {\n\tx := []int{\n" + lines(90, "\t\t1,") + "\t}\n\tg(x)\n}\n", nil},
 		{"a.go", "package p\n\nvar a = []string{\n\t\"" + strings.Repeat("a ", 60) + "\",\n}\n", nil},
 		{"a.go", "package p\n\nvar a = []string{\"" + strings.Repeat("a ", 60) + "\"}\n", []int{3}},
+		{"a.go", "package p\n\nvar a = f(\n" + lines(8, "\t\""+strings.Repeat("a ", 60)+"\",") + ")\n", nil},
+		{"a.go", "package p\n\nvar a = f(\n" + lines(2, "\t\""+strings.Repeat("a ", 60)+"\",") + ")\n", []int{4, 5}},
 		{"a.go", "package p\n" + lines(499, "//"), nil},
 		{"a.go", "package p\n" + lines(500, "//"), []int{501}},
 		{"a.go", "package p\n// " + strings.Repeat("é ", 48) + ".\n", nil},
