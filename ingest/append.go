@@ -114,34 +114,42 @@ func (a *appender) wait(ctx context.Context, p *parcel) error {
 }
 
 // run appends until ctx ends, and then what was queued before.
-func (a *appender) run(ctx context.Context) error {
+func (a *appender) run(ctx context.Context) {
 	defer a.close()
 	var due <-chan time.Time
 	if a.arrivals.recorded == nil {
 		ticker := time.NewTicker(tickEvery)
 		defer ticker.Stop()
 		due = ticker.C
+		a.tick(ctx) // the time is known from the start, and whether the log takes it
 	}
-	for {
+	for ctx.Err() == nil {
 		select {
 		case p := <-a.queue:
-			a.round(ctx, p)
+			_ = a.round(ctx, p) // those who wait hear of it
 		case <-due:
 			a.tick(ctx)
 		case <-ctx.Done():
-			for {
-				select {
-				case p := <-a.queue:
-					a.round(ctx, p)
-				default:
-					return nil
-				}
+		}
+	}
+	a.drain(ctx)
+}
+
+// drain appends what is queued, as long as the log takes it: a stop is not to wait for it.
+func (a *appender) drain(ctx context.Context) {
+	for {
+		select {
+		case p := <-a.queue:
+			if a.round(ctx, p) != nil {
+				return
 			}
+		default:
+			return
 		}
 	}
 }
 
-// close sheds what slipped into the queue as it was left.
+// close sheds what was left in the queue, or slipped into it.
 func (a *appender) close() {
 	close(a.stopped)
 	for {
@@ -155,7 +163,7 @@ func (a *appender) close() {
 }
 
 // round appends a parcel together with all that wait behind it.
-func (a *appender) round(ctx context.Context, first *parcel) {
+func (a *appender) round(ctx context.Context, first *parcel) error {
 	parcels := a.collect(ctx, first)
 	var msgs []kafka.Message
 	if len(parcels) == 1 {
@@ -174,6 +182,7 @@ func (a *appender) round(ctx context.Context, first *parcel) {
 		a.ticks.said(msgs)
 	}
 	a.settle(parcels, err)
+	return err
 }
 
 // collect takes what waits, up to about roundBytes.

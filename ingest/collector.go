@@ -108,8 +108,12 @@ func (cfg Config) validate() error {
 }
 
 // Run appends to the log what comes in, and the time, until ctx ends. It returns once all that was
-// queued before then is settled; what comes later is refused.
-func (c *Collector) Run(ctx context.Context) error { return c.appender.run(ctx) }
+// queued before then is settled; what comes later is refused. It always returns nil: a log that takes
+// nothing is what requests and Ready tell of.
+func (c *Collector) Run(ctx context.Context) error {
+	c.appender.run(ctx)
+	return nil
+}
 
 // ID is the name of the collector in the log.
 func (c *Collector) ID() string { return c.cfg.Collector }

@@ -151,9 +151,9 @@ func (f *form) multipart(body []byte, boundary string, limits Limits) *Rejection
 	}
 	var fields fields
 	reader := multipart.NewReader(bytes.NewReader(body), boundary)
-	for {
+	for parts := 0; ; parts++ {
 		part, err := reader.NextPart()
-		if errors.Is(err, io.EOF) {
+		if errors.Is(err, io.EOF) && parts > 0 {
 			f.take(&fields)
 			return nil
 		}

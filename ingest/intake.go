@@ -62,7 +62,8 @@ func (c *Collector) intake(
 	in := &intake{
 		c: c, w: w, r: r, protocol: protocol, peer: c.peer(r),
 		origin: r.Header.Get("Origin"), jar: c.jar(r), gpc: privacyControl(r.Header),
-		parcel: newParcel(sizeHint),
+		// What enrichment adds is about that much.
+		parcel: newParcel(sizeHint + sizeHint/4 + 512),
 	}
 	in.said, in.known = in.jar.choice(), in.jar.visitor()
 	in.parcel.arrival = c.arrivals.arrive()
@@ -111,6 +112,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	if b.EventId == "" {
 		b.EventId = schemas.NewID()
 	}
+	b.Url, b.Referrer = cleanURL(b.Url), cleanURL(b.Referrer)
 	b.Protocol, b.Collector = in.protocol, in.c.cfg.Collector
 	b.ReceivedAtUs, b.ClockUs = in.us, in.us
 	b.OccurredAtUs, b.Clamped = occurred(in.us, b.CreatedAtUs, b.SentAtUs, in.c.limits.MaxAge)

@@ -1,13 +1,13 @@
 package ingest
 
 import (
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"crumbtrail/schemas"
-
-	"github.com/tidwall/gjson"
 )
 
 const protocolPixel = "pixel"
@@ -25,7 +25,7 @@ func pixel() []byte {
 // the beacon is refused: the page is not to look broken.
 func (c *Collector) getPixel(w http.ResponseWriter, r *http.Request) {
 	in := c.intake(w, r, protocolPixel, len(r.URL.RawQuery))
-	raw, bad := decodePixel(r.URL.RawQuery, r.Referer())
+	raw, bad := decodePixel(r.URL.RawQuery, r.Referer(), c.limits)
 	if bad != nil {
 		in.refuse([]byte(r.URL.RawQuery), "", bad)
 	} else {
@@ -41,7 +41,7 @@ func (c *Collector) getPixel(w http.ResponseWriter, r *http.Request) {
 
 // decodePixel makes a beacon's JSON of a query: its keys are the beacon's, props is JSON, the type
 // is page_view and the URL the page's if it says nothing else.
-func decodePixel(query, referer string) ([]byte, *Rejection) {
+func decodePixel(query, referer string, limits Limits) ([]byte, *Rejection) {
 	values, err := url.ParseQuery(query)
 	if err != nil {
 		return nil, &Rejection{ReasonInvalidQuery, "want keys and values percent-encoded", ""}
@@ -54,13 +54,15 @@ func decodePixel(query, referer string) ([]byte, *Rejection) {
 	setDefault("type", schemas.BeaconType_BEACON_TYPE_PAGE_VIEW.Name())
 	setDefault("url", plain(referer, maxURL))
 	out := []byte{'{'}
-	for name, list := range values {
-		value := quote(list[0])
+	for _, name := range slices.Sorted(maps.Keys(values)) {
+		value := values[name][0]
 		if name == "props" {
-			if !gjson.Valid(list[0]) {
-				return nil, &Rejection{ReasonInvalidJSON, "want a JSON object", "/props"}
+			if bad := wellFormed([]byte(value), bounds{limits.Depth, limits.Keys, true}); bad != nil {
+				bad.Path = "/props"
+				return nil, bad
 			}
-			value = list[0]
+		} else {
+			value = quote(value)
 		}
 		out = appendMember(out, quote(name), value)
 	}

@@ -27,7 +27,7 @@ func secretWords() []string {
 }
 
 // secretNames are secret as they are: as a word of a longer name they mean something else.
-func secretNames() []string { return []string{"pass", "pin", "pw", "userpass", "cc", "card"} }
+func secretNames() []string { return []string{"pass", "pin", "pw", "userpass"} }
 
 // isSecretName says whether a field of this name may hold a secret.
 func isSecretName(name string) bool {
@@ -81,11 +81,14 @@ func wordsOf(name string) []string {
 	return words
 }
 
-// isCard says whether text is the number of a payment card: 14 to 19 digits, with spaces or
-// hyphens, whose check digit is right (ISO/IEC 7812). A telephone number in international form
-// begins with a plus sign.
+// isCard says whether text may be the number of a payment card: 14 to 19 digits, with spaces or
+// hyphens, which begin as those of banks do and whose check digit is right (ISO/IEC 7812). A
+// telephone number in international form begins with a plus sign.
 func isCard(text string) bool {
 	text = strings.TrimSpace(text)
+	if text == "" || text[0] < '2' || text[0] > '6' {
+		return false
+	}
 	digits, sum := 0, 0
 	for i := len(text) - 1; i >= 0; i-- {
 		c := text[i]

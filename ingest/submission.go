@@ -8,7 +8,9 @@ import (
 
 // submission is what a form says of who sent it: its form_submit beacon gives the rest. fields is
 // a JSON object or empty; secrets counts those that were left out.
-func submission(b *schemas.Beacon, form string, fields []byte) (s *schemas.Submission, secrets int) {
+func submission(
+	b *schemas.Beacon, form string, fields []byte,
+) (s *schemas.Submission, secrets int) {
 	s = &schemas.Submission{
 		SubmissionId: b.EventId,
 		Kind:         schemas.SubmissionKind_SUBMISSION_KIND_FORM,

@@ -15,7 +15,8 @@ const { site, consent, cross } = CRUMBTRAIL_CONFIG;
 const win: any = window;
 const doc = document;
 const nav: any = navigator;
-const base = ((doc.currentScript as HTMLScriptElement) || {}).src.replace(/\/t\/[^/]*$/, "/v1/");
+// The collector is where the script came from, whatever stands before it on the way.
+const base = ((doc.currentScript as any)?.src || "").replace(/\/t\/[^/]*$/, "") + "/v1/";
 
 const MOST_BYTES = 60000; // browsers refuse beacons of 64 KiB
 const MOST_BEACONS = 100; // in one request
@@ -31,29 +32,32 @@ let busy = false;
 let retryMs = 0;
 let choice = (/(?:^|; )ct_consent=(\w+)/.exec(doc.cookie) || [])[1] || "";
 
-const gpc = () => !!nav.globalPrivacyControl;
 // What may be stored here. The collector decides for itself what it stores and keeps.
 const mayStore = () =>
-  choice != "refused" && (consent != "required" || (choice == "granted" && !gpc()));
+  choice != "refused" &&
+  (consent != "required" || (choice == "granted" && !nav.globalPrivacyControl));
 
 // --- storage, with consent only -----------------------------------------------------------------
 
 const load = (key: string): string => {
   try {
-    return (mayStore() && localStorage.getItem(key)) || "";
+    return localStorage.getItem(key + site) || "";
   } catch {
     return "";
   }
 };
-const store = (key: string, value: string) => {
+const store = (key: string, value: string, may = mayStore()) => {
   try {
-    value && mayStore() ? localStorage.setItem(key, value) : localStorage.removeItem(key);
+    value && may ? localStorage.setItem(key + site, value) : localStorage.removeItem(key + site);
   } catch {
     // no storage: the page's own memory has to do
   }
 };
-const QUEUE = "ct_queue." + site;
-const VISITOR = "ct_visitor." + site;
+const QUEUE = "ct_queue.";
+const VISITOR = "ct_visitor.";
+// Stands in for the collector's cookie where that cannot work. A choice needs no consent.
+const CHOICE = "ct_consent.";
+if (cross) choice = load(CHOICE);
 
 const uuid = (): string => {
   const b = crypto.getRandomValues(new Uint8Array(16));
@@ -157,7 +161,7 @@ let engaged = 0;
 let last = Date.now();
 let used = last;
 let page = "";
-let referrer = doc.referrer;
+let cameFrom = doc.referrer;
 
 const count = () => {
   const now = Date.now();
@@ -169,14 +173,16 @@ const count = () => {
 const ping = () => {
   count();
   const ms = Math.min(Math.round(engaged), 30000);
+  if (ms < 100 || !page) return;
   engaged = 0;
-  if (ms > 0 && page) add("ping", { engaged_ms: ms }, { url: page });
+  add("ping", { engaged_ms: ms }, { url: page });
 };
 const view = () => {
   if (location.href == page) return;
   ping();
-  add("page_view", undefined, { referrer });
-  page = referrer = location.href;
+  if (page) cameFrom = page;
+  page = location.href;
+  add("page_view", undefined, { referrer: cameFrom });
   flush();
 };
 
@@ -192,10 +198,17 @@ const click = (e: MouseEvent) => {
     target: a.target || undefined,
     download: a.hasAttribute("download") || undefined,
   });
-  leave();
+  flush();
 };
 
-const form = (el: HTMLFormElement, mapping?: Record<string, string>, name?: string) => {
+// How to read a form: from its own field names to the contact's, and its name.
+const mapped = new Map<HTMLFormElement, [Record<string, string>?, string?]>();
+
+const submit = (e: Event) => {
+  const el = e.target as HTMLFormElement;
+  const named = el.getAttribute("data-crumbtrail-form");
+  if (named == null && !mapped.has(el)) return;
+  const [mapping, name] = mapped.get(el) || [];
   const fields: Props = {};
   for (const f of Array.from(el.elements) as any[]) {
     const key = f.name || f.id;
@@ -208,14 +221,18 @@ const form = (el: HTMLFormElement, mapping?: Record<string, string>, name?: stri
     const to = mapping?.[key] || f.getAttribute("data-crumbtrail-field") || key;
     fields[to] = fields[to] ? fields[to] + ", " + value : value;
   }
-  add("form_submit", { form: name || el.getAttribute("data-crumbtrail-form") || el.id || el.name || undefined, fields });
-  leave();
+  add("form_submit", {
+    form: name || named || el.getAttribute("id") || el.getAttribute("name") || undefined,
+    fields,
+  });
+  flush();
 };
 
 // --- the page's own calls -----------------------------------------------------------------------
 
 const say = (said: string) => {
   const may = said == "granted";
+  const before = mayStore();
   if (!may) {
     choice = "refused";
     claimed = "";
@@ -223,6 +240,7 @@ const say = (said: string) => {
     store(QUEUE, "");
     store(VISITOR, "");
   }
+  if (cross) store(CHOICE, may ? said : choice, true);
   return fetch(base + "consent", {
     method: "POST",
     body: JSON.stringify({ site, choice: said }),
@@ -230,20 +248,26 @@ const say = (said: string) => {
     credentials: cross ? "omit" : "include",
     keepalive: true,
   }).then((r) => {
-    if (r.ok && may) choice = "granted";
+    if (!r.ok || !may) return;
+    choice = said;
+    // What came before is in no visit, so the visit begins with this page.
+    if (!before && mayStore()) add("page_view", undefined, { referrer: cameFrom });
+    flush();
   }, () => {});
 };
 
-const api: any = (what: string, a: string, b?: Props) => {
+const api: any = (what: string, a: any, b?: any, c?: string) => {
   if (what == "event") {
     add("custom", { ...b, name: a });
     flush();
+  } else if (what == "form") {
+    mapped.set(a, [b, c]);
   } else if (what == "consent") {
     return say(a);
   }
 };
 api.form = (el: HTMLFormElement, mapping?: Record<string, string>, name?: string) =>
-  el.addEventListener("submit", () => form(el, mapping, name));
+  api("form", el, mapping, name);
 
 // --- start --------------------------------------------------------------------------------------
 
@@ -251,10 +275,11 @@ if (!win.crumbtrail?.form) {
   const early = win.crumbtrail?.q || [];
   win.crumbtrail = api;
   try {
-    putBack(JSON.parse(load(QUEUE) || "[]"));
+    if (mayStore()) waiting = JSON.parse(load(QUEUE) || "[]");
   } catch {
-    store(QUEUE, "");
+    // not what we wrote
   }
+  store(QUEUE, "");
   for (const e of ["pointerdown", "keydown", "scroll", "mousemove", "touchstart"]) {
     addEventListener(e, () => (count(), (used = Date.now())), { capture: true, passive: true });
   }
@@ -268,10 +293,7 @@ if (!win.crumbtrail?.form) {
   addEventListener("popstate", () => setTimeout(view));
   addEventListener("click", click as any, true);
   addEventListener("auxclick", click as any, true);
-  addEventListener("submit", (e) => {
-    const el = e.target as HTMLFormElement;
-    if (el.hasAttribute("data-crumbtrail-form")) form(el);
-  }, true);
+  addEventListener("submit", submit, true);
   doc.addEventListener("visibilitychange", () => {
     // What passed until now was in the state before.
     if (doc.visibilityState == "hidden") {
@@ -285,7 +307,11 @@ if (!win.crumbtrail?.form) {
   });
   addEventListener("pagehide", () => (ping(), leave()));
   addEventListener("online", flush);
+  addEventListener("pageshow", (e) => {
+    if (e.persisted) (page = ""), view();
+  });
   setInterval(() => (ping(), flush()), PING_MS);
-  view();
-  for (const args of early) api(...(args as [string, string]));
+  if ((doc as any).prerendering) doc.addEventListener("prerenderingchange", view, { once: true });
+  else view();
+  for (const args of early) api(...args);
 }
