@@ -115,13 +115,13 @@ func (w *world) address(p *person) string {
 // asciiLower makes a name fit for an address: é becomes e, spaces and apostrophes go.
 func asciiLower(name string) string {
 	return strings.Map(func(r rune) rune {
+		if r >= 'a' && r <= 'z' {
+			return r
+		}
 		if i := strings.IndexRune(unaccented, r); i >= 0 {
 			return rune(unaccented[i+len(string(r))])
 		}
-		if r < 'a' || r > 'z' {
-			return -1
-		}
-		return r
+		return -1
 	}, strings.ToLower(name))
 }
 

@@ -1,0 +1,74 @@
+package main
+
+import (
+	"crumbtrail/ingest"
+	"crumbtrail/resolve"
+	"crumbtrail/schemas"
+	"crumbtrail/sessionize"
+)
+
+// sessionizeConfig is what a visit is, site by site.
+func (c *Config) sessionizeConfig() sessionize.Config {
+	out := sessionize.DefaultConfig()
+	out.Sites = map[schemas.Site]sessionize.Rules{}
+	for _, s := range c.Sites {
+		rules := sessionize.Rules{
+			Gap: s.Gap, Grace: s.Grace, MaxVisit: s.MaxVisit, MaxBeacons: s.MaxBeacons,
+			TimeZone: s.Location(),
+		}
+		for _, cut := range s.Cuts {
+			rules.CutCampaign = rules.CutCampaign || cut == CutCampaign
+			rules.CutMidnight = rules.CutMidnight || cut == CutMidnight
+		}
+		out.Sites[schemas.Site(s.Key)] = rules
+	}
+	return out
+}
+
+// resolveConfig is how a contact is found, form by form.
+func (c *Config) resolveConfig() resolve.Config {
+	out := resolve.DefaultConfig()
+	for _, s := range c.Strategies {
+		strategy := resolve.Strategy{Name: s.Name}
+		for _, a := range s.All {
+			strategy.All = append(strategy.All, resolve.Condition{Attribute: resolve.Attribute(a)})
+		}
+		out.Strategies = append(out.Strategies, strategy)
+	}
+	for _, f := range c.Forms {
+		out.Forms = append(out.Forms, resolve.FormStrategy{
+			Site: f.Site, Form: f.Name, Strategy: f.Strategy,
+		})
+	}
+	return out
+}
+
+// collectorConfig is the edge, without what only this run knows.
+func (c *Config) collectorConfig() ingest.Config {
+	out := ingest.Config{Limits: c.Limits}
+	for _, s := range c.Sites {
+		out.Sites = append(out.Sites, ingest.Site{
+			Key: s.Key, Origins: s.Origins, AnyLoopback: s.AnyLoopback,
+			Consent: ingest.ConsentPolicy(s.Consent), Gap: s.Gap, CookieLifetime: s.CookieLifetime,
+		})
+	}
+	return out
+}
+
+// consentOf is the consent of a recorded beacon that says nothing of it. A site that the
+// configuration does not have has the default's rules.
+func (c *Config) consentOf(site string) schemas.Consent {
+	policy := ConsentImplied
+	for _, s := range c.Sites {
+		if s.Key == site {
+			policy = s.Consent
+		}
+	}
+	switch policy {
+	case ConsentRequired:
+		return schemas.Consent_CONSENT_NONE
+	case ConsentNotAsked:
+		return schemas.Consent_CONSENT_STATISTICAL
+	}
+	return schemas.Consent_CONSENT_IDENTIFIED
+}

@@ -1,0 +1,283 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"crumbtrail/ingest"
+	"crumbtrail/internal/strictyaml"
+)
+
+// Problem and Problems are what is wrong with the configuration and what surrounds it.
+type (
+	Problem  = strictyaml.Problem
+	Problems = strictyaml.Problems
+)
+
+// Config is crumbtrail.yaml, with everything that it leaves out at its default.
+type Config struct {
+	Topics     TopicSettings `yaml:"topics"`
+	Kafka      KafkaSettings `yaml:"kafka"`
+	Sites      []Site        `yaml:"sites"`
+	Strategies []Strategy    `yaml:"strategies"`
+	Forms      []Form        `yaml:"forms"`
+	Links      []Link        `yaml:"links"`
+	// Models is the directory of the scoring models. In the file it is relative to the file.
+	Models string        `yaml:"models"`
+	Lake   LakeSettings  `yaml:"lake"`
+	Limits ingest.Limits `yaml:"limits"`
+}
+
+// TopicSettings say how topics are laid out when they are made.
+type TopicSettings struct {
+	// Prefix stands before every topic's name, consumer group and transactional id.
+	Prefix string `yaml:"prefix"`
+	// Partitions is fixed once the topics exist.
+	Partitions  int `yaml:"partitions"`
+	Replication int `yaml:"replication"`
+}
+
+// KafkaSettings say how to reach a cluster, where there is one.
+type KafkaSettings struct {
+	// TLS is nil for plain connections; an empty mapping trusts the system's authorities.
+	TLS *TLS `yaml:"tls"`
+	// SASL is nil where the brokers ask for no sign-in.
+	SASL *SASL `yaml:"sasl"`
+}
+
+// TLS names PEM files, in the file relative to it.
+type TLS struct {
+	CA         string `yaml:"ca"`
+	Cert       string `yaml:"cert"`
+	Key        string `yaml:"key"`
+	ServerName string `yaml:"server_name"`
+}
+
+// SASL is a sign-in at the brokers.
+type SASL struct {
+	Mechanism Mechanism `yaml:"mechanism,required"`
+	Username  string    `yaml:"username,required"`
+	Password  string    `yaml:"password"`
+	// PasswordFile holds the password, less a newline at its end; in the file relative to it.
+	PasswordFile string `yaml:"password_file"`
+}
+
+// Mechanism is plain, scram-sha-256 or scram-sha-512.
+type Mechanism string
+
+// UnmarshalText refuses what is no mechanism.
+func (m *Mechanism) UnmarshalText(text []byte) error {
+	*m = Mechanism(text)
+	return strictyaml.OneOf(string(text), "plain", "scram-sha-256", "scram-sha-512")
+}
+
+// Site is one web site: all pages that carry the same tracking script.
+type Site struct {
+	Key string `yaml:"key,required"`
+	// Origins are those that browsers may send from, as scheme://host[:port], or "*" for any.
+	Origins []string `yaml:"origins,single"`
+	// AnyLoopback takes every origin on a loopback address and a page from disk.
+	AnyLoopback bool `yaml:"-"`
+	// Gap, Grace, MaxVisit, MaxBeacons and Cuts are what a visit is, see sessionize.Rules.
+	Gap        time.Duration `yaml:"gap"`
+	Grace      time.Duration `yaml:"grace"`
+	MaxVisit   time.Duration `yaml:"max_visit"`
+	MaxBeacons int           `yaml:"max_beacons"`
+	Cuts       []Cut         `yaml:"cuts,single"`
+	Consent    ConsentPolicy `yaml:"consent"`
+	// TimeZone is an IANA name; it says when midnight is.
+	TimeZone string `yaml:"time_zone"`
+	// CookieLifetime is what ct_visitor asks for; it is sent as at most 400 days.
+	CookieLifetime time.Duration `yaml:"cookie_lifetime"`
+}
+
+// defaultCookieLifetime is two years.
+const defaultCookieLifetime = 730 * 24 * time.Hour
+
+// SetDefaults makes a site of which only the key is missing.
+func (s *Site) SetDefaults() {
+	*s = Site{
+		Gap: 30 * time.Minute, Grace: time.Minute, MaxVisit: 24 * time.Hour, MaxBeacons: 10_000,
+		Consent: ConsentRequired, TimeZone: "UTC", CookieLifetime: defaultCookieLifetime,
+	}
+}
+
+// Location is the site's time zone, UTC where the machine does not know it.
+func (s *Site) Location() *time.Location {
+	zone, err := time.LoadLocation(s.TimeZone)
+	if err != nil {
+		return time.UTC // LoadConfig has reported it
+	}
+	return zone
+}
+
+// Cut is a reason to cut a visit besides its length: campaign or midnight.
+type Cut string
+
+// The cuts.
+const (
+	CutCampaign Cut = "campaign"
+	CutMidnight Cut = "midnight"
+)
+
+// UnmarshalText refuses what is no cut.
+func (c *Cut) UnmarshalText(text []byte) error {
+	*c = Cut(text)
+	return strictyaml.OneOf(string(text), string(CutCampaign), string(CutMidnight))
+}
+
+// ConsentPolicy says what a site assumes of a visitor who has said nothing yet.
+type ConsentPolicy string
+
+// The policies: nothing stored until granted; identified unless refused; never more than
+// statistical.
+const (
+	ConsentRequired ConsentPolicy = "required"
+	ConsentImplied  ConsentPolicy = "implied"
+	ConsentNotAsked ConsentPolicy = "not_asked"
+)
+
+// UnmarshalText refuses what is no policy.
+func (p *ConsentPolicy) UnmarshalText(text []byte) error {
+	*p = ConsentPolicy(text)
+	return strictyaml.OneOf(string(text),
+		string(ConsentRequired), string(ConsentImplied), string(ConsentNotAsked))
+}
+
+// Strategy is a named rule for finding the contact of a submission: all attributes must be equal,
+// once normalised.
+type Strategy struct {
+	Name string      `yaml:"name,required"`
+	All  []Attribute `yaml:"all,required,single"`
+}
+
+// defaultStrategy is the strategy of a form that names none.
+const defaultStrategy = "email"
+
+// Attribute is a field of a contact: email, first_name, last_name, phone or company.
+type Attribute string
+
+// UnmarshalText refuses what is no attribute.
+func (a *Attribute) UnmarshalText(text []byte) error {
+	*a = Attribute(text)
+	return strictyaml.OneOf(string(text), attributes()...)
+}
+
+func attributes() []string {
+	return []string{"email", "first_name", "last_name", "phone", "company"}
+}
+
+// Form says how to read the submissions of one form.
+type Form struct {
+	// Name is what the page calls the form, or the name of its configuration.
+	Name string `yaml:"name,required"`
+	// Site is a site's key; empty for all sites.
+	Site string `yaml:"site"`
+	// Fields maps an attribute to the name of the form's own field.
+	Fields map[string]string `yaml:"fields"`
+	// Strategy is the name of a strategy.
+	Strategy string `yaml:"strategy"`
+}
+
+// SetDefaults makes a form of which only the name is missing.
+func (f *Form) SetDefaults() { f.Strategy = defaultStrategy }
+
+// Link is a named redirect, GET /r/name.
+type Link struct {
+	Name   string `yaml:"name,required"`
+	Target string `yaml:"target,required"`
+}
+
+// LakeSettings say how the lake is written.
+type LakeSettings struct {
+	// Flush is how often a file is written, and so how old an analyst's view is at most.
+	Flush time.Duration `yaml:"flush"`
+}
+
+// DefaultConfig is the configuration of an empty file called path: one site, default, that a page
+// from disk can try.
+func DefaultConfig(path string) Config {
+	return Config{
+		Topics: TopicSettings{Partitions: 8, Replication: 1},
+		Sites:  []Site{defaultSite()},
+		Models: filepath.Join(filepath.Dir(path), "models"),
+		Lake:   LakeSettings{Flush: time.Minute},
+		Limits: ingest.DefaultLimits(),
+	}
+}
+
+func defaultSite() Site {
+	var s Site
+	s.SetDefaults()
+	s.Key, s.Consent, s.AnyLoopback = "default", ConsentImplied, true
+	return s
+}
+
+// maxConfigBytes bounds what is read as a configuration.
+const maxConfigBytes = 4 << 20
+
+// LoadConfig reads a configuration file, which may be absent, and returns every problem with it at
+// once. It opens nothing else, but looks whether the files exist that it names.
+func LoadConfig(path string) (Config, Problems) {
+	cfg, _, problems := readConfig(path)
+	return cfg, problems
+}
+
+// readConfig is LoadConfig, and says where in the file things stand.
+func readConfig(path string) (Config, *strictyaml.Document, Problems) {
+	text, err := os.ReadFile(path)
+	var problem Problem
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		text = nil
+	case err != nil:
+		problem = Problem{
+			File: path, Message: fmt.Sprintf("cannot be read: %v", errors.Unwrap(err)),
+			Hint: "name another file with --config",
+		}
+	case len(text) > maxConfigBytes:
+		problem = Problem{
+			File: path, Message: fmt.Sprintf("has %d bytes, more than %d", len(text), maxConfigBytes),
+		}
+	}
+	if problem.Message != "" {
+		return DefaultConfig(path), &strictyaml.Document{File: path}, Problems{problem}
+	}
+	return parseConfig(path, text)
+}
+
+func parseConfig(path string, text []byte) (Config, *strictyaml.Document, Problems) {
+	cfg := DefaultConfig(path)
+	cfg.Sites = nil
+	doc, problems := strictyaml.Decode(path, text, &cfg)
+	cfg.resolvePaths(filepath.Dir(path), doc)
+	rules := configRules{cfg: &cfg, doc: doc, problems: problems}
+	rules.check()
+	if len(cfg.Sites) == 0 {
+		cfg.Sites = []Site{defaultSite()}
+	}
+	return cfg, doc, rules.problems
+}
+
+// resolvePaths makes the paths in the file relative to the working directory.
+func (c *Config) resolvePaths(dir string, doc *strictyaml.Document) {
+	paths := []*string{}
+	if doc.Has("models") {
+		paths = append(paths, &c.Models)
+	}
+	if c.Kafka.TLS != nil {
+		paths = append(paths, &c.Kafka.TLS.CA, &c.Kafka.TLS.Cert, &c.Kafka.TLS.Key)
+	}
+	if c.Kafka.SASL != nil {
+		paths = append(paths, &c.Kafka.SASL.PasswordFile)
+	}
+	for _, p := range paths {
+		if *p != "" && !filepath.IsAbs(*p) {
+			*p = filepath.Join(dir, *p)
+		}
+	}
+}

@@ -1,0 +1,339 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"os"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"crumbtrail/internal/strictyaml"
+)
+
+// configRules are the rules between and beyond the types of a configuration's keys.
+type configRules struct {
+	cfg      *Config
+	doc      *strictyaml.Document
+	problems Problems
+}
+
+// What a name in the configuration may look like: it stands in URLs, topics and SQL.
+var (
+	namePattern   = regexp.MustCompile(`^[a-z0-9][a-z0-9_-]{0,63}$`)
+	prefixPattern = regexp.MustCompile(`^[A-Za-z0-9._-]{0,100}$`)
+)
+
+const (
+	nameRule      = "use a-z, 0-9, - and _, beginning with a letter or digit, at most 64"
+	day           = 24 * time.Hour
+	longest       = 366 * day
+	maxPartitions = 1024
+	maxVisitBound = 1_000_000
+	maxLimit      = 1 << 30
+	// maxRecordPart is what of a beacon or its raw bytes fits a record of the log, in bytes.
+	maxRecordPart = 512 << 10
+)
+
+// check adds to the problems what the rules find, in the order of the file.
+func (r *configRules) check() {
+	r.topics()
+	r.kafka()
+	r.sites()
+	strategies := r.strategies()
+	r.forms(strategies)
+	r.links()
+	if r.doc.Has("models") {
+		r.directory("models", r.cfg.Models)
+	}
+	r.between("lake.flush", r.cfg.Lake.Flush, 100*time.Millisecond, time.Hour)
+	r.limits()
+	r.problems.Sort()
+}
+
+// report adds a problem, unless the value has one already: the second would be its consequence.
+func (r *configRules) report(path, hint, format string, args ...any) {
+	if slices.ContainsFunc(r.problems, func(p Problem) bool { return p.Path == path }) {
+		return
+	}
+	r.problems = append(r.problems, r.doc.Problem(path, fmt.Sprintf(format, args...), hint))
+}
+
+func (r *configRules) between(path string, d, least, most time.Duration) {
+	if d < least || d > most {
+		r.report(path, fmt.Sprintf("set it to between %s and %s",
+			strictyaml.FormatDuration(least), strictyaml.FormatDuration(most)),
+			"%s is out of range", strictyaml.FormatDuration(d))
+	}
+}
+
+func (r *configRules) count(path string, n, least, most int) {
+	if n < least || n > most {
+		r.report(path, fmt.Sprintf("set it to between %d and %d", least, most),
+			"%d is out of range", n)
+	}
+}
+
+func (r *configRules) name(path, name string) {
+	if !namePattern.MatchString(name) {
+		r.report(path, nameRule, "%q is no name", name)
+	}
+}
+
+func (r *configRules) file(path, file string) {
+	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+		r.report(path, "", "no file at %s", file)
+	}
+}
+
+func (r *configRules) directory(path, dir string) {
+	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+		r.report(path, "make it, or leave the key out", "no directory at %s", dir)
+	}
+}
+
+// unique reports the second of two equal names; an absent name is another problem.
+func (r *configRules) unique(seen map[string]string, path, name, shown string) {
+	if !r.doc.Has(path) {
+		return
+	}
+	if first, twice := seen[name]; twice {
+		r.report(path, "rename one", "%q is taken by %s in line %d", shown, first, r.doc.Line(first))
+		return
+	}
+	seen[name] = path
+}
+
+func (r *configRules) topics() {
+	t := r.cfg.Topics
+	if !prefixPattern.MatchString(t.Prefix) {
+		r.report("topics.prefix", "use letters, digits, ., - and _, at most 100",
+			"%q cannot begin a topic's name", t.Prefix)
+	}
+	r.count("topics.partitions", t.Partitions, 1, maxPartitions)
+	r.count("topics.replication", t.Replication, 1, 9)
+}
+
+func (r *configRules) kafka() {
+	if tls := r.cfg.Kafka.TLS; tls != nil {
+		for name, file := range map[string]string{"ca": tls.CA, "cert": tls.Cert, "key": tls.Key} {
+			if file != "" {
+				r.file("kafka.tls."+name, file)
+			}
+		}
+		if (tls.Cert == "") != (tls.Key == "") {
+			r.report("kafka.tls", "give both or neither", "cert and key go together")
+		}
+	}
+	if sasl := r.cfg.Kafka.SASL; sasl != nil {
+		if sasl.PasswordFile != "" {
+			r.file("kafka.sasl.password_file", sasl.PasswordFile)
+		}
+		if (sasl.Password == "") == (sasl.PasswordFile == "") {
+			r.report("kafka.sasl", "", "give password or password_file, one of them")
+		}
+	}
+}
+
+func (r *configRules) sites() {
+	keys := map[string]string{}
+	for i := range r.cfg.Sites {
+		at, s := fmt.Sprintf("sites[%d].", i), &r.cfg.Sites[i]
+		if r.doc.Has(at + "key") {
+			r.name(at+"key", s.Key)
+		}
+		r.unique(keys, at+"key", s.Key, s.Key)
+		for j, origin := range s.Origins {
+			r.origin(fmt.Sprintf("%sorigins[%d]", at, j), origin)
+		}
+		r.between(at+"gap", s.Gap, time.Millisecond, longest)
+		r.between(at+"grace", s.Grace, 0, day)
+		if s.MaxVisit < s.Gap {
+			r.report(at+"max_visit", "", "%s is shorter than the gap of %s",
+				strictyaml.FormatDuration(s.MaxVisit), strictyaml.FormatDuration(s.Gap))
+		}
+		r.between(at+"max_visit", s.MaxVisit, time.Millisecond, longest)
+		r.count(at+"max_beacons", s.MaxBeacons, 1, maxVisitBound)
+		cuts := map[string]string{}
+		for j, cut := range s.Cuts {
+			r.unique(cuts, fmt.Sprintf("%scuts[%d]", at, j), string(cut), string(cut))
+		}
+		if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "Local" {
+			r.report(at+"time_zone", "use an IANA name such as Europe/Paris",
+				"no time zone is called %q", s.TimeZone)
+		}
+		r.between(at+"cookie_lifetime", s.CookieLifetime, day, 5*longest)
+	}
+}
+
+func (r *configRules) origin(path, origin string) {
+	if origin == "*" {
+		return
+	}
+	u, err := url.Parse(origin)
+	if err != nil || !isWeb(u) {
+		r.report(path, `write https://host, or "*" for any`, "%q is no origin", origin)
+		return
+	}
+	if strings.Contains(u.Host, "*") {
+		r.report(path, `name each host, or write "*" alone for any`,
+			"%q has a wildcard in it", origin)
+		return
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.Atoi(port); err != nil || n < 1 || n > 65535 {
+			r.report(path, "", "%q has no valid port", origin)
+			return
+		}
+	}
+	if exact := browserOrigin(u); exact != origin {
+		r.report(path, "write "+exact, "%q is not what a browser sends as its origin", origin)
+	}
+}
+
+func isWeb(u *url.URL) bool {
+	return (u.Scheme == "http" || u.Scheme == "https") && u.Hostname() != ""
+}
+
+// browserOrigin writes a URL's origin as a browser does: lower case, no default port, no path.
+func browserOrigin(u *url.URL) string {
+	host, port := strings.ToLower(u.Hostname()), u.Port()
+	if strings.Contains(host, ":") {
+		host = "[" + host + "]"
+	}
+	if port != "" && port != map[string]string{"http": "80", "https": "443"}[u.Scheme] {
+		host += ":" + port
+	}
+	return u.Scheme + "://" + host
+}
+
+// strategies checks the named strategies and returns the names that a form may use.
+func (r *configRules) strategies() []string {
+	known := []string{defaultStrategy}
+	names := map[string]string{}
+	for i, s := range r.cfg.Strategies {
+		at := fmt.Sprintf("strategies[%d].", i)
+		if !r.doc.Has(at + "name") {
+			continue
+		}
+		r.name(at+"name", s.Name)
+		r.unique(names, at+"name", s.Name, s.Name)
+		if s.Name == defaultStrategy {
+			r.report(at+"name", "choose another name",
+				"%q is built in: the same e-mail address", s.Name)
+		}
+		if r.doc.Has(at+"all") && len(s.All) == 0 {
+			r.report(at+"all", "name at least one attribute", "nothing to compare")
+		}
+		seen := map[string]string{}
+		for j, attribute := range s.All {
+			r.unique(seen, fmt.Sprintf("%sall[%d]", at, j), string(attribute), string(attribute))
+		}
+		if !slices.Contains(known, s.Name) {
+			known = append(known, s.Name)
+		}
+	}
+	return known
+}
+
+func (r *configRules) forms(strategies []string) {
+	var sites []string
+	for _, s := range r.cfg.Sites {
+		if s.Key != "" && !slices.Contains(sites, s.Key) {
+			sites = append(sites, s.Key)
+		}
+	}
+	if len(sites) == 0 {
+		sites = []string{defaultSite().Key}
+	}
+	names := map[string]string{}
+	for i, f := range r.cfg.Forms {
+		at := fmt.Sprintf("forms[%d].", i)
+		r.unique(names, at+"name", f.Site+"\x00"+f.Name, f.Name)
+		if r.doc.Has(at+"name") && f.Name == "" {
+			r.report(at+"name", "", "a name cannot be empty")
+		}
+		if r.doc.Has(at + "site") {
+			if err := strictyaml.OneOf(f.Site, sites...); err != nil {
+				r.report(at+"site", "", "no such site: %v", err)
+			}
+		}
+		if err := strictyaml.OneOf(f.Strategy, strategies...); err != nil {
+			r.report(at+"strategy", "", "no such strategy: %v", err)
+		}
+		for attribute, field := range f.Fields {
+			path := at + "fields." + attribute
+			if err := strictyaml.OneOf(attribute, attributes()...); err != nil {
+				r.report(path, "on the left stands the attribute, on the right the form's field",
+					"no such attribute: %v", err)
+			}
+			if field == "" {
+				r.report(path, "", "name the form's field")
+			}
+		}
+	}
+}
+
+func (r *configRules) links() {
+	names := map[string]string{}
+	for i, l := range r.cfg.Links {
+		at := fmt.Sprintf("links[%d].", i)
+		if r.doc.Has(at + "name") {
+			r.name(at+"name", l.Name)
+		}
+		r.unique(names, at+"name", l.Name, l.Name)
+		if !r.doc.Has(at + "target") {
+			continue
+		}
+		u, err := url.Parse(l.Target)
+		if err != nil || !isWeb(u) || u.User != nil {
+			r.report(at+"target", "write https://host/path", "%q is no web address", l.Target)
+		}
+	}
+}
+
+// limits checks every limit of the edge alike, at least one of what it bounds and no number that
+// only a slip of the keyboard makes, and then that each leaves room for the others.
+func (r *configRules) limits() {
+	v := reflect.ValueOf(r.cfg.Limits)
+	for name, index := range strictyaml.Keys(r.cfg.Limits) {
+		path := "limits." + name
+		switch limit := v.Field(index).Interface().(type) {
+		case time.Duration:
+			r.between(path, limit, time.Millisecond, longest)
+		case int:
+			r.count(path, limit, 1, maxLimit)
+		case float64:
+			if !(limit > 0 && limit <= maxLimit) {
+				r.report(path, "set it above 0", "%v is out of range", limit)
+			}
+		}
+	}
+	l := r.cfg.Limits
+	r.count("limits.beacon_bytes", l.BeaconBytes, 1, maxRecordPart)
+	r.count("limits.raw_bytes", l.RawBytes, 1, maxRecordPart)
+	if l.UnpackedBytes < l.BeaconBytes {
+		r.report(r.given("limits.unpacked_bytes", "limits.beacon_bytes"), "raise the first",
+			"unpacked_bytes is %d, less than beacon_bytes, %d", l.UnpackedBytes, l.BeaconBytes)
+	}
+	if l.QueueBytes < 2*l.UnpackedBytes {
+		r.report(r.given("limits.queue_bytes", "limits.unpacked_bytes"), "raise the first",
+			"queue_bytes is %d, less than twice unpacked_bytes, %d", l.QueueBytes, l.UnpackedBytes)
+	}
+	if l.WriteTimeout <= l.ProduceTimeout {
+		r.report(r.given("limits.write_timeout", "limits.produce_timeout"), "raise the first",
+			"write_timeout is %s, not more than produce_timeout, %s: nobody would hear the answer",
+			strictyaml.FormatDuration(l.WriteTimeout), strictyaml.FormatDuration(l.ProduceTimeout))
+	}
+}
+
+// given returns the path that the file names, the first of the two where it names both.
+func (r *configRules) given(first, second string) string {
+	if r.doc.Has(first) {
+		return first
+	}
+	return second
+}

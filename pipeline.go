@@ -1,0 +1,296 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
+	"crumbtrail/internal/datadir"
+	"crumbtrail/internal/duck"
+	"crumbtrail/internal/kafka"
+	"crumbtrail/internal/stage"
+	"crumbtrail/lake"
+	"crumbtrail/resolve"
+	"crumbtrail/schemas"
+	"crumbtrail/sessionize"
+)
+
+// pipeline is the stages of one process, which meet only in topics.
+type pipeline struct {
+	cfg      Config
+	data     string // absolute
+	log      *slog.Logger
+	registry *prometheus.Registry
+	client   *kafka.Client
+	visits   *visitCounts
+
+	sessionize *stage.Runner
+	resolve    *stage.Runner
+	lake       *lake.Lake
+
+	// joined is true where another process runs the stages on this directory.
+	joined bool
+	lock   *datadir.Lock
+	broker *kafka.Broker // nil with --brokers
+}
+
+// pipelineOptions say what kind of run it is.
+type pipelineOptions struct {
+	// recorded is true where time comes from the input: topics that are made then keep the
+	// producer's time and are not shortened by age. The input can be sent again, so an embedded
+	// broker need not sync each batch.
+	recorded bool
+	// join uses the brokers of whoever runs on the directory, if anybody does.
+	join bool
+	// flush overrides how often the lake writes a file; 0 leaves it to the configuration.
+	flush time.Duration
+	// commit overrides how often stages commit; 0 leaves it to them.
+	commit time.Duration
+}
+
+// openPipeline takes the data directory, connects, makes the topics that are missing and opens
+// the lake. Nothing runs yet.
+func openPipeline(
+	ctx context.Context, c *call, cfg Config, o pipelineOptions,
+) (p *pipeline, err error) {
+	data, err := filepath.Abs(c.data)
+	if err != nil {
+		return nil, fmt.Errorf("data directory: %w", err)
+	}
+	p = &pipeline{cfg: cfg, data: data, log: c.log, registry: newRegistry()}
+	p.visits = newVisitCounts(p.registry)
+	defer func() {
+		if err != nil {
+			p.close()
+		}
+	}()
+	brokers := splitList(c.brokers)
+	var held *datadir.HeldError
+	p.lock, err = datadir.Acquire(data)
+	switch {
+	case errors.As(err, &held) && o.join:
+		p.joined = true
+		brokers = held.Holder.Brokers
+	case err != nil:
+		return nil, err
+	case len(brokers) == 0:
+		p.broker, err = kafka.Embedded(kafka.EmbeddedConfig{
+			Dir: filepath.Join(data, brokerDir), LazySync: o.recorded, Log: c.log,
+		})
+		if err != nil {
+			return nil, err
+		}
+		brokers = []string{p.broker.Addr()}
+	}
+	if err := p.connect(ctx, brokers); err != nil || p.joined {
+		return p, err
+	}
+	holder := datadir.Holder{PID: os.Getpid(), Brokers: brokers, Command: c.flags.Name()}
+	if err := p.lock.Publish(holder); err != nil {
+		return p, err
+	}
+	if err := p.client.EnsureTopics(ctx, topicSpecs(cfg, o.recorded)); err != nil {
+		return p, err
+	}
+	return p, p.openStages(ctx, o)
+}
+
+func newRegistry() *prometheus.Registry {
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	return reg
+}
+
+func (p *pipeline) connect(ctx context.Context, brokers []string) error {
+	security, err := p.cfg.Kafka.security()
+	if err != nil {
+		return err
+	}
+	if p.broker != nil {
+		security = kafka.Config{} // our own, on loopback
+	}
+	security.Brokers, security.ClientID, security.Prefix = brokers, "crumbtrail", p.cfg.Topics.Prefix
+	p.client, err = kafka.Dial(security)
+	return err
+}
+
+func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error) {
+	rules := p.cfg.sessionizeConfig()
+	p.sessionize, err = stage.New(ctx, stage.Config{
+		Name: "sessionize", Input: string(schemas.Beacons),
+		Changelog: string(schemas.SessionizeChangelog), Rules: rules.Fingerprint(), Commit: o.commit,
+		Observe: p.visits.observe,
+	}, p.client, func(partition int32) stage.Machine {
+		return sessionize.New(rules, partition)
+	}, p.log, p.registry)
+	if err != nil {
+		return err
+	}
+	strategies := p.cfg.resolveConfig()
+	p.resolve, err = stage.New(ctx, stage.Config{
+		Name: "resolve", Input: string(schemas.Submissions),
+		Changelog: string(schemas.ResolveChangelog), Rules: strategies.Fingerprint(), Commit: o.commit,
+	}, p.client, func(int32) stage.Machine { return resolve.New(strategies) }, p.log, p.registry)
+	if err != nil {
+		return err
+	}
+	flush := p.cfg.Lake.Flush
+	if o.flush > 0 {
+		flush = o.flush
+	}
+	p.lake, err = lake.Open(ctx, lake.Config{Dir: p.data, Flush: flush},
+		p.client, duck.Catalog{}, p.log, p.registry)
+	return err
+}
+
+// close gives back what openPipeline took, in the opposite order.
+func (p *pipeline) close() {
+	if p.client != nil {
+		p.client.Close()
+	}
+	if p.broker != nil {
+		p.broker.Close()
+	}
+	if p.lock != nil {
+		if err := p.lock.Release(); err != nil {
+			p.log.Warn("release the data directory", "err", err)
+		}
+	}
+}
+
+// stageParts are the stages between the edge and the analyst, in the order of the data.
+func (p *pipeline) stageParts() []part {
+	return []part{
+		{"sessionize", p.sessionize.Run},
+		{"resolve", p.resolve.Run},
+		p.lakePart(),
+	}
+}
+
+func (p *pipeline) lakePart() part { return part{"lake", p.lake.Run} }
+
+// drain returns once everything that is on the topics now has come out at the other end.
+func (p *pipeline) drain(ctx context.Context) error {
+	for _, s := range []struct {
+		input  schemas.Topic
+		runner *stage.Runner
+	}{{schemas.Beacons, p.sessionize}, {schemas.Submissions, p.resolve}} {
+		ends, err := p.client.Ends(ctx, string(s.input))
+		if err != nil {
+			return err
+		}
+		if err := s.runner.Wait(ctx, ends); err != nil {
+			return err
+		}
+	}
+	return p.drainLake(ctx)
+}
+
+func (p *pipeline) drainLake(ctx context.Context) error {
+	ends := map[string][]int64{}
+	for _, topic := range lake.Topics() {
+		at, err := p.client.Ends(ctx, topic)
+		if err != nil {
+			return err
+		}
+		ends[topic] = at
+	}
+	return p.lake.Drain(ctx, ends)
+}
+
+const (
+	beaconsRetention = 7 * 24 * time.Hour
+	otherRetention   = 30 * 24 * time.Hour
+)
+
+// topicSpecs lays the topics out as the configuration says.
+func topicSpecs(cfg Config, recorded bool) []kafka.TopicSpec {
+	var specs []kafka.TopicSpec
+	for _, t := range schemas.Topics() {
+		configs := map[string]string{
+			"min.insync.replicas": strconv.Itoa(max(1, cfg.Topics.Replication-1)),
+		}
+		retention := otherRetention
+		if t.Topic == schemas.Beacons {
+			retention = beaconsRetention
+		}
+		switch {
+		case t.Compacted:
+			configs["cleanup.policy"] = "compact"
+		case recorded: // old by its own time from the start
+			configs["retention.ms"] = "-1"
+		default:
+			configs["retention.ms"] = strconv.FormatInt(retention.Milliseconds(), 10)
+		}
+		if t.Clocked && !recorded {
+			configs["message.timestamp.type"] = "LogAppendTime"
+		}
+		partitions := cfg.Topics.Partitions
+		if t.Single {
+			partitions = 1
+		}
+		specs = append(specs, kafka.TopicSpec{
+			Name: string(t.Topic), Partitions: partitions, Replication: cfg.Topics.Replication,
+			Configs: configs,
+		})
+	}
+	return specs
+}
+
+func splitList(list string) (items []string) {
+	for item := range strings.SplitSeq(list, ",") {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// security reads what a cluster asks of its clients.
+func (k KafkaSettings) security() (kafka.Config, error) {
+	var out kafka.Config
+	if k.TLS != nil {
+		cfg, err := k.TLS.config()
+		if err != nil {
+			return out, err
+		}
+		out.TLS = cfg
+	}
+	if k.SASL != nil {
+		password, err := k.SASL.password()
+		if err != nil {
+			return out, err
+		}
+		out.SASL, err = kafka.SASL(string(k.SASL.Mechanism), k.SASL.Username, password)
+		if err != nil {
+			return out, err
+		}
+	}
+	return out, nil
+}
+
+func (t *TLS) config() (*tls.Config, error) {
+	return kafka.TLS(t.CA, t.Cert, t.Key, t.ServerName)
+}
+
+func (s *SASL) password() (string, error) {
+	if s.PasswordFile == "" {
+		return s.Password, nil
+	}
+	text, err := os.ReadFile(s.PasswordFile)
+	if err != nil {
+		return "", fmt.Errorf("kafka.sasl.password_file: %w", err)
+	}
+	return strings.TrimRight(string(text), "\r\n"), nil
+}

@@ -1,0 +1,16 @@
+-- One row: the figures that `demo` and `replay` print.
+SELECT
+    (SELECT count(*) FROM beacons) AS beacons,
+    (SELECT count(*) FROM beacons WHERE visitor_id IS NULL) AS counted,
+    (SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits) AS in_visits,
+    (SELECT count(*) FROM visits) AS visits,
+    (SELECT count(*) FROM visits WHERE late) AS late,
+    (SELECT count(*) FROM visitors) AS visitors,
+    (SELECT count(*) FROM submissions) AS submissions,
+    (SELECT count(*) FROM contacts) AS contacts,
+    (SELECT count(*) FROM (
+        SELECT contact_id FROM identities GROUP BY contact_id
+        HAVING count(DISTINCT (site, visitor_id)) > 1)) AS joined,
+    (SELECT count(*) FROM visits WHERE was_anonymous) AS anonymous,
+    (SELECT count(*) FROM bad_beacons) AS bad,
+    (SELECT count(*) FROM scores) AS scores

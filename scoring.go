@@ -1,0 +1,226 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/google/uuid"
+
+	"crumbtrail/internal/duck"
+	"crumbtrail/internal/kafka"
+	"crumbtrail/schemas"
+	"crumbtrail/score"
+)
+
+const (
+	// scoreEvery is how often `up` scores again, if the lake has changed.
+	scoreEvery = time.Minute
+	// scoreTimeout bounds one run of one model.
+	scoreTimeout = 10 * time.Minute
+	// scoreBatch is how many scores go to the topic at once.
+	scoreBatch = 1000
+)
+
+// loadModels reads the models of a directory; where there is no directory, the shipped one. Every
+// problem of every file is reported at once.
+func loadModels(dir string) ([]*score.Model, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
+	if err != nil {
+		return nil, fmt.Errorf("models in %q: %w", dir, err)
+	}
+	if len(files) == 0 {
+		return []*score.Model{score.Default()}, nil
+	}
+	var models []*score.Model
+	var problems []error
+	for _, file := range files {
+		m, err := loadModel(file)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		models = append(models, m)
+	}
+	return models, errors.Join(problems...)
+}
+
+func loadModel(file string) (*score.Model, error) {
+	text, err := os.ReadFile(file)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("no model at %s", file)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("read the model: %w", err)
+	}
+	return score.ParseModel(file, text)
+}
+
+// runScore publishes one run of each model. Where stages run on the directory already, it hands
+// the scores to their broker; else it runs the lake itself for as long as it takes.
+func runScore(ctx context.Context, c *call) error {
+	c.clusterFlags()
+	asOfText := c.flags.String("as-of", "", "an instant, RFC 3339; default: now")
+	file := c.flags.String("model", "", "score this model only, `FILE`")
+	if err := c.parse(); err != nil {
+		return err
+	}
+	if len(c.args) > 0 {
+		return usagef("no arguments, got %q", c.args)
+	}
+	asOf := time.Now()
+	if *asOfText != "" {
+		var err error
+		if asOf, err = time.Parse(time.RFC3339Nano, *asOfText); err != nil {
+			return usagef("--as-of %q: want an instant such as 2026-01-31T00:00:00Z", *asOfText)
+		}
+	}
+	cfg, problems := LoadConfig(c.config)
+	if len(problems) > 0 {
+		return problems
+	}
+	models, err := loadModels(cfg.Models)
+	if *file != "" {
+		var m *score.Model
+		m, err = loadModel(*file)
+		models = []*score.Model{m}
+	}
+	if err != nil {
+		return err
+	}
+	n, err := c.scoreOnce(ctx, cfg, models, asOf)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(c.stdout, "%d scores by %d models as of %s\n", n, len(models),
+		asOf.UTC().Format(time.RFC3339Nano))
+	return nil
+}
+
+func (c *call) scoreOnce(
+	ctx context.Context, cfg Config, models []*score.Model, asOf time.Time,
+) (int, error) {
+	p, err := openPipeline(ctx, c, cfg, pipelineOptions{join: true})
+	if err != nil {
+		return 0, err
+	}
+	defer p.close()
+	if p.joined { // the process that holds the directory runs the lake
+		return p.score(ctx, models, asOf)
+	}
+	r := start(ctx, p.lakePart())
+	n, err := p.score(r.ctx, models, asOf)
+	if err == nil {
+		err = p.drainLake(r.ctx)
+	}
+	return n, errors.Join(err, r.stop())
+}
+
+// score runs the models over the lake and appends the scores to their topic.
+func (p *pipeline) score(ctx context.Context, models []*score.Model, asOf time.Time) (int, error) {
+	child, err := queryChild()
+	if err != nil {
+		return 0, err
+	}
+	producer, err := p.client.NewProducer(ctx)
+	if err != nil {
+		return 0, err
+	}
+	runID, err := uuid.NewV7()
+	if err != nil {
+		return 0, fmt.Errorf("id of a scoring run: %w", err)
+	}
+	total := 0
+	for _, m := range models {
+		out := scoreWriter{producer: producer}
+		run, cancel := context.WithTimeout(ctx, scoreTimeout)
+		err := score.Run(run, m, asOf, time.Now(), runID.String(),
+			lakeQuerier{child, catalogPath(p.data)},
+			func(s *schemas.Score) error { return out.add(run, s) })
+		if err == nil {
+			err = out.flush(run)
+		}
+		cancel()
+		if err != nil {
+			return total, err
+		}
+		total += out.count
+	}
+	return total, nil
+}
+
+// scoreWriter gathers scores into batches for the topic.
+type scoreWriter struct {
+	producer *kafka.Producer
+	batch    []kafka.Message
+	count    int
+}
+
+func (w *scoreWriter) add(ctx context.Context, s *schemas.Score) error {
+	value, err := s.MarshalVT()
+	if err != nil {
+		return fmt.Errorf("encode the score of %s %q: %w", s.SubjectType, s.SubjectId, err)
+	}
+	key := fmt.Appendf(nil, "%s\x00%s\x00%s", s.Model, s.SubjectType, s.SubjectId)
+	w.batch = append(w.batch, kafka.Message{
+		Topic: string(schemas.Scores), Partition: kafka.AnyPartition,
+		Timestamp: s.RunAtUs / 1000, Key: key, Value: value,
+	})
+	w.count++
+	if len(w.batch) < scoreBatch {
+		return nil
+	}
+	return w.flush(ctx)
+}
+
+func (w *scoreWriter) flush(ctx context.Context) error {
+	err := w.producer.Produce(ctx, w.batch)
+	w.batch = w.batch[:0]
+	return err
+}
+
+// lakeQuerier runs a model's statement in the child process.
+type lakeQuerier struct {
+	child   duck.Child
+	catalog string
+}
+
+// Query passes on the rows of one statement over the catalog.
+func (q lakeQuerier) Query(ctx context.Context, sql string, row func([]any) error) error {
+	return q.child.Rows(ctx, duck.Query{Database: q.catalog, SQL: sql},
+		func(_ []duck.Column, values []any) error { return row(values) })
+}
+
+// scorePart scores again whenever the lake has changed.
+func (p *pipeline) scorePart(models []*score.Model) part {
+	return part{"score", func(ctx context.Context) error {
+		ticker := time.NewTicker(scoreEvery)
+		defer ticker.Stop()
+		scored := int64(-1)
+		for {
+			select {
+			case <-ctx.Done():
+				return nil
+			case <-ticker.C:
+			}
+			facts := p.lake.Generation()
+			if facts == scored {
+				continue
+			}
+			n, err := p.score(ctx, models, time.Now())
+			if ctx.Err() != nil {
+				return nil
+			}
+			if err != nil { // the last run's scores stay; the next run may find what this one missed
+				p.log.Error("scoring failed", "err", err)
+				continue
+			}
+			p.log.Info("scored", "scores", n, "models", len(models))
+			scored = facts
+		}
+	}}
+}

@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"crumbtrail/ingest"
+	"crumbtrail/internal/admin"
+	"crumbtrail/score"
+)
+
+// runUp runs all stages in one process until it is told to stop.
+func runUp(ctx context.Context, c *call) error {
+	c.clusterFlags()
+	c.listenFlags()
+	if err := c.parse(); err != nil {
+		return err
+	}
+	if len(c.args) > 0 {
+		return usagef("no arguments, got %q", c.args)
+	}
+	cfg, problems := LoadConfig(c.config)
+	if len(problems) > 0 {
+		return problems
+	}
+	models, err := loadModels(cfg.Models)
+	if err != nil {
+		return err
+	}
+	return up(ctx, c, cfg, models)
+}
+
+// edgeOptions say how a process's collector differs from what the configuration says.
+type edgeOptions struct {
+	// clock is nil where time is the machine's.
+	clock *ingest.RecordedClock
+	// anySite takes sites that the configuration does not have, under the default's rules.
+	anySite bool
+	// trusted are peers that may say whom they speak for.
+	trusted []netip.Prefix
+}
+
+// up runs all stages until ctx ends.
+func up(ctx context.Context, c *call, cfg Config, models []*score.Model) error {
+	p, err := openPipeline(ctx, c, cfg, pipelineOptions{})
+	if err != nil {
+		return err
+	}
+	defer p.close()
+	collector, err := p.openCollector(ctx, edgeOptions{})
+	if err != nil {
+		return err
+	}
+	edge, err := p.serve(c, collector)
+	if err != nil {
+		return err
+	}
+	parts := append(edge, p.stageParts()...)
+	parts = append(parts, p.scorePart(models))
+	err = until(ctx, parts...)
+	counts := collector.Counts()
+	p.log.Info("stopped", "received", counts.Received, "accepted", counts.Accepted,
+		"rejected", counts.Rejected(), "shed", counts.Shed)
+	return err
+}
+
+// openCollector makes the collector of this process.
+func (p *pipeline) openCollector(ctx context.Context, o edgeOptions) (*ingest.Collector, error) {
+	producer, err := p.client.NewProducer(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cfg := p.cfg.collectorConfig()
+	if cfg.Collector, err = collectorID(p.data); err != nil {
+		return nil, err
+	}
+	cfg.Partitions, cfg.Clock, cfg.AnySite = p.cfg.Topics.Partitions, o.clock, o.anySite
+	cfg.TrustedProxies = o.trusted
+	return ingest.New(cfg, producer, p.log, p.registry)
+}
+
+// collectorID names this data directory's collector on the topic. It is kept, so that after a
+// restart the collector goes on with its own clock instead of leaving a silent one behind.
+func collectorID(data string) (string, error) {
+	path := filepath.Join(data, "collector-id")
+	text, err := os.ReadFile(path)
+	if err == nil && len(strings.TrimSpace(string(text))) > 0 {
+		return strings.TrimSpace(string(text)), nil
+	}
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return "", fmt.Errorf("collector id: %w", err)
+	}
+	id := uuid.NewString()
+	if err := os.WriteFile(path, []byte(id+"\n"), 0o644); err != nil {
+		return "", fmt.Errorf("collector id: %w", err)
+	}
+	return id, nil
+}
+
+// serve opens both listeners and returns the parts of the edge, the listeners before the
+// collector, so that at a stop the requests under way are answered first.
+func (p *pipeline) serve(c *call, collector *ingest.Collector) ([]part, error) {
+	public, err := net.Listen("tcp", c.listen)
+	if err != nil {
+		return nil, fmt.Errorf("listen on %s: %w; choose another address with --listen", c.listen, err)
+	}
+	private, err := net.Listen("tcp", c.adminListen)
+	if err != nil {
+		public.Close()
+		return nil, fmt.Errorf("listen on %s: %w; choose another address with --admin-listen",
+			c.adminListen, err)
+	}
+	p.log.Info("collector listens", "url", "http://"+public.Addr().String())
+	p.log.Info("admin listens", "url", "http://"+private.Addr().String())
+	adminServer := &http.Server{
+		Handler:           admin.Handler(p.registry, collector.Ready),
+		ReadHeaderTimeout: 5 * time.Second,
+	}
+	return []part{
+		{"collector's listener", serveUntil(collector.Server(), public)},
+		{"collector", collector.Run},
+		{"admin listener", serveUntil(adminServer, private)},
+	}, nil
+}
+
+// requestGrace is how long requests under way have at a stop.
+const requestGrace = 10 * time.Second
+
+// serveUntil serves until its context ends, then lets the requests under way finish.
+func serveUntil(server *http.Server, listener net.Listener) func(context.Context) error {
+	return func(ctx context.Context) error {
+		failed := make(chan error, 1)
+		go func() { failed <- server.Serve(listener) }()
+		select {
+		case err := <-failed:
+			return err
+		case <-ctx.Done():
+		}
+		grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), requestGrace)
+		defer cancel()
+		err := server.Shutdown(grace)
+		<-failed
+		return err
+	}
+}
