@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -102,59 +101,6 @@ func readAll(path string, cfg RecordedConfig) (entries []Entry, err error) {
 		}
 		entries = append(entries, batch...)
 	}
-}
-
-// The nine days of a real server's log: every line is either accepted or rejected.
-func TestReplayRealLog(t *testing.T) {
-	path := "../../shared/data/weblog/erddap-access-20240512-20240520.log.gz"
-	if _, err := os.Stat(path); err != nil {
-		if os.Getenv("CI") == "true" {
-			t.Fatal(err)
-		}
-		t.Skip("the recorded log is not beside this repository")
-	}
-	entries, err := readAll(path, RecordedConfig{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	counts := map[string]int{}
-	ids := map[string]bool{}
-	visitors := map[string]bool{}
-	for i, e := range entries {
-		if e.Line != int64(i+1) {
-			t.Fatalf("entry %d is line %d", i, e.Line)
-		}
-		if e.Bad != nil {
-			_, want, _ := strings.Cut(e.Bad.Detail, ": ")
-			counts[e.Bad.Reason+", "+want]++
-			ids[e.Bad.BadBeaconId] = true
-			continue
-		}
-		b := e.Beacon
-		counts[b.Type.Name()]++
-		if b.Agent.BotRule != "" {
-			counts["bots"]++
-		}
-		ids[b.EventId] = true
-		visitors[b.VisitorId] = true
-		if !strings.HasSuffix(b.Ip, ".0") {
-			t.Fatalf("line %d: the address %s is not truncated", e.Line, b.Ip)
-		}
-	}
-	want := map[string]int{
-		"page_view":                            3496,
-		"request":                              6898,
-		"bots":                                 9173,
-		"not_combined_format, want an address": 5796,
-		"not_combined_format, want nothing after the user agent": 85,
-	}
-	if diff := cmp.Diff(want, counts); diff != "" {
-		t.Errorf("counts (-want +got):\n%s", diff)
-	}
-	if len(ids) != 16275 {
-		t.Errorf("%d ids for 16275 lines", len(ids))
-	}
-	t.Logf("%d visitors", len(visitors))
 }
 
 // However a file is packed, cut into chunks and spread over workers, the same entries come out in
@@ -360,62 +306,6 @@ func TestCloseInTheMiddle(t *testing.T) {
 	}
 }
 
-const combinedLine = `203.0.113.9 - - [12/May/2024:00:00:17 +0000] ` +
-	`"GET /erddap/tabledap/allDatasets.html?a=b HTTP/1.1" 200 594982 "-" "python-requests/2.28.1"`
-
-// FuzzCombinedLine holds the parser to a pattern of the format.
-func FuzzCombinedLine(f *testing.F) {
-	file, err := os.ReadFile("testdata/replay.txt")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for line := range strings.Lines(string(file)) {
-		if strings.Contains(line, "HTTP/") {
-			f.Add(strings.TrimSuffix(line, "\n"))
-		}
-	}
-	f.Add(combinedLine)
-	// time.Parse takes months in any case, hours of one digit and offsets of days.
-	pattern := regexp.MustCompile(`^([^ "]+) [^ "]+ [^ "]+ ` +
-		`\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-](?:[01]\d|2[0-3])[0-5]\d)\] ` +
-		`"([A-Za-z_-]+) ([^ "]+) ([^ "]+)" (\d{3}) (\d{1,18}|-) "([^"]*)" "([^"]*)"$`)
-	p := newLineParser(RecordedConfig{Limits: DefaultLimits()}, "log", newEnricher(""))
-	f.Fuzz(func(t *testing.T, line string) {
-		var r request
-		broken := r.parse([]byte(line))
-		m := pattern.FindStringSubmatch(line)
-		var when time.Time
-		err := errors.New("no match")
-		if m != nil {
-			when, err = time.Parse("02/Jan/2006:15:04:05 -0700", m[2])
-		}
-		if (broken == "") != (err == nil) {
-			t.Fatalf("%q: parser says %q, pattern %q, %v", line, broken, m, err)
-		}
-		if broken != "" {
-			return
-		}
-		got := []string{
-			string(r.address), string(r.method), string(r.path), string(r.referrer),
-			string(r.userAgent),
-		}
-		want := []string{m[1], m[3], m[4], m[8], m[9]}
-		if r.at != when.UnixMicro() {
-			t.Errorf("%q: at %d, want %v", line, r.at, when)
-		}
-		if diff := cmp.Diff(want, got); diff != "" {
-			t.Errorf("%q (-want +got):\n%s", line, diff)
-		}
-		e := p.combined([]byte(line), 1)
-		if e.Beacon == nil {
-			t.Fatalf("%q: refused: %v", line, e.Bad)
-		}
-		if _, err := proto.Marshal(e.Beacon); err != nil {
-			t.Errorf("%q: %v", line, err)
-		}
-	})
-}
-
 // FuzzReplayLine holds every line of NDJSON to one entry that can be encoded, or none if blank.
 func FuzzReplayLine(f *testing.F) {
 	for _, raw := range corpus(f) {
@@ -465,52 +355,5 @@ func TestReplayOfStandardInput(t *testing.T) {
 	entries, err := readAll("-", RecordedConfig{})
 	if err != nil || len(entries) != 1 || entries[0].Beacon == nil {
 		t.Errorf("%v, %v", entries, err)
-	}
-}
-
-func BenchmarkReplay(b *testing.B) {
-	const lines = 20_000
-	for _, format := range []struct{ name, line string }{
-		{FormatNDJSON, typicalBeacon}, {FormatCombined, combinedLine},
-	} {
-		b.Run(format.name, func(b *testing.B) {
-			path := write(b, "in", []byte(strings.Repeat(format.line+"\n", lines)))
-			b.SetBytes(int64(lines * (len(format.line) + 1)))
-			b.ReportAllocs()
-			for b.Loop() {
-				r, err := OpenRecorded(path, RecordedConfig{})
-				if err != nil {
-					b.Fatal(err)
-				}
-				read := 0
-				for batch := []Entry(nil); err == nil; batch, err = r.Next() {
-					read += len(batch)
-				}
-				if read != lines || r.Close() != nil {
-					b.Fatalf("%d entries, %v", read, err)
-				}
-			}
-			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/lines, "ns/line")
-		})
-	}
-}
-
-// BenchmarkLine is one core's share: parsing and enriching alone.
-func BenchmarkLine(b *testing.B) {
-	for _, format := range []struct{ name, line string }{
-		{FormatNDJSON, typicalBeacon}, {FormatCombined, combinedLine},
-	} {
-		b.Run(format.name, func(b *testing.B) {
-			cfg := RecordedConfig{Format: format.name, Limits: DefaultLimits()}
-			p := newLineParser(cfg, "log", newEnricher(""))
-			c := &chunk{data: []byte(format.line + "\n"), first: 1}
-			c.lines = []line{{end: len(c.data)}}
-			b.ReportAllocs()
-			for b.Loop() {
-				if p.parse(c)[0].Bad != nil {
-					b.Fatal("refused")
-				}
-			}
-		})
 	}
 }
