@@ -1,7 +1,7 @@
 // Package score reads the views beacons and contact_versions of the lake and writes scores: for
-// each subject of a model a number, a grade, and the contributions that add up to it exactly. A
-// score is a function of the model, the lake and an instant; nothing is counted up, so that a
-// merge, a late event or an edited model needs no repair.
+// each subject of a model a number, a grade, and the contributions that add up to it exactly. It
+// guarantees that a score is a function of the model, the lake and an instant: nothing is counted
+// up, so that a merge, a late event or an edited model needs no repair.
 //
 // What a score is, step by step; the statement's comments name the steps:
 //
