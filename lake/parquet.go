@@ -18,16 +18,29 @@ import (
 // rowGroup is how many rows a row group has at most; a file rarely has more than one.
 const rowGroup = 128 << 10
 
-func writerProperties() *parquet.WriterProperties {
-	return parquet.NewWriterProperties(
+func writerProperties(p pending) *parquet.WriterProperties {
+	properties := []parquet.WriterProperty{
 		parquet.WithCompression(compress.Codecs.Zstd),
+		// Arrow makes an encoder per page, and one of a higher level takes megabytes.
+		parquet.WithCompressionLevel(1),
 		parquet.WithDictionaryDefault(true),
 		parquet.WithStats(true),
 		parquet.WithMaxRowGroupLength(rowGroup),
 		parquet.WithVersion(parquet.V2_LATEST),
 		parquet.WithStoreDecimalAsInteger(true),
 		parquet.WithCreatedBy("crumbtrail"),
-	)
+	}
+	for i, c := range p.table.columns {
+		if c.layout != byDictionary {
+			properties = append(properties, parquet.WithDictionaryFor(c.name, false))
+		}
+		// Arrow's delta encoder fails on a batch of rows that are all NULL.
+		if c.layout == byDelta && p.rows > 0 && p.record.Column(i).NullN() == 0 {
+			properties = append(properties,
+				parquet.WithEncodingFor(c.name, parquet.Encodings.DeltaBinaryPacked))
+		}
+	}
+	return parquet.NewWriterProperties(properties...)
 }
 
 // counter counts what passes to a file.
@@ -60,7 +73,7 @@ func writeParquet(d disk, path string, p pending) (size int64, err error) {
 }
 
 func encode(w io.Writer, p pending) error {
-	out, err := pqarrow.NewFileWriter(p.table.schema, w, writerProperties(),
+	out, err := pqarrow.NewFileWriter(p.table.schema, w, writerProperties(p),
 		pqarrow.DefaultWriterProps())
 	if err != nil {
 		return err

@@ -24,8 +24,21 @@ type column struct {
 	arrow arrow.DataType
 	// key columns are never NULL.
 	key bool
-	doc string
+	// layout is how the values are written: by dictionary unless said otherwise.
+	layout valueLayout
+	doc    string
 }
+
+type valueLayout uint8
+
+const (
+	// byDictionary suits what repeats.
+	byDictionary valueLayout = iota
+	// byDelta suits numbers that grow, nearly, from row to row.
+	byDelta
+	// plainly suits what never repeats.
+	plainly
+)
 
 // table is what is written of one kind of row.
 type table struct {
@@ -66,6 +79,15 @@ func define[R any](name, doc string, fields ...field[R]) *rowTable[R] {
 // key marks a field that every row has.
 func key[R any](f field[R]) field[R] {
 	f.column.key = true
+	return f
+}
+
+// unique marks a field whose values hardly ever repeat.
+func unique[R any](f field[R]) field[R] {
+	f.layout = plainly
+	if f.arrow == arrow.PrimitiveTypes.Int64 {
+		f.layout = byDelta
+	}
 	return f
 }
 
@@ -129,7 +151,8 @@ func blob[R any](id int, name, doc string, get func(*R) []byte) field[R] {
 // instant is a TIMESTAMPTZ from microseconds since the epoch; 0 is NULL.
 func instant[R any](id int, name, doc string, get func(*R) int64) field[R] {
 	f := field[R]{column: column{
-		id: id, name: name, sql: "TIMESTAMPTZ", arrow: arrow.FixedWidthTypes.Timestamp_us, doc: doc,
+		id: id, name: name, sql: "TIMESTAMPTZ", arrow: arrow.FixedWidthTypes.Timestamp_us,
+		layout: byDelta, doc: doc,
 	}}
 	f.bind = func(b array.Builder) func(*R) {
 		to := b.(*array.TimestampBuilder)

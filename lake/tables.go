@@ -69,12 +69,12 @@ func beaconsTable() *rowTable[beaconRow] {
 	type row = beaconRow
 	return define(
 		"beacons", "Every beacon once: one event of one visitor on one site.",
-		keyText(1, "event_id", "The sender's id of the event, or a UUIDv7 made at the edge.", func(r *row) string { return r.EventId }),
+		unique(keyText(1, "event_id", "The sender's id of the event, or a UUIDv7 made at the edge.", func(r *row) string { return r.EventId })),
 		keyText(2, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		text(3, "visitor_id", "The browser on that site; NULL without consent to visits.", func(r *row) string { return r.VisitorId }),
 		text(4, "type", "page_view, ping, link_click, form_submit, custom or request.", func(r *row) string { return r.Type.Name() }),
 		keyInstant(5, "occurred_at", "When it happened: the client's clock, corrected by its own offset and clamped.", func(r *row) int64 { return r.OccurredAtUs }),
-		instant(6, "received_at", "The collector's clock when it came in.", func(r *row) int64 { return r.ReceivedAtUs }),
+		keyInstant(6, "received_at", "The collector's clock when it came in.", func(r *row) int64 { return r.ReceivedAtUs }),
 		instant(7, "created_at", "When it happened by the client's clock.", func(r *row) int64 { return r.CreatedAtUs }),
 		instant(8, "sent_at", "When it was sent by the client's clock.", func(r *row) int64 { return r.SentAtUs }),
 		text(9, "url", "Address of the page.", func(r *row) string { return r.Url }),
@@ -105,7 +105,7 @@ func beaconsTable() *rowTable[beaconRow] {
 		text(34, "user_agent", "The browser's name of itself.", func(r *row) string { return r.UserAgent }),
 		text(35, "ip", "Address of the client, truncated.", func(r *row) string { return r.Ip }),
 		key(integer(36, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(37, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(37, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
 
@@ -113,7 +113,7 @@ func visitsTable() *rowTable[visitRow] {
 	type row = visitRow
 	return define(
 		"visits", "Every visit: all beacons of one visitor on one site without a gap longer than the site's.",
-		keyText(1, "visit_id", "UUIDv5 of site, visitor, first moment and first event.", func(r *row) string { return r.VisitId }),
+		unique(keyText(1, "visit_id", "UUIDv5 of site, visitor, first moment and first event.", func(r *row) string { return r.VisitId })),
 		keyText(2, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		keyText(3, "visitor_id", "The browser on that site.", func(r *row) string { return r.VisitorId }),
 		keyInstant(4, "started_at", "When its first beacon happened.", func(r *row) int64 { return r.StartedAtUs }),
@@ -147,12 +147,12 @@ func visitsTable() *rowTable[visitRow] {
 		boolean(32, "late", "True where its beacons came after their time had been closed.", func(r *row) bool { return r.Late }),
 		text(33, "start_reason", "Why it began: first_beacon, gap, max_visit, max_beacons, campaign, midnight or late.", func(r *row) string { return r.StartReason }),
 		text(34, "end_reason", "Why it ended: gap, max_visit, max_beacons, campaign, midnight, flush or linger.", func(r *row) string { return r.EndReason }),
-		text(35, "first_event_id", "Event id of its first beacon.", func(r *row) string { return r.FirstEventId }),
-		text(36, "last_event_id", "Event id of its last beacon.", func(r *row) string { return r.LastEventId }),
+		unique(text(35, "first_event_id", "Event id of its first beacon.", func(r *row) string { return r.FirstEventId })),
+		unique(text(36, "last_event_id", "Event id of its last beacon.", func(r *row) string { return r.LastEventId })),
 		integer(37, "input_partition", "Partition of the topic of beacons that it was made from.", func(r *row) int32 { return r.InputPartition }),
 		bigint(38, "last_offset", "Offset there of the last beacon in it.", func(r *row) int64 { return r.LastOffset }),
 		key(integer(39, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(40, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(40, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
 
@@ -160,19 +160,19 @@ func badBeaconsTable() *rowTable[badBeaconRow] {
 	type row = badBeaconRow
 	return define(
 		"bad_beacons", "Input that could not be used, as it came, and why.",
-		keyText(1, "bad_beacon_id", "Id of the bad input.", func(r *row) string { return r.BadBeaconId }),
+		unique(keyText(1, "bad_beacon_id", "Id of the bad input.", func(r *row) string { return r.BadBeaconId })),
 		text(2, "site", "Key of the site, where it could be read.", func(r *row) string { return r.Site }),
 		keyInstant(3, "received_at", "When it came in.", func(r *row) int64 { return r.ReceivedAtUs }),
 		text(4, "protocol", "How it came in, or the stage that could not read it.", func(r *row) string { return r.Protocol }),
 		text(5, "reason", "Why it could not be used, a constant.", func(r *row) string { return r.Reason }),
 		text(6, "detail", "Where in the input, and what was expected.", func(r *row) string { return r.Detail }),
 		text(7, "path", "JSON pointer to the place, where there is one.", func(r *row) string { return r.Path }),
-		blob(8, "raw", "The bytes as they came.", func(r *row) []byte { return r.Raw }),
+		unique(blob(8, "raw", "The bytes as they came.", func(r *row) []byte { return r.Raw })),
 		boolean(9, "truncated", "True where raw was cut at the limit.", func(r *row) bool { return r.Truncated }),
 		text(10, "source", "File that a replay read it from.", func(r *row) string { return r.Source }),
 		bigint(11, "line", "Line in that file, counted from 1; else 0.", func(r *row) int64 { return r.Line }),
 		text(12, "topic", "Topic that the row came from.", func(r *row) string { return string(r.topic) }),
 		key(integer(13, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(14, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(14, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }

@@ -4,12 +4,12 @@ func submissionsTable() *rowTable[submissionRow] {
 	type row = submissionRow
 	return define(
 		"submissions", "Who somebody said to be, each time it was said. Personal data.",
-		keyText(1, "submission_id", "Event id of the submission's beacon.", func(r *row) string { return r.SubmissionId }),
+		unique(keyText(1, "submission_id", "Event id of the submission's beacon.", func(r *row) string { return r.SubmissionId })),
 		text(2, "kind", "form, sign_in, registration, signed_link or api.", func(r *row) string { return r.Kind.Name() }),
 		keyText(3, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		text(4, "visitor_id", "The browser that it came from.", func(r *row) string { return r.VisitorId }),
 		text(5, "consent", "Consent that it came with.", func(r *row) string { return r.Consent.Name() }),
-		instant(6, "received_at", "The collector's clock when it came in.", func(r *row) int64 { return r.ReceivedAtUs }),
+		keyInstant(6, "received_at", "The collector's clock when it came in.", func(r *row) int64 { return r.ReceivedAtUs }),
 		keyInstant(7, "occurred_at", "When it happened.", func(r *row) int64 { return r.OccurredAtUs }),
 		text(8, "form", "Name of the form.", func(r *row) string { return r.Form }),
 		text(9, "url", "Address of the page.", func(r *row) string { return r.Url }),
@@ -21,7 +21,7 @@ func submissionsTable() *rowTable[submissionRow] {
 		jsonText(15, "fields", "Every field as it was sent, secrets left out.", func(r *row) []byte { return r.Fields }),
 		text(16, "protocol", "How it came in.", func(r *row) string { return r.Protocol }),
 		key(integer(17, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(18, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(18, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
 
@@ -39,9 +39,9 @@ func contactsTable() *rowTable[contactRow] {
 		text(8, "phone", "Telephone number.", func(r *row) string { return r.Phone }),
 		text(9, "company", "Company.", func(r *row) string { return r.Company }),
 		bigint(10, "submissions", "How many submissions it was made from.", func(r *row) int64 { return r.Submissions }),
-		text(11, "submission_id", "The last submission in it.", func(r *row) string { return r.SubmissionId }),
+		unique(text(11, "submission_id", "The last submission in it.", func(r *row) string { return r.SubmissionId })),
 		key(integer(12, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(13, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(13, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
 
@@ -55,9 +55,9 @@ func identitiesTable() *rowTable[identityRow] {
 		instant(4, "valid_from", "Visits that began from here on belong to the contact; NULL: without limit.", func(r *row) int64 { return r.ValidFromUs }),
 		keyInstant(5, "linked_at", "When the edge became known.", func(r *row) int64 { return r.LinkedAtUs }),
 		text(6, "evidence", "What it rests on: form, sign_in, registration, signed_link or api.", func(r *row) string { return r.Evidence }),
-		text(7, "submission_id", "The submission that it rests on.", func(r *row) string { return r.SubmissionId }),
+		unique(text(7, "submission_id", "The submission that it rests on.", func(r *row) string { return r.SubmissionId })),
 		key(integer(8, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(9, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(9, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
 
@@ -65,7 +65,7 @@ func decisionsTable() *rowTable[decisionRow] {
 	type row = decisionRow
 	return define(
 		"decisions", "What was decided on each submission, and why.",
-		keyText(1, "submission_id", "The submission.", func(r *row) string { return r.SubmissionId }),
+		unique(keyText(1, "submission_id", "The submission.", func(r *row) string { return r.SubmissionId })),
 		text(2, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		text(3, "visitor_id", "The browser that it came from.", func(r *row) string { return r.VisitorId }),
 		text(4, "contact_id", "The contact that it went to.", func(r *row) string { return r.ContactId }),
@@ -74,7 +74,7 @@ func decisionsTable() *rowTable[decisionRow] {
 		text(7, "reason", "Why, in a sentence.", func(r *row) string { return r.Reason }),
 		keyInstant(8, "decided_at", "When it was decided.", func(r *row) int64 { return r.DecidedAtUs }),
 		key(integer(9, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(10, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(10, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
 
@@ -94,7 +94,7 @@ func scoresTable() *rowTable[scoreRow] {
 		keyInstant(10, "run_at", "When that run was.", func(r *row) int64 { return r.RunAtUs }),
 		text(11, "model_sha256", "SHA-256 of the model's canonical form.", func(r *row) string { return r.ModelSha256 }),
 		key(integer(12, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(13, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(13, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
 
@@ -113,6 +113,6 @@ func explanationsTable() *rowTable[explanationRow] {
 		key(integer(9, "ordinal", "Place of the line in the explanation, from 1.", func(r *row) int32 { return r.ordinal })),
 		text(10, "run_id", "The run that published it.", func(r *row) string { return r.RunId }),
 		key(integer(11, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
-		key(bigint(12, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset })),
+		unique(key(bigint(12, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
