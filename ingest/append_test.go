@@ -374,11 +374,13 @@ func TestRecordedTime(t *testing.T) {
 		if err := e.Flush(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if n := e.tape.read(t).flushes; n != testPartitions || !clock.Now().Equal(time.UnixMicro(at(1.2))) {
+		n := e.tape.read(t).flushes
+		if n != testPartitions || !clock.Now().Equal(time.UnixMicro(at(1.2))) {
 			t.Errorf("%d flushes, clock at %s", n, clock.Now())
 		}
 		c := e.Counts()
-		if c.Received != 6 || c.Accepted != 5 || c.Submissions != 1 || c.RejectedByReason[ReasonNotCombined] != 1 {
+		if c.Received != 6 || c.Accepted != 5 || c.Submissions != 1 ||
+			c.RejectedByReason[ReasonNotCombined] != 1 {
 			t.Errorf("counts %+v", c)
 		}
 		// What comes over HTTP has the recorded time, too.
@@ -396,7 +398,7 @@ func TestAppendWaitsForRoom(t *testing.T) {
 		cfg.Limits.QueueRequests = 1
 	}, func(t *testing.T, e *edge, _ func()) {
 		e.tape.gate = make(chan struct{})
-		entry := []Entry{{Beacon: &schemas.Beacon{EventId: "1", Site: "acme", VisitorId: "v", ReceivedAtUs: 1}}}
+		entry := []Entry{{Beacon: &schemas.Beacon{EventId: "1", Site: "acme", VisitorId: "v"}}}
 		done := make(chan error, 5)
 		for range 5 {
 			go func() { done <- e.Append(t.Context(), entry) }()

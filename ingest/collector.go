@@ -108,8 +108,8 @@ func (cfg Config) validate() error {
 }
 
 // Run appends to the log what comes in, and the time, until ctx ends. It returns once all that was
-// queued before then is settled; what comes later is refused. It always returns nil: a log that takes
-// nothing is what requests and Ready tell of.
+// queued before then is settled; what comes later is refused. It always returns nil: of a log that
+// takes nothing, requests and Ready tell.
 func (c *Collector) Run(ctx context.Context) error {
 	c.appender.run(ctx)
 	return nil

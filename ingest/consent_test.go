@@ -139,10 +139,12 @@ func TestCookieAttributes(t *testing.T) {
 		got["ct_visit"].MaxAge != 600 {
 		t.Errorf("cookies of a site with lifetimes of its own: %v", got)
 	}
-	if got := cookiesOf(e.post("/v1/beacons", brief, "Cookie", "ct_visitor="+someVisitor)); got["ct_visitor"] != nil {
+	got := cookiesOf(e.post("/v1/beacons", brief, "Cookie", "ct_visitor="+someVisitor))
+	if got["ct_visitor"] != nil {
 		t.Errorf("a fixed lifetime was renewed: %v", got)
 	}
-	if got := cookiesOf(e.post("/v1/beacons", `{"site":"acme","type":"ping","visitor":"me"}`)); got["ct_visitor"] != nil {
+	got = cookiesOf(e.post("/v1/beacons", `{"site":"acme","type":"ping","visitor":"me"}`))
+	if got["ct_visitor"] != nil {
 		t.Errorf("a claim became a cookie: %v", got)
 	}
 }
@@ -164,7 +166,8 @@ func TestCookiesOverHTTPS(t *testing.T) {
 		t.Errorf("visitors %q and %q", b[1].VisitorId, b[2].VisitorId)
 	}
 	// X-Forwarded-Proto is believed of a trusted proxy alone.
-	if got := cookiesOf(e.post("/v1/beacons", body, "X-Forwarded-Proto", "https")); got["ct_visitor"] == nil {
+	got := cookiesOf(e.post("/v1/beacons", body, "X-Forwarded-Proto", "https"))
+	if got["ct_visitor"] == nil {
 		t.Errorf("believed a stranger: %v", got)
 	}
 }
@@ -211,7 +214,8 @@ func TestChoice(t *testing.T) {
 	cookies := "ct_consent=granted; ct_visitor=" + set["ct_visitor"].Value + "; ct_visit=" +
 		set["ct_visit"].Value
 	e.post("/v1/beacons", `{"site":"ask","type":"page_view"}`, append(origin, "Cookie", cookies)...)
-	w = e.post("/v1/consent", `{"site":"ask","choice":"withdrawn"}`, append(origin, "Cookie", cookies)...)
+	w = e.post("/v1/consent", `{"site":"ask","choice":"withdrawn"}`,
+		append(origin, "Cookie", cookies)...)
 	set = cookiesOf(w)
 	if set["ct_consent"].Value != "refused" || set["ct_visitor"].MaxAge >= 0 ||
 		set["ct_visit"].MaxAge >= 0 || !strings.Contains(w.Body.String(), `"none"`) {

@@ -249,8 +249,8 @@ func TestScript(t *testing.T) {
 	if cookiesOf(w)["ct_visitor"] == nil {
 		t.Error("the script does not say who the visitor is")
 	}
-	if again := e.send("GET", "/t/acme.js", "", "If-None-Match", w.Header().Get("ETag")); again.Code != 304 ||
-		again.Body.Len() != 0 {
+	again := e.send("GET", "/t/acme.js", "", "If-None-Match", w.Header().Get("ETag"))
+	if again.Code != 304 || again.Body.Len() != 0 {
 		t.Errorf("unchanged, but %d with %d bytes", again.Code, again.Body.Len())
 	}
 	cross := e.send("GET", "/t/acme.js", "", "Sec-Fetch-Site", "cross-site")

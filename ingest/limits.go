@@ -72,8 +72,8 @@ func DefaultLimits() Limits {
 		QueueRequests:      4096,
 		ProduceTimeout:     10 * time.Second,
 		StrangersPerSecond: 10,
-		RequestsPerSecond:  50,
-		RequestsAtOnce:     200,
+		RequestsPerSecond:  200,
+		RequestsAtOnce:     1000,
 	}
 }
 
