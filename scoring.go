@@ -9,9 +9,6 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/google/uuid"
-
-	"crumbtrail/internal/duck"
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
 	"crumbtrail/score"
@@ -130,16 +127,13 @@ func (p *pipeline) score(ctx context.Context, models []*score.Model, asOf time.T
 	if err != nil {
 		return 0, err
 	}
-	runID, err := uuid.NewV7()
-	if err != nil {
-		return 0, fmt.Errorf("id of a scoring run: %w", err)
-	}
+	runID := schemas.NewID()
 	total := 0
 	for _, m := range models {
 		out := scoreWriter{producer: producer}
 		run, cancel := context.WithTimeout(ctx, scoreTimeout)
-		err := score.Run(run, m, asOf, time.Now(), runID.String(),
-			lakeQuerier{child, catalogPath(p.data)},
+		err := score.Run(run, m, asOf, time.Now(), runID,
+			score.Lake{Child: child, Database: catalogPath(p.data)},
 			func(s *schemas.Score) error { return out.add(run, s) })
 		if err == nil {
 			err = out.flush(run)
@@ -181,18 +175,6 @@ func (w *scoreWriter) flush(ctx context.Context) error {
 	err := w.producer.Produce(ctx, w.batch)
 	w.batch = w.batch[:0]
 	return err
-}
-
-// lakeQuerier runs a model's statement in the child process.
-type lakeQuerier struct {
-	child   duck.Child
-	catalog string
-}
-
-// Query passes on the rows of one statement over the catalog.
-func (q lakeQuerier) Query(ctx context.Context, sql string, row func([]any) error) error {
-	return q.child.Rows(ctx, duck.Query{Database: q.catalog, SQL: sql},
-		func(_ []duck.Column, values []any) error { return row(values) })
 }
 
 // scorePart scores again whenever the lake has changed.

@@ -12,10 +12,9 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"crumbtrail/ingest"
 	"crumbtrail/internal/admin"
+	"crumbtrail/schemas"
 	"crumbtrail/score"
 )
 
@@ -100,7 +99,7 @@ func collectorID(data string) (string, error) {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("collector id: %w", err)
 	}
-	id := uuid.NewString()
+	id := schemas.NewID()
 	if err := os.WriteFile(path, []byte(id+"\n"), 0o644); err != nil {
 		return "", fmt.Errorf("collector id: %w", err)
 	}
