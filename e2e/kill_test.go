@@ -27,7 +27,7 @@ type load struct {
 }
 
 const (
-	loadClients  = 4
+	loadClients  = 8
 	loadBatch    = 5
 	loadVisitors = 200
 )
@@ -142,7 +142,7 @@ func TestKillLosesNothing(t *testing.T) {
 	for range kills {
 		s := up(t, data, config)
 		l.aim(s.url)
-		more := l.count() + 300 + random.IntN(3000)
+		more := l.count() + 100 + random.IntN(900)
 		eventually(t, time.Minute, "beacons to be taken", func() bool { return l.count() >= more })
 		s.kill()
 	}
