@@ -111,6 +111,13 @@ func TestOneVisitorIsBounded(t *testing.T) {
 					if len(v.open) > maxVisits || len(v.closed) > maxVisits {
 						t.Fatalf("%d open, %d closed", len(v.open), len(v.closed))
 					}
+					remembered := 0
+					for _, c := range v.closed {
+						remembered += len(c.ids)
+					}
+					if remembered > maxClosedIDs {
+						t.Fatalf("%d ids are remembered", remembered)
+					}
 				}
 				if i%500 == 499 {
 					m.Checkpoint(func(key, value []byte) {
