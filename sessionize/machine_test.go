@@ -21,8 +21,8 @@ func TestVisitOnTheTopic(t *testing.T) {
 	second.OccurredAtUs, second.ClockUs, second.EventId = at+5_000_000, at+5_000_000, "b"
 	first.OccurredAtUs, first.ClockUs, first.EventId = at, at+5_000_000, "a"
 	m.Apply([]stage.Record{
-		encoded(t, 40, at/1000+5000, beaconEntry(second)),
-		encoded(t, 30, at/1000+5000, beaconEntry(first)),
+		encoded(t, 30, at/1000+5000, beaconEntry(second)),
+		encoded(t, 40, at/1000+5000, beaconEntry(first)),
 		encoded(t, 50, at/1000+9000, &schemas.BeaconRecord{
 			Entry: &schemas.BeaconRecord_Flush{Flush: &schemas.Flush{}},
 		}),
