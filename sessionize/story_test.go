@@ -33,8 +33,9 @@ import (
 //	flush
 //	garbage
 //
-// VISITOR nobody is an empty one. TIME is [DAY+]HH:MM:SS[.mmm] in UTC, from 2026-03-10 on: the collector's clock, and unless append
-// says otherwise the broker's. at is when the beacon happened, unless that is the same.
+// VISITOR nobody is an empty one. TIME is [DAY+]HH:MM:SS[.mmm] in UTC, from 2026-03-10 on: the
+// collector's clock, and unless append says otherwise the broker's. at is when the beacon happened,
+// unless that is the same.
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
 		s := &story{cfg: DefaultConfig()}
