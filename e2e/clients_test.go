@@ -62,6 +62,7 @@ func TestClientsReadWhileItWrites(t *testing.T) {
 	}
 	group.Wait()
 	l.halt()
+	l.settle(t, data)
 	s.stop()
 	l.check(t, data)
 }

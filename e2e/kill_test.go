@@ -151,13 +151,18 @@ func TestKillLosesNothing(t *testing.T) {
 	more := l.count() + 300
 	eventually(t, time.Minute, "beacons to be taken", func() bool { return l.count() >= more })
 	l.halt()
-	// The last visits end a gap and a grace after their last beacon.
-	eventually(t, time.Minute, "every beacon to be in a visit", func() bool {
-		in := number(t, data, "SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits")
-		return in >= l.count()
-	})
+	l.settle(t, data)
 	s.stop()
 	l.check(t, data)
+}
+
+// settle waits until every safe beacon is in a visit: the last ones end a gap and a grace after
+// their last beacon.
+func (l *load) settle(t *testing.T, data string) {
+	t.Helper()
+	eventually(t, time.Minute, "every beacon to be in a visit", func() bool {
+		return number(t, data, "SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits") >= l.count()
+	})
 }
 
 // check holds the lake against what the clients know.
