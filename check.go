@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -294,7 +293,7 @@ func (k *checker) topics(ctx context.Context, holder datadir.Holder, held bool) 
 	var there int
 	var err error
 	if len(brokers) == 0 {
-		there, err = partitionsAtRest(filepath.Join(k.o.data, brokerDir),
+		there, err = kafka.PartitionsAtRest(filepath.Join(k.o.data, brokerDir),
 			k.cfg.Topics.Prefix+string(schemas.Beacons))
 	} else {
 		there, err = k.ask(ctx, brokers)
@@ -325,33 +324,6 @@ func (k *checker) ask(ctx context.Context, brokers []string) (int, error) {
 	ctx, cancel := context.WithTimeout(ctx, brokerTimeout)
 	defer cancel()
 	return k.o.world.partitions(ctx, cfg, schemas.Beacons)
-}
-
-// partitionsAtRest reads from the files of the embedded broker how many partitions a topic has, 0
-// where there is none.
-func partitionsAtRest(dir, topic string) (int, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "topics.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
-	if err != nil {
-		return 0, fmt.Errorf("topics of the embedded broker: %w", err)
-	}
-	var file struct {
-		Topics []struct {
-			Name       string `json:"name"`
-			Partitions int    `json:"partitions"`
-		} `json:"topics"`
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		return 0, fmt.Errorf("topics of the embedded broker in %s: %w", dir, err)
-	}
-	for _, t := range file.Topics {
-		if t.Name == topic {
-			return t.Partitions, nil
-		}
-	}
-	return 0, nil
 }
 
 func freeBytes(path string) (uint64, error) {
@@ -385,8 +357,7 @@ func partitionsOn(ctx context.Context, cfg kafka.Config, topic schemas.Topic) (i
 	}
 	defer client.Close()
 	n, err := client.Partitions(ctx, string(topic))
-	var code interface{ Title() string } // the cluster's answer, where it gave one
-	if errors.As(err, &code) && code.Title() == "Unknown Topic Or Partition" {
+	if errors.Is(err, kafka.ErrNoTopic) {
 		return 0, nil
 	}
 	return n, err

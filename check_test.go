@@ -162,7 +162,7 @@ func TestPartitionsThatAreThere(t *testing.T) {
 	}
 	broker.Close()
 	for topic, want := range map[string]int{"t.beacons": 3, "beacons": 0} {
-		if n, err := partitionsAtRest(dir, topic); n != want || err != nil {
+		if n, err := kafka.PartitionsAtRest(dir, topic); n != want || err != nil {
 			t.Errorf("at rest: topic %s has %d, %v, want %d", topic, n, err, want)
 		}
 	}

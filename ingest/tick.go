@@ -64,9 +64,13 @@ func (t *ticks) to(msgs []kafka.Message, clockUs, lowUs int64) []kafka.Message {
 	return t.each(msgs, clockUs, tick, t.heard)
 }
 
-// flush returns a Flush for every partition, which closes all visits without moving the clock.
+// flush returns a Flush for every partition, which closes all visits without moving the clock. A
+// Tick goes before it: what the clock closes by itself must not depend on what else the partition
+// has last heard.
 func (t *ticks) flush(clockUs int64) []kafka.Message {
-	return t.each(nil, clockUs, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Flush{
+	clear(t.heard)
+	msgs := t.to(nil, clockUs, clockUs)
+	return t.each(msgs, clockUs, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Flush{
 		Flush: &schemas.Flush{Collector: t.collector},
 	}}, make([]bool, len(t.heard)))
 }

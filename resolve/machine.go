@@ -153,7 +153,8 @@ func (m *Machine) decide(s *schemas.Submission, out *stage.Output) *schemas.Deci
 	}
 	if edge != nil {
 		m.counts.Linked++
-		put(out, schemas.Identities, visitor, edge)
+		put(out, schemas.Identities, schemas.IdentityKey(schemas.Site(edge.Site),
+			schemas.VisitorID(edge.VisitorId), edge.ValidFromUs), edge)
 	}
 	return d
 }

@@ -153,7 +153,7 @@ func TestOutputKeysAndTimes(t *testing.T) {
 		key   string
 	}{
 		{schemas.Contacts, c.ContactId},
-		{schemas.Identities, "acme\x00v1"},
+		{schemas.Identities, string(schemas.IdentityKey("acme", "v1", 0))},
 		{schemas.Decisions, "s1"},
 	} {
 		got := messages[i]

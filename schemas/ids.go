@@ -1,6 +1,9 @@
 package schemas
 
-import "bytes"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // Site is the key of a site: the name that its tracking script carries.
 type Site string
@@ -22,6 +25,14 @@ func VisitorKey(site Site, visitor VisitorID) []byte {
 func SplitVisitorKey(key []byte) (site Site, visitor VisitorID, ok bool) {
 	before, after, ok := bytes.Cut(key, []byte{0})
 	return Site(before), VisitorID(after), ok
+}
+
+// IdentityKey is the key of one edge from a visitor to a contact: the visitor's key, a zero byte,
+// and when the edge begins, in microseconds, big-endian. Compaction thus keeps the edges of a
+// browser that several people share.
+func IdentityKey(site Site, visitor VisitorID, validFromUs int64) []byte {
+	key := append(VisitorKey(site, visitor), 0)
+	return binary.BigEndian.AppendUint64(key, uint64(validFromUs))
 }
 
 // CountedKey is the key of a beacon without a visitor (consent none): it spreads them over the

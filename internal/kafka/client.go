@@ -52,6 +52,8 @@ const (
 	requestTimeout = 15 * time.Second
 	dialTimeout    = 5 * time.Second
 	metadataTTL    = 30 * time.Second
+	// topicAppears is how long a topic that was just made may be unknown to a broker.
+	topicAppears = time.Second
 )
 
 // Dial makes a client. It opens no connection before the first request.
@@ -164,6 +166,7 @@ func (c *Client) layoutOf(ctx context.Context, topic string) (topicLayout, error
 	if ok {
 		return layout, nil
 	}
+	began := time.Now()
 	err := retry(ctx, func() error {
 		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{c.prefix + topic}})
 		if err != nil {
@@ -171,6 +174,9 @@ func (c *Client) layoutOf(ctx context.Context, topic string) (topicLayout, error
 		}
 		layout = topicLayout{}
 		for _, t := range res.Topics {
+			if errors.Is(t.Error, kafkago.UnknownTopicOrPartition) && time.Since(began) > topicAppears {
+				return ErrNoTopic
+			}
 			if t.Error != nil {
 				return t.Error
 			}

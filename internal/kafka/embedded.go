@@ -1,8 +1,13 @@
 package kafka
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -48,6 +53,33 @@ func (b *Broker) Addr() string { return b.addr }
 
 // Close stops the broker and leaves its data in order.
 func (b *Broker) Close() { b.cluster.Close() }
+
+// PartitionsAtRest reads from the files of an embedded broker that is not running how many
+// partitions a topic has, prefix included; 0 where there is none.
+func PartitionsAtRest(dir, topic string) (int, error) {
+	text, err := os.ReadFile(filepath.Join(dir, "topics.json"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fmt.Errorf("topics of the embedded broker: %w", err)
+	}
+	var file struct {
+		Topics []struct {
+			Name       string `json:"name"`
+			Partitions int    `json:"partitions"`
+		} `json:"topics"`
+	}
+	if err := json.Unmarshal(text, &file); err != nil {
+		return 0, fmt.Errorf("topics of the embedded broker in %s: %w", dir, err)
+	}
+	for _, t := range file.Topics {
+		if t.Name == topic {
+			return t.Partitions, nil
+		}
+	}
+	return 0, nil
+}
 
 // brokerLog hands the broker's own warnings to our log: it reports damage to its files there and
 // nowhere else.

@@ -20,6 +20,9 @@ var ErrFenced = errors.New("fenced by another instance, or the transaction timed
 // elsewhere would lose records silently, so nobody does.
 var ErrOffsetOutOfRange = errors.New("offset out of range: its records are gone from the topic")
 
+// ErrNoTopic means that the cluster does not have a topic.
+var ErrNoTopic = errors.New("the cluster has no such topic")
+
 // Retryable says whether the same request, or the whole step that it was part of, may succeed
 // later without anybody's help.
 func Retryable(err error) bool {
