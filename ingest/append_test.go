@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -236,22 +237,46 @@ func TestStopWhileLogAway(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, e *edge, stop func()) {
 		synctest.Wait()
 		e.tape.gate = make(chan struct{}) // it hangs
-		answers := e.posts(1)
+		first := e.posts(1)
 		synctest.Wait()
-		more := e.posts(3)
+		// Enough for several rounds, each of which would wait for its own timeout.
+		const requests = 24
+		beacon := `{"site":"acme","type":"custom","props":{"a":"` + strings.Repeat("x", 60_000) + `"}}`
+		body := "[" + strings.Repeat(beacon+",", 13) + beacon + "]"
+		rest := make(chan int, requests)
+		for range requests {
+			go func() { rest <- e.post("/v1/beacons", body).Code }()
+		}
 		synctest.Wait()
 		began := time.Now()
 		stop()
 		if took := time.Since(began); took > 21*time.Second {
 			t.Errorf("the stop took %s", took)
 		}
-		for _, from := range []<-chan *httptest.ResponseRecorder{answers, more, more, more} {
-			if w := <-from; w.Code != http.StatusServiceUnavailable {
-				t.Errorf("answered %d, but nothing is durable", w.Code)
+		if w := <-first; w.Code != http.StatusServiceUnavailable {
+			t.Errorf("answered %d, but nothing is durable", w.Code)
+		}
+		for range requests {
+			if code := <-rest; code != http.StatusServiceUnavailable {
+				t.Errorf("answered %d, but nothing is durable", code)
 			}
+		}
+		if c := e.Counts(); c.Shed != 1+14*requests {
+			t.Errorf("counts %+v", c)
 		}
 		e.tape.gate = nil
 	})
+}
+
+func TestClockNeverGoesBack(t *testing.T) {
+	ahead := time.Now().Add(time.Hour).UnixMicro()
+	a := &arrivals{us: ahead}
+	if it := a.arrive(); it.us != ahead {
+		t.Errorf("came in at %d, before %d", it.us, ahead)
+	}
+	if clock, low := a.times(); clock != ahead || low != ahead {
+		t.Errorf("clock %d, low %d, want %d", clock, low, ahead)
+	}
 }
 
 // TestTicks runs in a bubble.

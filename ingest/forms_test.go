@@ -188,6 +188,18 @@ func TestFormWithoutConsent(t *testing.T) {
 	}
 }
 
+func TestFirstOfSeveral(t *testing.T) {
+	e := newEdge(t, nil).run(t)
+	e.post("/v1/forms/acme", "email=&email=b&phone=1&phone=2", "Content-Type", urlencoded)
+	e.post("/v1/forms/acme", `{"email":["a"],"phone":[],"company":{"a":1},"first_name":null}`,
+		"Content-Type", "application/json")
+	s := e.tape.read(t).submissions
+	if s[0].Email != "" || s[0].Phone != "1" || s[1].Email != "a" ||
+		s[1].Phone+s[1].Company+s[1].FirstName != "" {
+		t.Errorf("submissions %v", s)
+	}
+}
+
 func TestSecretNames(t *testing.T) {
 	for _, name := range []string{
 		"password", "Password2", "user[password]", "pwd", "userPwd", "new-passwd", "pass", "PIN",

@@ -295,6 +295,19 @@ func TestPeer(t *testing.T) {
 	}
 }
 
+func TestAddressIsTheConnections(t *testing.T) {
+	e := newEdge(t, nil).run(t)
+	for _, remote := range []string{"203.0.113.77:1", "@"} {
+		r := httptest.NewRequest("POST", "/v1/beacons",
+			strings.NewReader(`{"site":"acme","type":"ping","ip":"8.8.8.8"}`))
+		r.RemoteAddr = remote
+		e.handler.ServeHTTP(httptest.NewRecorder(), r)
+	}
+	if b := e.tape.read(t).beacons; b[0].Ip != "203.0.113.0" || b[1].Ip != "" {
+		t.Errorf("addresses %q and %q", b[0].Ip, b[1].Ip)
+	}
+}
+
 func TestServerLimits(t *testing.T) {
 	s := newEdge(t, nil).Server()
 	l := DefaultLimits()

@@ -108,9 +108,10 @@ const flush = () => {
     body: body(beacons),
     headers: { "Content-Type": "text/plain" },
     credentials: cross ? "omit" : "include",
-    keepalive: size(beacons) < MOST_BYTES,
+    // All that outlives the page shares 64 KiB, so a backlog does not take part.
+    keepalive: !waiting.length && size(beacons) < MOST_BYTES,
   })
-    .then((r) => r.status >= 500 || r.status == 429)
+    .then((r) => r.text().then(() => r.status >= 500 || r.status == 429))
     .catch(() => true)
     .then((failed) => {
       busy = false;
@@ -126,8 +127,13 @@ const flush = () => {
     });
 };
 
-// leave hands over what waits while the page goes away; what the browser refuses stays.
+// leave hands over what waits while the page goes away; what the browser refuses stays. It does not
+// say what becomes of it, so while the collector takes nothing the next page is the better hope.
 const leave = () => {
+  if (retryMs && mayStore()) {
+    store(QUEUE, JSON.stringify(waiting));
+    return;
+  }
   while (waiting.length) {
     const beacons = take();
     if (!(nav.sendBeacon && nav.sendBeacon(base + "beacons", body(beacons)))) {
