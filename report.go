@@ -99,8 +99,29 @@ func (p *pipeline) bestLeads(ctx context.Context, w io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(w, "\nbest leads\n")
-	return child.Format(ctx, duck.Query{Database: catalogPath(p.data), SQL: score.BestLeads()}, "table", w)
+	if _, err := fmt.Fprintf(w, "best leads\n"); err != nil {
+		return err
+	}
+	return child.Rows(ctx, duck.Query{Database: catalogPath(p.data), SQL: score.BestLeads()},
+		func(columns []duck.Column, row []any) error {
+			lead := map[string]string{}
+			for i, c := range columns {
+				lead[c.Name] = text(row[i])
+			}
+			who := slices.DeleteFunc([]string{lead["lead"], lead["name"], lead["company"]},
+				func(s string) bool { return s == "" })
+			_, err := fmt.Fprintf(w, "  %12s  %-5s %s\n%22s%s\n", lead["score"], lead["grade"],
+				strings.Join(who, ", "), "", lead["why"])
+			return err
+		})
+}
+
+// text is a value of a row for people, empty for NULL.
+func text(value any) string {
+	if value == nil {
+		return ""
+	}
+	return fmt.Sprint(value)
 }
 
 // figures prints aligned lines of a name, a number and what it means.
