@@ -423,10 +423,12 @@ func TestAppendWaitsForRoom(t *testing.T) {
 		cfg.Limits.QueueRequests = 1
 	}, func(t *testing.T, e *edge, _ func()) {
 		e.tape.gate = make(chan struct{})
-		entry := []Entry{{Beacon: &schemas.Beacon{EventId: "1", Site: "acme", VisitorId: "v"}}}
+		entry := func() []Entry {
+			return []Entry{{Beacon: &schemas.Beacon{EventId: "1", Site: "acme", VisitorId: "v"}}}
+		}
 		done := make(chan error, 5)
 		for range 5 {
-			go func() { done <- e.Append(t.Context(), entry) }()
+			go func() { done <- e.Append(t.Context(), entry()) }()
 		}
 		time.Sleep(time.Hour)
 		if len(done) != 0 {
@@ -434,7 +436,7 @@ func TestAppendWaitsForRoom(t *testing.T) {
 		}
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
-		if err := e.Append(ctx, entry); !errors.Is(err, context.Canceled) {
+		if err := e.Append(ctx, entry()); !errors.Is(err, context.Canceled) {
 			t.Errorf("append %v", err)
 		}
 		close(e.tape.gate)

@@ -132,7 +132,7 @@ func (c *Collector) Ready() error {
 }
 
 // Append appends recorded input, in order, and returns nil once it is durable. It waits for room
-// in the queue, and its entries move the recorded clock.
+// in the queue, and its entries, which are the collector's from then on, move the recorded clock.
 func (c *Collector) Append(ctx context.Context, entries []Entry) error {
 	p := newParcel(len(entries) * 256)
 	for i := range entries {

@@ -191,3 +191,25 @@ func BenchmarkCollector(b *testing.B) {
 		})
 	}
 }
+
+// BenchmarkAppend appends recorded input in pieces as Recorded hands them over.
+func BenchmarkAppend(b *testing.B) {
+	const piece = 512
+	r := newReal(b, true)
+	n := 0
+	for b.Loop() {
+		entries := make([]Entry, piece)
+		for i := range entries {
+			n++
+			entries[i].Beacon = &schemas.Beacon{
+				EventId: fmt.Sprint("event-", n), Site: "acme", VisitorId: fmt.Sprint("visitor-", n%5000),
+				Type: schemas.BeaconType_BEACON_TYPE_PAGE_VIEW, ReceivedAtUs: int64(n) * 1000,
+				Url: "https://acme.example/pricing", Title: "Pricing", UserAgent: "Mozilla/5.0 Firefox/130",
+			}
+		}
+		if err := r.Append(b.Context(), entries); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric(float64(n)/b.Elapsed().Seconds(), "beacons/s")
+}
