@@ -37,6 +37,8 @@ type Config struct {
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	TrustedProxies []netip.Prefix
 	Addresses      AddressPolicy
+	// Forms are read by their mappings; others by the fields' own names.
+	Forms []FormMapping
 	// Linger waits for company before each append, for slow logs; 0 appends at once.
 	Linger time.Duration
 }

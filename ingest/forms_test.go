@@ -200,6 +200,31 @@ func TestFirstOfSeveral(t *testing.T) {
 	}
 }
 
+func TestFormMappings(t *testing.T) {
+	mapped := forms{
+		{Form: "demo", Site: "acme", Fields: map[string]string{"email": "mail", "phone": "password"}},
+		{Form: "demo", Fields: map[string]string{"email": "work.email", "company": "firm"}},
+	}
+	fields := []byte(`{"email":"e","work.email":"w","work":{"email":"x"},"mail":"m","firm":"f",` +
+		`"company":"c","first_name":"n","phone":"1","password":"sesame"}`)
+	for _, c := range []struct{ site, form, email, company, phone string }{
+		{"acme", "demo", "m", "f", ""},
+		{"other", "demo", "w", "f", "1"},
+		{"acme", "contact", "e", "c", "1"},
+	} {
+		s, secrets := mapped.submission(&schemas.Beacon{Site: c.site}, c.form, fields)
+		if s.Email != c.email || s.Company != c.company || s.Phone != c.phone ||
+			s.FirstName != "n" || secrets != 1 {
+			t.Errorf("form %s of site %s: %v", c.form, c.site, s)
+		}
+	}
+	e := newEdge(t, func(cfg *Config) { cfg.Forms = mapped }).run(t)
+	e.post("/v1/forms/acme", "mail=ann%40example.com&_form=demo", "Content-Type", urlencoded)
+	if s := e.tape.read(t).submissions[0]; s.Email != "ann@example.com" {
+		t.Errorf("submission %v", s)
+	}
+}
+
 func TestSecretNames(t *testing.T) {
 	for _, name := range []string{
 		"password", "Password2", "user[password]", "pwd", "userPwd", "new-passwd", "pass", "PIN",
@@ -291,7 +316,7 @@ func FuzzForm(f *testing.F) {
 				t.Fatalf("no text: %q", text)
 			}
 		}
-		s, _ := submission(&schemas.Beacon{}, form.name, form.fields)
+		s, _ := forms(nil).submission(&schemas.Beacon{}, form.name, form.fields)
 		holdsNoSecret(t, s.Fields, limits)
 	})
 }

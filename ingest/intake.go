@@ -127,7 +127,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	}
 	in.parcel.beacon(b, in.c.cfg.Partitions)
 	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT {
-		s, secrets := submission(b, claim.form, claim.fields)
+		s, secrets := forms(in.c.cfg.Forms).submission(b, claim.form, claim.fields)
 		in.parcel.submission(s, b.ClockUs)
 		in.parcel.tally.secrets += int64(secrets)
 	}

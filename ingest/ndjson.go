@@ -62,7 +62,7 @@ func (p *lineParser) ndjson(text []byte, number int64) Entry {
 	e := Entry{Line: number, Beacon: b}
 	p.finish(b)
 	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT {
-		e.Submission, _ = submission(b, c.form, c.fields)
+		e.Submission, _ = forms(p.cfg.Forms).submission(b, c.form, c.fields)
 	}
 	return e
 }

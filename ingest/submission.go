@@ -6,9 +6,42 @@ import (
 	"github.com/tidwall/gjson"
 )
 
+// FormMapping says which fields of a form hold what is known of a contact.
+type FormMapping struct {
+	// Form is what the page, or the poster, calls the form.
+	Form string
+	// Site is a site's key; empty for all sites that have no mapping of their own.
+	Site string
+	// Fields has the name of the form's field by attribute: email, first_name, last_name, phone,
+	// company. An attribute that is not in it goes by its own name.
+	Fields map[string]string
+}
+
+// forms are the mappings of a configuration.
+type forms []FormMapping
+
+// fieldOf returns the name of the field that holds an attribute.
+func (f forms) fieldOf(attribute, site, form string) string {
+	field := attribute
+	for _, m := range f {
+		if m.Form != form || m.Site != "" && m.Site != site {
+			continue
+		}
+		mapped, ok := m.Fields[attribute]
+		switch {
+		case !ok:
+		case m.Site != "":
+			return mapped
+		default:
+			field = mapped
+		}
+	}
+	return field
+}
+
 // submission is what a form says of who sent it: its form_submit beacon gives the rest. fields is
 // a JSON object or empty; secrets counts those that were left out.
-func submission(
+func (f forms) submission(
 	b *schemas.Beacon, form string, fields []byte,
 ) (s *schemas.Submission, secrets int) {
 	s = &schemas.Submission{
@@ -27,21 +60,26 @@ func submission(
 		return s, 0
 	}
 	s.Fields, secrets = dropSecrets(fields)
-	gjson.ParseBytes(s.Fields).ForEach(func(key, v gjson.Result) bool {
-		switch key.Str {
-		case "email":
-			s.Email = typed(v)
-		case "first_name":
-			s.FirstName = typed(v)
-		case "last_name":
-			s.LastName = typed(v)
-		case "phone":
-			s.Phone = typed(v)
-		case "company":
-			s.Company = typed(v)
-		}
-		return true
-	})
+	held := gjson.ParseBytes(s.Fields)
+	for _, a := range []struct {
+		attribute string
+		to        *string
+	}{
+		{"email", &s.Email},
+		{"first_name", &s.FirstName},
+		{"last_name", &s.LastName},
+		{"phone", &s.Phone},
+		{"company", &s.Company},
+	} {
+		field := f.fieldOf(a.attribute, b.Site, form)
+		// Not Get: in a path, characters of a field's name would have a meaning.
+		held.ForEach(func(key, v gjson.Result) bool {
+			if key.Str == field {
+				*a.to = typed(v)
+			}
+			return true
+		})
+	}
 	return s, secrets
 }
 
