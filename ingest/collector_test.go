@@ -172,6 +172,9 @@ func (e *edge) balanced(t testing.TB) {
 		t.Errorf("%d beacons and %d submissions in the log, %d and %d counted",
 			len(log.beacons), len(log.submissions), c.Accepted, c.Submissions)
 	}
+	if clock, low := e.arrivals.times(); clock != low {
+		t.Errorf("something that came in at %d is still on its way at %d", low, clock)
+	}
 }
 
 // send makes a request; headers are name, value, name, value, …

@@ -48,6 +48,7 @@ func (c *Collector) postForm(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in := c.intake(w, r, protocolForm, len(body))
+	defer in.end()
 	site := r.PathValue("site")
 	if !cleanName(site) || utf8.RuneCountInString(site) > maxSite {
 		site = ""

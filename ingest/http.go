@@ -100,6 +100,7 @@ func (c *Collector) postBeacons(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	in := c.intake(w, r, protocolNative, len(body))
+	defer in.end()
 	if bad == nil {
 		switch mediaType(r.Header) {
 		case "", "application/json", "text/plain":

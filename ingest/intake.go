@@ -38,6 +38,8 @@ type intake struct {
 
 	parcel *parcel
 	us     int64
+	// committed says that the parcel's fate is with the appender.
+	committed bool
 	// index counts the inputs, rejected lists the refused ones.
 	index    int
 	rejected []rejectedBeacon
@@ -180,14 +182,22 @@ func claimedSite(raw []byte) string {
 	return site.Str
 }
 
+// end says that nothing more is on its way, where commit was not reached: a request that broke
+// down must not hold back the time for ever.
+func (in *intake) end() {
+	if !in.committed {
+		in.c.arrivals.leave(in.parcel.arrival)
+	}
+}
+
 // commit appends all that the request brought and returns nil once it is durable. The cookies are
 // set then, and only then.
 func (in *intake) commit() error {
 	if len(in.parcel.msgs) == 0 {
-		in.c.arrivals.leave(in.parcel.arrival)
 		in.c.metrics.took(&in.parcel.tally)
 		return nil
 	}
+	in.committed = true
 	if err := in.c.appender.offer(in.parcel); err != nil {
 		return err
 	}

@@ -28,8 +28,8 @@ type Limits struct {
 	// HeaderBytes is the most bytes of a request's line and header.
 	HeaderBytes int
 	// HeaderTimeout and BodyTimeout are how long a client may take to send the header, and all of
-	// the request; WriteTimeout is how long an answer may take, IdleTimeout how long a connection
-	// may wait for its next request.
+	// the request; WriteTimeout is how long its answer may take from the end of the header on,
+	// IdleTimeout how long a connection may wait for its next request.
 	HeaderTimeout time.Duration
 	BodyTimeout   time.Duration
 	WriteTimeout  time.Duration
@@ -96,9 +96,9 @@ func (l Limits) validate() error {
 		errs = append(errs, fmt.Errorf("limits beacon_bytes and raw_bytes are %d and %d: want at "+
 			"most %d, which fits a record of the log", l.BeaconBytes, l.RawBytes, mostBeaconBytes))
 	}
-	if l.WriteTimeout <= l.ProduceTimeout {
-		errs = append(errs, fmt.Errorf("limit write_timeout is %s: want more than produce_timeout, "+
-			"which is %s, or nobody hears the answer", l.WriteTimeout, l.ProduceTimeout))
+	if least := l.BodyTimeout + l.ProduceTimeout; l.WriteTimeout < least {
+		errs = append(errs, fmt.Errorf("limit write_timeout is %s: want at least body_timeout and "+
+			"produce_timeout, which are %s, or nobody hears the answer", l.WriteTimeout, least))
 	}
 	return errors.Join(errs...)
 }

@@ -25,6 +25,7 @@ func pixel() []byte {
 // the beacon is refused: the page is not to look broken.
 func (c *Collector) getPixel(w http.ResponseWriter, r *http.Request) {
 	in := c.intake(w, r, protocolPixel, len(r.URL.RawQuery))
+	defer in.end()
 	raw, bad := decodePixel(r.URL.RawQuery, r.Referer(), c.limits)
 	if bad != nil {
 		in.refuse([]byte(r.URL.RawQuery), "", bad)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"net/url"
+	"slices"
 	"strings"
 	"time"
 )
@@ -72,6 +73,10 @@ func isLoopback(origin string) bool {
 // sites finds a site by its key. It does not change once it is made.
 type sites struct {
 	byKey map[string]*Site
+	// origins are those that any site allows, ascending; loopback is true where one of them allows
+	// every origin on a loopback address.
+	origins  []string
+	loopback bool
 	// other has the rules of every site that is not in byKey, nil where there are none such.
 	other *Site
 }
@@ -96,9 +101,21 @@ func newSites(list []Site, anySite bool) (*sites, error) {
 			site := DefaultSite()
 			_ = site.normalise() // nothing in it is refused
 			s.other = &site
+			s.loopback = true
 		}
 	}
+	s.union()
 	return s, nil
+}
+
+// union takes together what the sites allow.
+func (s *sites) union() {
+	for _, site := range s.byKey {
+		s.loopback = s.loopback || site.AnyLoopback
+		s.origins = append(s.origins, site.Origins...)
+	}
+	slices.Sort(s.origins)
+	s.origins = slices.Compact(s.origins)
 }
 
 // normalise fills in defaults and puts origins in the form that browsers send.
@@ -147,13 +164,10 @@ func (s *sites) find(key string) *Site {
 
 // allow says whether any site allows an origin, which is what can be known before a body is read.
 func (s *sites) allow(origin string) bool {
-	if s.other != nil && s.other.allows(origin) {
-		return true
-	}
-	for _, site := range s.byKey {
-		if site.allows(origin) {
+	for _, o := range []string{origin, "*"} {
+		if _, found := slices.BinarySearch(s.origins, o); found {
 			return true
 		}
 	}
-	return false
+	return s.loopback && (origin == originNull || isLoopback(origin))
 }
