@@ -86,11 +86,7 @@ func (l *Lake) replaceCatalog(ctx context.Context, statements []string) error {
 	if err := l.catalog.Build(ctx, tmp, statements); err != nil {
 		return err
 	}
-	f, err := os.Open(tmp)
-	if err != nil {
-		return err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
+	if err := l.disk.sync(tmp); err != nil {
 		return err
 	}
 	if err := l.disk.rename(tmp, path); err != nil {

@@ -19,8 +19,8 @@ type disk interface {
 	// link fails with fs.ErrExist where to exists.
 	link(from, to string) error
 	remove(path string) error
-	// sync makes the entries of a directory durable.
-	sync(dir string) error
+	// sync makes the entries of a directory durable, or the bytes of a file.
+	sync(path string) error
 }
 
 type file interface {
@@ -37,12 +37,12 @@ func (osDisk) create(path string) (file, error) { return os.Create(path) }
 func (osDisk) rename(from, to string) error     { return os.Rename(from, to) }
 func (osDisk) link(from, to string) error       { return os.Link(from, to) }
 func (osDisk) remove(path string) error         { return os.Remove(path) }
-func (osDisk) sync(dir string) (err error) {
-	d, err := os.Open(dir)
+func (osDisk) sync(path string) (err error) {
+	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
-	return errors.Join(d.Sync(), d.Close())
+	return errors.Join(f.Sync(), f.Close())
 }
 
 // tmpSuffix ends the name of whatever is not whole yet. No reader looks at such a file: DuckDB

@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -18,9 +19,16 @@ import (
 // rowGroup is how many rows a row group has at most; a file rarely has more than one.
 const rowGroup = 128 << 10
 
+// fewRows is how many rows are not worth compressing: the file is mostly names and statistics.
+const fewRows = 100
+
 func writerProperties(p pending) *parquet.WriterProperties {
+	codec := compress.Codecs.Zstd
+	if p.rows < fewRows {
+		codec = compress.Codecs.Uncompressed
+	}
 	properties := []parquet.WriterProperty{
-		parquet.WithCompression(compress.Codecs.Zstd),
+		parquet.WithCompression(codec),
 		// Arrow makes an encoder per page, and one of a higher level takes megabytes.
 		parquet.WithCompressionLevel(1),
 		parquet.WithDictionaryDefault(true),
@@ -43,27 +51,19 @@ func writerProperties(p pending) *parquet.WriterProperties {
 	return parquet.NewWriterProperties(properties...)
 }
 
-// counter counts what passes to a file.
-type counter struct {
-	w io.Writer
-	n int64
-}
-
-func (c *counter) Write(p []byte) (int, error) {
-	n, err := c.w.Write(p)
-	c.n += int64(n)
-	return n, err
-}
-
 // writeParquet makes the file of one table and day, whole and durable.
 func writeParquet(d disk, path string, p pending) (size int64, err error) {
+	// Arrow panics where a file refuses its first bytes, as a full disk does: it writes to memory.
+	var whole bytes.Buffer
+	if err := encode(&whole, p); err != nil {
+		return 0, fmt.Errorf("encode %q: %w", path, err)
+	}
+	size = int64(whole.Len())
 	if err := d.mkdir(filepath.Dir(path)); err != nil {
 		return 0, err
 	}
 	err = writeFile(d, path, func(w io.Writer) error {
-		to := &counter{w: w}
-		err := encode(to, p)
-		size = to.n
+		_, err := whole.WriteTo(w)
 		return err
 	})
 	if err != nil {
