@@ -98,10 +98,10 @@ func TestLinger(t *testing.T) {
 }
 
 func TestLogAway(t *testing.T) {
+	if newEdge(t, nil).Ready() == nil {
+		t.Error("ready before anything was appended")
+	}
 	bubble(t, nil, func(t *testing.T, e *edge, _ func()) {
-		if e.Ready() == nil {
-			t.Error("ready before anything was appended")
-		}
 		synctest.Wait()
 		if err := e.Ready(); err != nil {
 			t.Error(err)
