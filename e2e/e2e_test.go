@@ -147,9 +147,16 @@ func write(t *testing.T, name, text string) string {
 	return p
 }
 
-// eventually waits until a condition holds.
+// eventually waits until a condition holds, and ends the test where it does not.
 func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
 	t.Helper()
+	if !waitFor(within, holds) {
+		t.Fatalf("waited %v for %s", within, what)
+	}
+}
+
+// waitFor waits until a condition holds and is false where it does not in time.
+func waitFor(within time.Duration, holds func() bool) bool {
 	const every = 50 * time.Millisecond
 	deadline := time.NewTimer(within)
 	defer deadline.Stop()
@@ -159,9 +166,10 @@ func eventually(t *testing.T, within time.Duration, what string, holds func() bo
 		select {
 		case <-tick.C:
 		case <-deadline.C:
-			t.Fatalf("waited %v for %s", within, what)
+			return false
 		}
 	}
+	return true
 }
 
 // server is `crumbtrail up` as a process.

@@ -157,12 +157,15 @@ func TestKillLosesNothing(t *testing.T) {
 }
 
 // settle waits until every safe beacon is in a visit: the last ones end a gap and a grace after
-// their last beacon.
+// their last beacon. Where that does not come to pass, check says which are missing.
 func (l *load) settle(t *testing.T, data string) {
 	t.Helper()
-	eventually(t, time.Minute, "every beacon to be in a visit", func() bool {
+	const within = time.Minute
+	if !waitFor(within, func() bool {
 		return number(t, data, "SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits") >= l.count()
-	})
+	}) {
+		t.Errorf("waited %v for every beacon to be in a visit", within)
+	}
 }
 
 // check holds the lake against what the clients know.
