@@ -45,12 +45,23 @@ func (c *Config) resolveConfig() resolve.Config {
 
 // collectorConfig is the edge, without what only this run knows.
 func (c *Config) collectorConfig() ingest.Config {
-	out := ingest.Config{Limits: c.Limits}
+	out := ingest.Config{Limits: c.Limits, Forms: c.formMappings()}
 	for _, s := range c.Sites {
 		out.Sites = append(out.Sites, ingest.Site{
 			Key: s.Key, Origins: s.Origins, AnyLoopback: s.AnyLoopback,
 			Consent: ingest.ConsentPolicy(s.Consent), Gap: s.Gap, CookieLifetime: s.CookieLifetime,
 		})
+	}
+	return out
+}
+
+// formMappings say which fields of which form are an attribute of a contact.
+func (c *Config) formMappings() []ingest.FormMapping {
+	var out []ingest.FormMapping
+	for _, f := range c.Forms {
+		if len(f.Fields) > 0 {
+			out = append(out, ingest.FormMapping{Form: f.Name, Site: f.Site, Fields: f.Fields})
+		}
 	}
 	return out
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -80,30 +81,37 @@ func (p *pipeline) openCollector(ctx context.Context, o edgeOptions) (*ingest.Co
 		return nil, err
 	}
 	cfg := p.cfg.collectorConfig()
-	if cfg.Collector, err = collectorID(p.data); err != nil {
+	// After a restart the collector goes on with its own clock instead of leaving a silent one
+	// behind, and browsers go on with their visit.
+	if cfg.Collector, err = kept(p.data, "collector-id", 0o644, schemas.NewID); err != nil {
 		return nil, err
 	}
+	key, err := kept(p.data, "signing-key", 0o600, rand.Text)
+	if err != nil {
+		return nil, err
+	}
+	cfg.SigningKey = []byte(key)
 	cfg.Partitions, cfg.Clock, cfg.AnySite = p.cfg.Topics.Partitions, o.clock, o.anySite
 	cfg.TrustedProxies = o.trusted
 	return ingest.New(cfg, producer, p.log, p.registry)
 }
 
-// collectorID names this data directory's collector on the topic. It is kept, so that after a
-// restart the collector goes on with its own clock instead of leaving a silent one behind.
-func collectorID(data string) (string, error) {
-	path := filepath.Join(data, "collector-id")
+// kept returns the text of a small file of the data directory, made on the first start: what a
+// restart must find as it was.
+func kept(data, name string, mode os.FileMode, make func() string) (string, error) {
+	path := filepath.Join(data, name)
 	text, err := os.ReadFile(path)
-	if err == nil && len(strings.TrimSpace(string(text))) > 0 {
-		return strings.TrimSpace(string(text)), nil
+	if kept := strings.TrimSpace(string(text)); err == nil && kept != "" {
+		return kept, nil
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return "", fmt.Errorf("collector id: %w", err)
+		return "", fmt.Errorf("%s of the data directory: %w", name, err)
 	}
-	id := schemas.NewID()
-	if err := os.WriteFile(path, []byte(id+"\n"), 0o644); err != nil {
-		return "", fmt.Errorf("collector id: %w", err)
+	made := make()
+	if err := os.WriteFile(path, []byte(made+"\n"), mode); err != nil {
+		return "", fmt.Errorf("%s of the data directory: %w", name, err)
 	}
-	return id, nil
+	return made, nil
 }
 
 // serve opens both listeners and returns the parts of the edge, the listeners before the
