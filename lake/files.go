@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -49,13 +50,20 @@ func (osDisk) sync(path string) (err error) {
 // would take any name that ends in .parquet.
 const tmpSuffix = ".tmp"
 
+// uniqueTmp is a name for what will be path, which no other writer has: one that were shared could
+// be cut off while it is being linked or renamed.
+func uniqueTmp(path string) string {
+	return fmt.Sprintf("%s.%016x%s", path, rand.Uint64(), tmpSuffix)
+}
+
 // writeFile makes a file that is whole and durable before it has its name, and whose name is
 // durable when writeFile returns.
 func writeFile(d disk, path string, write func(io.Writer) error) error {
-	if err := writeTmp(d, path+tmpSuffix, write); err != nil {
+	tmp := uniqueTmp(path)
+	if err := writeTmp(d, tmp, write); err != nil {
 		return err
 	}
-	if err := d.rename(path+tmpSuffix, path); err != nil {
+	if err := d.rename(tmp, path); err != nil {
 		return err
 	}
 	return d.sync(filepath.Dir(path))
@@ -120,8 +128,8 @@ func dataPath(table, day string, s source, first, last int64) string {
 
 // sourceOf reads a data file's name, or a temporary one's.
 func sourceOf(name string) (source, bool) {
-	base, ok := strings.CutSuffix(strings.TrimSuffix(name, tmpSuffix), ".parquet")
-	if !ok {
+	base, rest, ok := strings.Cut(name, ".parquet")
+	if !ok || rest != "" && !strings.HasSuffix(rest, tmpSuffix) {
 		return source{}, false
 	}
 	for range 2 { // first and last offset
@@ -139,36 +147,56 @@ func sourceOf(name string) (source, bool) {
 
 // sweep removes what a crash left behind: unfinished files, and files that no manifest names. It
 // touches the given partitions' files alone, as others may belong to another process or to nobody.
+// A symbolic link is an error: whoever may query the lake could read through it.
 func sweep(d disk, l layout, own map[source]*manifest) (removed int, err error) {
+	root, err := filepath.EvalSymlinks(l.root()) // the lake itself may lie elsewhere
+	if err != nil {
+		return 0, fmt.Errorf("sweep: %w", err)
+	}
 	named := map[string]bool{}
 	for _, m := range own {
 		for _, f := range m.Files {
 			named[f.Path] = true
 		}
 	}
-	err = filepath.WalkDir(l.root(), func(path string, e fs.DirEntry, err error) error {
+	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
-		relative, err := filepath.Rel(l.root(), path)
+		relative, err := filepath.Rel(root, path)
 		if err != nil {
 			return err
 		}
-		if e.IsDir() {
-			if path != l.root() && strings.HasPrefix(e.Name(), "_") {
-				return filepath.SkipDir
-			}
-			return nil
-		}
-		s, ok := sourceOf(e.Name())
-		if _, mine := own[s]; !ok || !mine || named[relative] {
+		switch {
+		case e.Type()&fs.ModeSymlink != 0:
+			return fmt.Errorf("%q is a symbolic link, through which a query could read what it points "+
+				"to: remove it", path)
+		case e.IsDir() || named[relative] || !isLeftover(relative, own):
 			return nil
 		}
 		removed++
 		return d.remove(path)
 	})
 	if err != nil {
-		return removed, fmt.Errorf("sweep %q: %w", l.root(), err)
+		return removed, fmt.Errorf("sweep %q: %w", root, err)
 	}
 	return removed, nil
+}
+
+// isLeftover is true for the names of files that one of the partitions may have left unfinished or
+// unnamed.
+func isLeftover(relative string, own map[source]*manifest) bool {
+	dir, name := filepath.Split(relative)
+	room, rest, _ := strings.Cut(filepath.ToSlash(dir), "/")
+	switch {
+	case room == "_manifests":
+		s, ok := parseSource(strings.Trim(rest, "/"))
+		_, mine := own[s]
+		return ok && mine && strings.HasSuffix(name, tmpSuffix)
+	case strings.HasPrefix(relative, "_"):
+		return strings.HasSuffix(name, tmpSuffix)
+	}
+	s, ok := sourceOf(name)
+	_, mine := own[s]
+	return ok && mine
 }

@@ -111,7 +111,7 @@ func TestSweepRemovesOrphansAndLeavesTheRest(t *testing.T) {
 	log, dir := mixedLog(20, 1), t.TempDir()
 	finish(t, dir, log)
 	day := filepath.Join(dir, "lake", "visits", "dt=2026-01-01")
-	gone := []string{"visits-0-900-901.parquet", "visits-0-1-2.parquet.tmp"}
+	gone := []string{"visits-0-900-901.parquet", "visits-0-1-2.parquet.0123456789abcdef.tmp"}
 	stay := []string{
 		"visits-7-1-2.parquet", "visits-7-1-2.parquet.tmp", // another process's partition
 		"mine.parquet.tmp", "notes.txt",
@@ -121,9 +121,21 @@ func TestSweepRemovesOrphansAndLeavesTheRest(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	for _, path := range []string{
+		"_manifests/visits-0/0000000000000000009.json.abc.tmp", "_schema/x.parquet.tmp",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, "lake", path), nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
 	if _, err := openTest(t, dir, log, fastDisk{}); err != nil {
 		t.Fatal(err)
 	}
+	walk(t, dir, func(path string) {
+		if strings.HasSuffix(path, tmpSuffix) && !strings.HasPrefix(path, day) {
+			t.Errorf("%s is still there", path)
+		}
+	})
 	for _, name := range gone {
 		if _, err := os.Stat(filepath.Join(day, name)); err == nil {
 			t.Errorf("%s is still there", name)
@@ -136,6 +148,18 @@ func TestSweepRemovesOrphansAndLeavesTheRest(t *testing.T) {
 	}
 	if diff := cmp.Diff(wantRows(log), gotRows(t, dir)); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestSymlinkIsRefused(t *testing.T) {
+	log, dir := mixedLog(20, 1), t.TempDir()
+	finish(t, dir, log)
+	link := filepath.Join(dir, "lake", "visits", "all.parquet")
+	if err := os.Symlink(os.Args[0], link); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openTest(t, dir, log, fastDisk{}); err == nil {
+		t.Error("opened with a way out of the lake")
 	}
 }
 

@@ -126,7 +126,7 @@ func (p linkPublisher) put(s source, m *manifest) error {
 		return err
 	}
 	path := p.path(s, m.Number)
-	tmp := path + tmpSuffix
+	tmp := uniqueTmp(path)
 	if err := writeTmp(p.disk, tmp, func(w io.Writer) error {
 		_, err := w.Write(append(data, '\n'))
 		return err
