@@ -50,7 +50,8 @@ func runBench(ctx context.Context, c *call) error {
 	if *asJSON {
 		return json.NewEncoder(c.stdout).Encode(m)
 	}
-	fmt.Fprintf(c.stdout, "%s: %d beacons in %.1f s: %.0f/s, %.0f per core-second, peak memory %d MB\n",
+	fmt.Fprintf(c.stdout, "%s: %d beacons in %.1f s: %.0f/s, %.0f per core-second, peak "+
+		"memory %d MB\n",
 		m.Name, m.Events, m.Seconds, m.EventsPerSecond, m.EventsPerCoreSecond, m.PeakRSSBytes>>20)
 	return nil
 }

@@ -119,7 +119,8 @@ func (d *demo) prepare(ctx context.Context, cfg traffic.Config) error {
 	}
 	if cfg.Start.After(time.Now()) {
 		return fmt.Errorf("%s has already seen traffic of %s, so the next days have not come yet: "+
-			"choose another directory with --data", d.data, time.UnixMicro(clockUs).UTC().Format(time.DateOnly))
+			"choose another directory with --data", d.data,
+			time.UnixMicro(clockUs).UTC().Format(time.DateOnly))
 	}
 	d.collector, err = d.openCollector(ctx, edgeOptions{
 		clock:   d.clock,
@@ -167,7 +168,9 @@ func (d *demo) play(ctx context.Context) error {
 }
 
 // sendAll sends the requests of one minute.
-func sendAll(ctx context.Context, client *http.Client, base string, requests []traffic.Request) error {
+func sendAll(
+	ctx context.Context, client *http.Client, base string, requests []traffic.Request,
+) error {
 	byVisitor := map[string][]traffic.Request{}
 	var order []string
 	for _, r := range requests {
@@ -193,7 +196,7 @@ func sendAll(ctx context.Context, client *http.Client, base string, requests []t
 
 // send posts one request. Garbage is part of the traffic, so a 4xx is an answer like any other.
 func send(ctx context.Context, client *http.Client, base string, r traffic.Request) error {
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, base+r.Path, bytes.NewReader(r.Body))
+	req, err := http.NewRequestWithContext(ctx, r.Method, base+r.Path, bytes.NewReader(r.Body))
 	if err != nil {
 		return err
 	}
@@ -224,7 +227,7 @@ func (d *demo) tell(ctx context.Context) error {
 	if err := d.bestLeads(ctx, w); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(w, "\nthe lake is %s\nask it with: crumbtrail sql --data %s \"from visits\"\n",
-		catalogPath(d.data), d.call.data)
+	_, err := fmt.Fprintf(w, "\nthe lake is %s\nask it with: crumbtrail sql --data %s "+
+		"\"from visits\"\n", catalogPath(d.data), d.call.data)
 	return err
 }

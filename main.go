@@ -98,8 +98,8 @@ func printHelp(w io.Writer) {
 	for _, cmd := range commands() {
 		fmt.Fprintf(w, "  %-28s %s\n", strings.TrimSpace("crumbtrail "+cmd.name+" "+cmd.args), cmd.help)
 	}
-	fmt.Fprint(w, "\n`crumbtrail COMMAND --help` shows a command's flags. Exit code 0 done, 1 failed, "+
-		"2 wrong usage.\n")
+	fmt.Fprint(w, "\n`crumbtrail COMMAND --help` shows a command's flags. Exit code 0 done, "+
+		"1 failed, 2 wrong usage.\n")
 }
 
 // usageError is a command line that makes no sense.

@@ -23,14 +23,22 @@ func newVisitCounts(reg prometheus.Registerer) *visitCounts {
 		of         func(sessionize.Counts) int64
 	}{
 		{"beacons", "Beacons read.", func(c sessionize.Counts) int64 { return c.Beacons }},
-		{"counted", "Beacons without consent or visitor, in no visit.",
-			func(c sessionize.Counts) int64 { return c.Counted }},
-		{"duplicates", "Beacons that were there already.",
-			func(c sessionize.Counts) int64 { return c.Duplicates }},
-		{"late_beacons", "Beacons that came after their time had been closed.",
-			func(c sessionize.Counts) int64 { return c.Late }},
-		{"bad_records", "Records that could not be used.",
-			func(c sessionize.Counts) int64 { return c.Bad }},
+		{
+			"counted", "Beacons without consent or visitor, in no visit.",
+			func(c sessionize.Counts) int64 { return c.Counted },
+		},
+		{
+			"duplicates", "Beacons that were there already.",
+			func(c sessionize.Counts) int64 { return c.Duplicates },
+		},
+		{
+			"late_beacons", "Beacons that came after their time had been closed.",
+			func(c sessionize.Counts) int64 { return c.Late },
+		},
+		{
+			"bad_records", "Records that could not be used.",
+			func(c sessionize.Counts) int64 { return c.Bad },
+		},
 		{"visits", "Visits closed.", func(c sessionize.Counts) int64 { return c.Visits }},
 	} {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{

@@ -38,6 +38,7 @@ func runSnippet(_ context.Context, c *call) error {
 	}
 	at := html.EscapeString(strings.TrimSuffix(u.String(), "/"))
 	fmt.Fprintf(c.stdout, "<script async src=\"%s/t/%s.js\"></script>\n", at, site)
-	fmt.Fprintf(c.stdout, "<noscript><img src=\"%s/v1/pixel.gif?site=%s\" alt=\"\"></noscript>\n", at, site)
+	fmt.Fprintf(c.stdout, "<noscript><img src=\"%s/v1/pixel.gif?site=%s\" alt=\"\"></noscript>\n",
+		at, site)
 	return nil
 }

@@ -146,19 +146,21 @@ func (w *world) put(words []string) {
 	switch words[0] {
 	case "beacon":
 		kind, _ := schemas.ParseBeaconType(f["type"])
-		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Beacon{
-			Beacon: &schemas.Beacon{
-				EventId: f["id"], Site: site, VisitorId: f["visitor"], Type: kind,
-				Consent:      schemas.Consent_CONSENT_IDENTIFIED,
-				ReceivedAtUs: at("at"), OccurredAtUs: at("at"), Url: f["url"], Props: []byte(f["props"]),
-				Campaign: &schemas.Campaign{Source: f["source"]},
-				Agent:    &schemas.Agent{BotRule: f["bot"]},
-			},
-		}})
+		beacon := &schemas.Beacon{
+			EventId: f["id"], Site: site, VisitorId: f["visitor"], Type: kind,
+			Consent:      schemas.Consent_CONSENT_IDENTIFIED,
+			ReceivedAtUs: at("at"), OccurredAtUs: at("at"), Url: f["url"], Props: []byte(f["props"]),
+			Campaign: &schemas.Campaign{Source: f["source"]},
+			Agent:    &schemas.Agent{BotRule: f["bot"]},
+		}
+		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{
+			Entry: &schemas.BeaconRecord_Beacon{Beacon: beacon},
+		})
 	case "tick":
-		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Tick{
-			Tick: &schemas.Tick{Collector: "c", ClockUs: at("at")},
-		}})
+		tick := &schemas.Tick{Collector: "c", ClockUs: at("at")}
+		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{
+			Entry: &schemas.BeaconRecord_Tick{Tick: tick},
+		})
 	case "visit":
 		w.log.Append(schemas.Visits, partition, &schemas.Visit{
 			VisitId: f["id"], Site: site, VisitorId: f["visitor"], StartedAtUs: at("from"),
@@ -178,7 +180,8 @@ func (w *world) put(words []string) {
 	case "submission":
 		w.log.Append(schemas.Submissions, 0, &schemas.Submission{
 			SubmissionId: f["id"], Site: site, VisitorId: f["visitor"], OccurredAtUs: at("at"),
-			Email: f["email"], Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM, Fields: []byte(`{"a":1}`),
+			Email: f["email"], Fields: []byte(`{"a":1}`),
+			Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM,
 		})
 	case "decision":
 		w.log.Append(schemas.Decisions, 0, &schemas.Decision{

@@ -13,7 +13,7 @@ import (
 	"crumbtrail/schemas"
 )
 
-// beaconLog is n beacons as a site's traffic looks: visitors come back, pages repeat, times move on.
+// beaconLog is n beacons like a site's traffic: visitors come back, pages repeat, times move on.
 func beaconLog(n int) []kafka.Record {
 	r := rand.New(rand.NewPCG(1, 2))
 	agents := []*schemas.Agent{

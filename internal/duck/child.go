@@ -166,7 +166,8 @@ func check(conn *sql.Conn, statement string) (explain bool, err error) {
 }
 
 // errNotReading is the answer to whatever would change something.
-var errNotReading = &QueryError{"the database is read-only: only SELECT, WITH, FROM, VALUES, DESCRIBE, " +
+var errNotReading = &QueryError{"the database is read-only: only SELECT, WITH, FROM, VALUES, " +
+	"DESCRIBE, " +
 	"SHOW, SUMMARIZE and EXPLAIN of those can run here"}
 
 // kindOf prepares a text that must hold one statement.

@@ -73,6 +73,7 @@ type Child struct {
 // QueryError is what DuckDB, or the check of the statement, says of a query.
 type QueryError struct{ Message string }
 
+// Error is the message, as DuckDB or the check wrote it.
 func (e *QueryError) Error() string { return e.Message }
 
 // killDelay is how much longer than its deadline a child may take to end by itself.

@@ -169,14 +169,16 @@ func TestBuildReplacesWhatIsThere(t *testing.T) {
 	if err := Build(t.Context(), database, []string{"CREATE VIEW v AS SELECT 2 AS x"}); err != nil {
 		t.Fatal(err)
 	}
-	if err := Build(t.Context(), database+"2", []string{"CREATE VIEW v AS SELECT * FROM nowhere"}); err == nil {
+	broken := []string{"CREATE VIEW v AS SELECT * FROM nowhere"}
+	if err := Build(t.Context(), database+"2", broken); err == nil {
 		t.Error("a broken view was built")
 	}
 	if _, err := os.Stat(database + ".wal"); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a WAL was left: %v", err)
 	}
 	var out bytes.Buffer
-	if err := child(t).Format(t.Context(), Query{Database: database, SQL: "FROM v"}, "csv", &out); err != nil {
+	q := Query{Database: database, SQL: "FROM v"}
+	if err := child(t).Format(t.Context(), q, "csv", &out); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff("x\n2\n", out.String()); diff != "" {

@@ -174,7 +174,8 @@ func nextBatch(data []byte) (b batch, rest []byte, ok bool, err error) {
 		return b, nil, false, fmt.Errorf("%w at offset %d: format %d, want 2",
 			errCorrupt, b.baseOffset, raw[atMagic])
 	}
-	if sum := crc32.Checksum(raw[atAttributes:], castagnoli()); sum != binary.BigEndian.Uint32(raw[atCRC:]) {
+	sum := crc32.Checksum(raw[atAttributes:], castagnoli())
+	if sum != binary.BigEndian.Uint32(raw[atCRC:]) {
 		return b, nil, false, fmt.Errorf("%w at offset %d: checksum differs", errCorrupt, b.baseOffset)
 	}
 	b.attributes = binary.BigEndian.Uint16(raw[atAttributes:])

@@ -149,7 +149,8 @@ func TestRestartKeepsTheLog(t *testing.T) {
 	broker, client := embedded(t, dir)
 	ensure(t, client, 1, "in")
 	producer, _ := client.NewProducer(t.Context())
-	if err := producer.Produce(t.Context(), []Message{{Topic: "in", Value: []byte("kept")}}); err != nil {
+	msgs := []Message{{Topic: "in", Value: []byte("kept")}}
+	if err := producer.Produce(t.Context(), msgs); err != nil {
 		t.Fatal(err)
 	}
 	client.Close()
@@ -231,7 +232,9 @@ func BenchmarkFetch(b *testing.B) {
 	const n = 50_000
 	msgs := make([]Message, n)
 	for i := range msgs {
-		msgs[i] = Message{Topic: "in", Key: fmt.Appendf(nil, "visitor %d", i%999), Value: fmt.Appendf(nil, "%0300d", i)}
+		msgs[i] = Message{
+			Topic: "in", Key: fmt.Appendf(nil, "visitor %d", i%999), Value: fmt.Appendf(nil, "%0300d", i),
+		}
 	}
 	if err := producer.Produce(context.Background(), msgs); err != nil {
 		b.Fatal(err)
@@ -254,7 +257,8 @@ func BenchmarkProduce(b *testing.B) {
 	for i := range msgs {
 		msgs[i] = Message{
 			Topic: "in", Partition: AnyPartition, Key: fmt.Appendf(nil, "visitor %d", i*7919%9999),
-			Value: fmt.Appendf(nil, `{"id":"%d","url":"https://example.com/a/%d","pad":"%0200d"}`, i, i%97, i*i),
+			Value: fmt.Appendf(nil, `{"id":"%d","url":"https://example.com/a/%d","pad":"%0200d"}`,
+				i, i%97, i*i),
 		}
 	}
 	b.ReportAllocs()

@@ -181,7 +181,9 @@ func (s *sender) send(ctx context.Context, batches []partitionBatch) ([]partitio
 }
 
 // round takes what can go in one request: one batch a partition, one leader, bounded in bytes.
-func (s *sender) round(ctx context.Context, batches []partitionBatch) (now, rest []partitionBatch, err error) {
+func (s *sender) round(
+	ctx context.Context, batches []partitionBatch,
+) (now, rest []partitionBatch, err error) {
 	leader, bytes := int32(-1), 0
 	taken := map[string]map[int32]bool{}
 	for _, b := range batches {

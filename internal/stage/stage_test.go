@@ -65,7 +65,9 @@ type world struct {
 const partitions = 2
 
 func newWorld(t *testing.T) *world {
-	broker, err := kafka.Embedded(kafka.EmbeddedConfig{Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler)})
+	broker, err := kafka.Embedded(kafka.EmbeddedConfig{
+		Dir: t.TempDir(), Log: slog.New(slog.DiscardHandler),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
