@@ -286,8 +286,8 @@ func TestSeen(t *testing.T) {
 		model, clock := map[uint64]entry{}, int64(0)
 		now := int64(1_767_225_600_000_000)
 		for range rapid.IntRange(1, 400).Draw(t, "beacons") {
-			now += rapid.OneOf(rapid.Int64Range(0, hourMicros), rapid.Int64Range(0, 300*hourMicros)).
-				Draw(t, "later")
+			now += rapid.OneOf(rapid.Int64Range(0, hourMicros), rapid.Int64Range(0, 48*hourMicros),
+				rapid.Int64Range(0, 300*hourMicros)).Draw(t, "later")
 			at := now - rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(0, 60*hourMicros)).
 				Draw(t, "earlier")
 			id := rapid.Uint64Range(1, 40).Draw(t, "id")
@@ -346,18 +346,20 @@ func (r *record) fill(t *rapid.T, to *tables) {
 	text := rapid.OneOf(rapid.Just(""), rapid.StringN(0, 8, 30), rapid.Just("\xff\x00"))
 	us := rapid.OneOf(rapid.Just(int64(0)), rapid.Int64Range(-1, 1), rapid.Int64())
 	s, n := func() string { return text.Draw(t, "text") }, func() int64 { return us.Draw(t, "us") }
+	beacon := &schemas.Beacon{
+		EventId: s(), Site: s(), VisitorId: s(), OccurredAtUs: n(), ReceivedAtUs: n(), SentAtUs: n(),
+		Url: s(), Props: []byte(s()), Type: schemas.BeaconType(n()),
+		Agent: &schemas.Agent{BotRule: s()},
+	}
 	m := rapid.SampledFrom([]struct {
 		topic schemas.Topic
 		Message
 	}{
-		{schemas.Beacons, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Beacon{Beacon: &schemas.Beacon{
-			EventId: s(), Site: s(), VisitorId: s(), OccurredAtUs: n(), ReceivedAtUs: n(), SentAtUs: n(),
-			Url: s(), Props: []byte(s()), Type: schemas.BeaconType(n()), Agent: &schemas.Agent{BotRule: s()},
-		}}}},
-		{schemas.Visits, &schemas.Visit{VisitId: s(), StartedAtUs: n(), EndedAtUs: n(), Beacons: n(), ExitUrl: s()}},
-		{schemas.Submissions, &schemas.Submission{SubmissionId: s(), OccurredAtUs: n(), Email: s(), Fields: []byte(s())}},
-		{schemas.Contacts, &schemas.Contact{ContactId: s(), Version: n(), UpdatedAtUs: n(), CreatedAtUs: n()}},
-		{schemas.Identities, &schemas.Identity{Site: s(), VisitorId: s(), ValidFromUs: n(), LinkedAtUs: n()}},
+		{schemas.Beacons, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Beacon{Beacon: beacon}}},
+		{schemas.Visits, &schemas.Visit{VisitId: s(), StartedAtUs: n(), Beacons: n(), ExitUrl: s()}},
+		{schemas.Submissions, &schemas.Submission{OccurredAtUs: n(), Email: s(), Fields: []byte(s())}},
+		{schemas.Contacts, &schemas.Contact{ContactId: s(), UpdatedAtUs: n(), CreatedAtUs: n()}},
+		{schemas.Identities, &schemas.Identity{Site: s(), ValidFromUs: n(), LinkedAtUs: n()}},
 		{schemas.Decisions, &schemas.Decision{SubmissionId: s(), DecidedAtUs: n(), Reason: s()}},
 		{schemas.BadBeacons, &schemas.BadBeacon{BadBeaconId: s(), Raw: []byte(s()), ReceivedAtUs: n()}},
 		{schemas.Scores, &schemas.Score{
@@ -409,6 +411,20 @@ func TestDays(t *testing.T) {
 	} {
 		if got := dayName(dayOf(c.us)); got != c.want {
 			t.Errorf("%d: %s, want %s", c.us, got, c.want)
+		}
+	}
+}
+
+// Hours are told apart by one byte, which comes round after 256 of them.
+func TestSeenForgetsWhereHoursLookAlike(t *testing.T) {
+	var s seen
+	const first = 490_000 * hourMicros
+	s.add(1, first)
+	for hour := int64(1); hour < 600; hour++ {
+		s.add(uint64(1000+hour), first+hour*hourMicros)
+		s.advance(first + hour*hourMicros)
+		if slot := s.find(1); hour > windowHours && s.hashes[slot] == 1 && !s.expired(s.hours[slot]) {
+			t.Fatalf("an id is known again after %d hours", hour)
 		}
 	}
 }
