@@ -91,6 +91,10 @@ func readManifest(path string, s source) (*manifest, error) {
 	if err != nil {
 		return nil, fmt.Errorf("read manifest: %w", err)
 	}
+	return parseManifest(data, path, s)
+}
+
+func parseManifest(data []byte, path string, s source) (*manifest, error) {
 	m := &manifest{}
 	if err := json.Unmarshal(data, m); err != nil {
 		return nil, fmt.Errorf("read manifest %q: %w: it is damaged; remove it to go back to the "+

@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -213,7 +214,7 @@ func boolean[R any](id int, name, doc string, get func(*R) bool) field[R] {
 	return f
 }
 
-// decimal is a DECIMAL from a count of its last place's units.
+// decimal is a DECIMAL from a count of its last place's units, kept to what its digits can hold.
 func decimal[R any](
 	id int, name, doc string, precision, scale int32, get func(*R) int64,
 ) field[R] {
@@ -224,7 +225,8 @@ func decimal[R any](
 	}}
 	f.bind = func(b array.Builder) func(*R) {
 		to := b.(*array.Decimal128Builder)
-		return func(row *R) { to.Append(decimal128.FromI64(get(row))) }
+		most := int64(math.Pow10(int(precision))) - 1
+		return func(row *R) { to.Append(decimal128.FromI64(min(max(get(row), -most), most))) }
 	}
 	return f
 }
