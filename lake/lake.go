@@ -27,7 +27,7 @@ type Config struct {
 	Dir string
 	// Flush is how often rows are written to files and the catalog is built; default a minute.
 	Flush time.Duration
-	// Memory bounds the rows that wait in memory, in bytes; default 128 MiB.
+	// Memory bounds the rows that wait in memory, in bytes; default 64 MiB.
 	Memory int64
 }
 
@@ -36,7 +36,7 @@ func (c Config) withDefaults() Config {
 		c.Flush = time.Minute
 	}
 	if c.Memory <= 0 {
-		c.Memory = 128 << 20
+		c.Memory = 64 << 20
 	}
 	return c
 }
@@ -64,6 +64,7 @@ type Lake struct {
 	metrics    *metrics
 	partitions []*partition
 	budget     budget
+	encoders   encoders
 	moved      signal
 
 	// drains takes requests to flush now.
@@ -102,7 +103,8 @@ func open(
 	l := &Lake{
 		cfg: cfg.withDefaults(), layout: layout{data}, disk: d, catalog: catalog,
 		log: log, metrics: newMetrics(reg), drains: make(chan chan<- error),
-		ended: make(chan struct{}),
+		encoders: make(encoders, encodersAtOnce),
+		ended:    make(chan struct{}),
 	}
 	l.publisher = linkPublisher{l.layout, d}
 	if err := l.addPartitions(ctx, from); err != nil {
@@ -126,7 +128,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 				source: source{topic, int32(i)}, decode: known[schemas.Topic(topic)], reader: from,
 				start:  start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
-				metrics: l.metrics, budget: &l.budget, moved: &l.moved,
+				metrics: l.metrics, budget: &l.budget, moved: &l.moved, encoders: l.encoders,
 				flushes: make(chan flushRequest),
 			})
 		}
@@ -158,7 +160,7 @@ func (l *Lake) recover(ctx context.Context) error {
 		l.log.Info("removed files that no manifest names", "files", removed)
 	}
 	for _, t := range newTables().all() {
-		if err := writeEmpty(l.disk, l.layout.schema(t.name), t); err != nil {
+		if err := l.encoders.writeEmpty(l.disk, l.layout.schema(t.name), t); err != nil {
 			return err
 		}
 	}

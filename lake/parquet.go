@@ -51,11 +51,20 @@ func writerProperties(p pending) *parquet.WriterProperties {
 	return parquet.NewWriterProperties(properties...)
 }
 
+// encoders bounds how many files are encoded at once. Arrow makes a zstd encoder for each page,
+// 8 MiB of window each, and when a replay fills all partitions they would all encode together.
+type encoders chan struct{}
+
+const encodersAtOnce = 2
+
 // writeParquet makes the file of one table and day, whole and durable.
-func writeParquet(d disk, path string, p pending) (size int64, err error) {
+func (e encoders) writeParquet(d disk, path string, p pending) (size int64, err error) {
 	// Arrow panics where a file refuses its first bytes, as a full disk does: it writes to memory.
 	var whole bytes.Buffer
-	if err := encode(&whole, p); err != nil {
+	e <- struct{}{}
+	err = encode(&whole, p)
+	<-e
+	if err != nil {
 		return 0, fmt.Errorf("encode %q: %w", path, err)
 	}
 	size = int64(whole.Len())
@@ -85,12 +94,12 @@ func encode(w io.Writer, p pending) error {
 }
 
 // writeEmpty makes a file with a table's columns and no rows.
-func writeEmpty(d disk, path string, t *table) error {
+func (e encoders) writeEmpty(d disk, path string, t *table) error {
 	b := array.NewRecordBuilder(memory.DefaultAllocator, t.schema)
 	defer b.Release()
 	record := b.NewRecord()
 	defer record.Release()
-	_, err := writeParquet(d, path, pending{table: t, record: record})
+	_, err := e.writeParquet(d, path, pending{table: t, record: record})
 	return err
 }
 

@@ -22,13 +22,14 @@ type partition struct {
 	decode decoder
 	reader Source
 	// start is where a partition of which nothing is published yet begins.
-	start   int64
-	layout  layout
-	disk    disk
-	publish publisher
-	log     *slog.Logger
-	metrics *metrics
-	budget  *budget
+	start    int64
+	layout   layout
+	disk     disk
+	publish  publisher
+	log      *slog.Logger
+	metrics  *metrics
+	budget   *budget
+	encoders encoders
 	// moved is raised whenever a position below has changed.
 	moved *signal
 
@@ -295,7 +296,7 @@ func (p *partition) write(m *manifest) (written []dataFile, err error) {
 			First: p.published.NextOffset, Last: p.next - 1, ClockUs: m.ClockUs,
 		}
 		f.Path = dataPath(f.Table, f.Day, p.source, f.First, f.Last)
-		f.Bytes, err = writeParquet(p.disk, filepath.Join(p.layout.root(), f.Path), rows)
+		f.Bytes, err = p.encoders.writeParquet(p.disk, filepath.Join(p.layout.root(), f.Path), rows)
 		m.Files = append(m.Files, f)
 		written = append(written, f)
 	}

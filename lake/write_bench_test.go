@@ -58,7 +58,8 @@ func benchPartition(tb testing.TB) *partition {
 		layout: l, disk: osDisk{}, publish: linkPublisher{l, osDisk{}},
 		log: slog.New(slog.DiscardHandler), metrics: newMetrics(prometheus.NewRegistry()),
 		budget: &budget{limit: 1 << 40, holders: 1}, moved: &signal{},
-		flushes: make(chan flushRequest),
+		encoders: make(encoders, encodersAtOnce),
+		flushes:  make(chan flushRequest),
 	}
 	if err := p.load(tb.Context()); err != nil {
 		tb.Fatal(err)

@@ -34,6 +34,7 @@ const (
 	attrTxn       = 0x10
 	attrControl   = 0x20
 	codecZstd     = 4
+	encoderWindow = 256 << 10
 	compressAbove = 512 // bytes of records below which compression costs more than it saves
 )
 
@@ -52,9 +53,11 @@ type batchEncoder struct {
 }
 
 func newBatchEncoder() *batchEncoder {
-	// One goroutine: batches are small, and producers already run beside each other.
+	// One goroutine and a small window: batches are below a megabyte, each partition of each stage
+	// has a producer, and the library's own window is 8 MiB for each.
 	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest),
-		zstd.WithEncoderConcurrency(1))
+		zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(encoderWindow),
+		zstd.WithLowerEncoderMem(true))
 	if err != nil {
 		panic("zstd options: " + err.Error())
 	}
