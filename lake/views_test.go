@@ -165,7 +165,8 @@ func (w *world) put(words []string) {
 		w.log.Append(schemas.Visits, partition, &schemas.Visit{
 			VisitId: f["id"], Site: site, VisitorId: f["visitor"], StartedAtUs: at("from"),
 			EndedAtUs: at("to"), Beacons: n("beacons"), PageViews: n("views"), EngagedMs: n("engaged"),
-			Channel: f["channel"], EntryUrl: f["url"], Campaign: &schemas.Campaign{Source: f["source"]},
+			Channel: f["channel"], EntryUrl: f["url"], ExitUrl: f["exit"], Late: f["late"] != "",
+			Campaign: &schemas.Campaign{Source: f["source"]},
 		})
 	case "identity":
 		w.log.Append(schemas.Identities, 0, &schemas.Identity{
