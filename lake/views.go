@@ -33,7 +33,7 @@ func viewNames() []string {
 	return []string{
 		"identities", "_edges", "beacons", "page_views", "link_clicks", "visits", "visitors",
 		"decisions", "submissions", "contact_versions", "contacts", "bad_beacons",
-		"scores", "score_explanations", "timeline",
+		"scores", "score_history", "score_explanations", "timeline",
 	}
 }
 
