@@ -102,7 +102,7 @@ func check(ctx context.Context, o checkOptions, out io.Writer) (clean bool) {
 		return false
 	}
 	fmt.Fprintf(out, "everything is fine: %s, %s, %s\n", plural(len(cfg.Sites), "site"),
-		plural(cfg.Topics.Partitions, "partition"), plural(models, "scoring model"))
+		plural(cfg.Topics.Partitions, "partition"), modelsFound(models))
 	return true
 }
 
@@ -111,6 +111,13 @@ func plural(n int, noun string) string {
 		return "1 " + noun
 	}
 	return fmt.Sprintf("%d %ss", n, noun)
+}
+
+func modelsFound(n int) string {
+	if n == 0 {
+		return "the scoring model that is shipped"
+	}
+	return plural(n, "scoring model")
 }
 
 // checker gathers what there is to say: problems end in exit 1, notes do not.
@@ -308,7 +315,7 @@ func (k *checker) topics(ctx context.Context, holder datadir.Holder, held bool) 
 		k.problems = append(k.problems, k.doc.Problem("topics.partitions",
 			fmt.Sprintf("%d, but the topic beacons has %d and a key's state would not move with it",
 				k.cfg.Topics.Partitions, there),
-			fmt.Sprintf("set it to %d, or start with another data directory or topics.prefix", there)))
+			fmt.Sprintf("set it to %d, or start with another data directory", there)))
 	}
 }
 

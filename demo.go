@@ -29,6 +29,8 @@ func runDemo(ctx context.Context, c *call) error {
 	days := c.flags.Int("days", 0, "days of traffic; 0: four")
 	visitors := c.flags.Int("visitors", 0, "about how many browsers come; 0: 1,500")
 	seed := c.flags.Uint64("seed", 1, "which traffic")
+	begin := c.flags.String("start", "",
+		"first day, such as 2026-01-05; default: the days before today")
 	if err := c.parse(); err != nil {
 		return err
 	}
@@ -45,6 +47,14 @@ func runDemo(ctx context.Context, c *call) error {
 	}
 	cfg.addDemoSites()
 	wanted := traffic.Config{Seed: *seed, Days: *days, Visitors: *visitors}
+	if *days < 0 || *visitors < 0 {
+		return usagef("--days and --visitors: want 1 or more")
+	}
+	if *begin != "" {
+		if wanted.Start, err = time.Parse(time.DateOnly, *begin); err != nil {
+			return usagef("--start %q: want a day such as 2026-01-05", *begin)
+		}
+	}
 	if err := makeDemo(ctx, c, cfg, models, wanted); err != nil || *once {
 		return err
 	}
@@ -80,7 +90,7 @@ func makeDemo(
 	}
 	r := start(ctx, append([]part{{"collector", d.collector.Run}}, p.stageParts()...)...)
 	err = d.play(r.ctx)
-	if err == nil {
+	if err == nil && d.traffic != nil {
 		_, err = p.score(r.ctx, models, d.clock.Now())
 	}
 	if err == nil {
@@ -101,32 +111,64 @@ type demo struct {
 	collector *ingest.Collector
 }
 
-// prepare makes the traffic. A directory that has seen a demo before gets the days that follow.
+// prepare makes the traffic: the days before today, or what is missing of them in a directory that
+// has seen some already. Time in a directory never goes back.
 func (d *demo) prepare(ctx context.Context, cfg traffic.Config) error {
 	clockUs, err := lastClock(ctx, d.client)
 	if err != nil {
 		return err
 	}
 	d.clock = ingest.NewRecordedClock()
-	if clockUs > 0 {
-		seen := time.UnixMicro(clockUs).UTC()
-		d.clock.Advance(seen)
-		cfg.Start = seen.Truncate(24*time.Hour).AddDate(0, 0, 1)
-		cfg.Seed ^= uint64(cfg.Start.Unix())
-	}
-	if d.traffic, err = traffic.New(cfg); err != nil {
-		return err
-	}
-	if cfg.Start.After(time.Now()) {
-		return fmt.Errorf("%s has already seen traffic of %s, so the next days have not come yet: "+
-			"choose another directory with --data", d.data,
-			time.UnixMicro(clockUs).UTC().Format(time.DateOnly))
-	}
+	d.clock.Advance(time.UnixMicro(clockUs))
 	d.collector, err = d.openCollector(ctx, edgeOptions{
 		clock:   d.clock,
 		trusted: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8")}, // the traffic's own addresses
 	})
+	if err != nil {
+		return err
+	}
+	seen := time.UnixMicro(clockUs).UTC()
+	cfg, some := demoDays(cfg, seen, clockUs > 0, time.Now().UTC())
+	if !some {
+		fmt.Fprintf(d.call.stderr, "traffic: none to make, %s has seen %s already\n", d.call.data,
+			seen.Format(time.DateOnly))
+		return nil
+	}
+	if cfg.Start.Before(seen) {
+		return fmt.Errorf("%s has already seen %s: choose a later --start, or another directory "+
+			"with --data", d.data, seen.Format(time.RFC3339))
+	}
+	d.traffic, err = traffic.New(cfg)
 	return err
+}
+
+const (
+	demoDefaultDays = 4
+	// demoTail is how far traffic may reach into the day after its last.
+	demoTail = 2 * time.Hour
+)
+
+// demoDays says which days to make; some is false where none are missing.
+func demoDays(
+	cfg traffic.Config, seen time.Time, any bool, now time.Time,
+) (_ traffic.Config, some bool) {
+	if !cfg.Start.IsZero() {
+		return cfg, true
+	}
+	if cfg.Days == 0 {
+		cfg.Days = demoDefaultDays
+	}
+	const day = 24 * time.Hour
+	end := now.Add(-demoTail).Truncate(day)
+	cfg.Start = end.AddDate(0, 0, -cfg.Days)
+	if !any {
+		return cfg, true
+	}
+	if next := seen.Truncate(day).Add(day); next.After(cfg.Start) {
+		cfg.Start, cfg.Days = next, int(end.Sub(next)/day)
+	}
+	cfg.Seed ^= uint64(cfg.Start.Unix()) // not the same people's same ids again
+	return cfg, cfg.Days > 0
 }
 
 // senders is how many requests of one minute are sent at once.
@@ -135,6 +177,9 @@ const senders = 32
 // play sends the traffic over HTTP, minute by minute: the clock moves, the minute's requests go
 // out at once, those of one visitor in order.
 func (d *demo) play(ctx context.Context) error {
+	if d.traffic == nil {
+		return d.drain(ctx)
+	}
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return fmt.Errorf("listen for the demo's own traffic: %w", err)

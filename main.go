@@ -54,7 +54,8 @@ func main() {
 	if len(os.Args) > 1 && os.Args[1] == duck.ChildCommand {
 		os.Exit(duck.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := signal.NotifyContext(context.Background(),
+		os.Interrupt, syscall.SIGTERM, syscall.SIGHUP)
 	go func() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
@@ -83,6 +84,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			fmt.Fprintf(stderr, "crumbtrail %s: %v\n", cmd.name, err)
 			return exitUsage
 		case errors.As(err, &quiet):
+			return exitFailed
+		case ctx.Err() != nil:
+			fmt.Fprintf(stderr, "crumbtrail %s: interrupted\n", cmd.name)
 			return exitFailed
 		default:
 			fmt.Fprintf(stderr, "crumbtrail %s: %v\n", cmd.name, err)
@@ -120,6 +124,7 @@ func (*reportedError) Error() string { return "failed" }
 type call struct {
 	options
 	flags  *flag.FlagSet
+	help   func()
 	raw    []string
 	args   []string
 	stdin  io.Reader
@@ -141,9 +146,11 @@ type options struct {
 func newCall(cmd command, raw []string, stdin io.Reader, stdout, stderr io.Writer) *call {
 	c := &call{raw: raw, stdin: stdin, stdout: stdout, stderr: stderr}
 	c.flags = flag.NewFlagSet(cmd.name, flag.ContinueOnError)
-	c.flags.SetOutput(stderr)
-	c.flags.Usage = func() {
-		fmt.Fprintf(stderr, "usage: crumbtrail %s [flags] %s\n%s\n\n", cmd.name, cmd.args, cmd.help)
+	c.flags.SetOutput(io.Discard) // a wrong flag is told of once, by run
+	c.flags.Usage = func() {}
+	c.help = func() {
+		fmt.Fprintf(stdout, "usage: crumbtrail %s [flags] %s\n%s\n\n", cmd.name, cmd.args, cmd.help)
+		c.flags.SetOutput(stdout)
 		c.flags.PrintDefaults()
 	}
 	c.flags.StringVar(&c.data, "data", "./data", "data directory")
@@ -171,6 +178,7 @@ func (c *call) parse() error {
 	for {
 		if err := c.flags.Parse(rest); err != nil {
 			if errors.Is(err, flag.ErrHelp) {
+				c.help()
 				return err
 			}
 			return usagef("%v; --help lists the flags", err)

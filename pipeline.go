@@ -82,13 +82,13 @@ func openPipeline(
 		p.joined = true
 		brokers = held.Holder.Brokers
 	case err != nil:
-		return nil, err
+		return p, err
 	case len(brokers) == 0:
 		p.broker, err = kafka.Embedded(kafka.EmbeddedConfig{
 			Dir: filepath.Join(data, brokerDir), LazySync: o.recorded, Log: c.log,
 		})
 		if err != nil {
-			return nil, err
+			return p, err
 		}
 		brokers = []string{p.broker.Addr()}
 	}

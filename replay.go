@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -30,6 +31,12 @@ func runReplay(ctx context.Context, c *call) error {
 	}
 	if len(c.args) == 0 {
 		return usagef("want at least one file, or - for standard input")
+	}
+	if *format != "" && *format != ingest.FormatNDJSON && *format != ingest.FormatCombined {
+		return usagef("--format %q: want %s or %s", *format, ingest.FormatNDJSON, ingest.FormatCombined)
+	}
+	if err := readable(c.args); err != nil {
+		return err
 	}
 	cfg, problems := LoadConfig(c.config)
 	if len(problems) > 0 {
@@ -62,6 +69,23 @@ func runReplay(ctx context.Context, c *call) error {
 	return p.report(ctx, c.stdout, rp.collector.Counts())
 }
 
+// readable looks for files that cannot be read before the first of them has been replayed.
+func readable(files []string) error {
+	var problems []error
+	for _, file := range files {
+		if file == "-" {
+			continue
+		}
+		f, err := os.Open(file)
+		if err != nil {
+			problems = append(problems, err)
+			continue
+		}
+		f.Close()
+	}
+	return errors.Join(problems...)
+}
+
 // replay is recorded traffic on its way through a pipeline.
 type replay struct {
 	*pipeline
@@ -70,6 +94,7 @@ type replay struct {
 	site      string
 	allowOld  bool
 	clock     *ingest.RecordedClock
+	seen      time.Time // how far the directory had come before
 	collector *ingest.Collector
 }
 
@@ -80,9 +105,8 @@ func (rp *replay) open(ctx context.Context) error {
 		return err
 	}
 	rp.clock = ingest.NewRecordedClock()
-	if clockUs > 0 {
-		rp.clock.Advance(time.UnixMicro(clockUs))
-	}
+	rp.seen = time.UnixMicro(clockUs)
+	rp.clock.Advance(rp.seen)
 	rp.collector, err = rp.openCollector(ctx, edgeOptions{clock: rp.clock, anySite: true})
 	return err
 }
@@ -143,15 +167,15 @@ func (rp *replay) file(ctx context.Context, path string, lines int64) (int64, er
 // refuseOld says no to input that would come out as late visits only because it is replayed into
 // a directory that has seen later traffic.
 func (rp *replay) refuseOld(path string, entries []ingest.Entry) error {
-	now := rp.clock.Now()
 	for _, e := range entries {
 		if e.Beacon == nil {
 			continue
 		}
-		if first := time.UnixMicro(e.Beacon.ReceivedAtUs); first.Before(now) {
+		if first := time.UnixMicro(e.Beacon.ReceivedAtUs); first.Before(rp.seen) {
 			return fmt.Errorf("%s begins at %s, but %s has already seen %s: replay it into another "+
-				"directory with --data, or take it as late with --allow-old", path,
-				first.UTC().Format(time.RFC3339), rp.data, now.UTC().Format(time.RFC3339))
+				"directory with --data, as after a replay that was interrupted, or take it as late "+
+				"with --allow-old", path, first.UTC().Format(time.RFC3339), rp.data,
+				rp.seen.UTC().Format(time.RFC3339))
 		}
 		return nil
 	}

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"crumbtrail/internal/kafka"
@@ -26,21 +25,27 @@ const (
 // loadModels reads the models of a directory; where there is no directory, the shipped one. Every
 // problem of every file is reported at once.
 func loadModels(dir string) ([]*score.Model, error) {
-	files, err := filepath.Glob(filepath.Join(dir, "*.yaml"))
-	if err != nil {
-		return nil, fmt.Errorf("models in %q: %w", dir, err)
+	files, err := modelFiles(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("models: %w", err)
 	}
 	if len(files) == 0 {
 		return []*score.Model{score.Default()}, nil
 	}
 	var models []*score.Model
 	var problems []error
+	named := map[string]string{}
 	for _, file := range files {
 		m, err := loadModel(file)
 		if err != nil {
 			problems = append(problems, err)
 			continue
 		}
+		if other, twice := named[m.Name]; twice {
+			problems = append(problems, fmt.Errorf("%s: model %q is in %s, too: rename one",
+				file, m.Name, other))
+		}
+		named[m.Name] = file
 		models = append(models, m)
 	}
 	return models, errors.Join(problems...)
@@ -93,7 +98,10 @@ func runScore(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(c.stdout, "%d scores by %d models as of %s\n", n, len(models),
+	if asOf.After(time.Now()) {
+		c.log.Warn("the view scores shows the greatest as-of, so these hide every run before then")
+	}
+	fmt.Fprintf(c.stdout, "%s by %s as of %s\n", plural(n, "score"), plural(len(models), "model"),
 		asOf.UTC().Format(time.RFC3339Nano))
 	return nil
 }

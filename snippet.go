@@ -29,7 +29,7 @@ func runSnippet(_ context.Context, c *call) error {
 		known = append(known, s.Key)
 	}
 	if !slices.Contains(known, site) {
-		return fmt.Errorf("site %q is not in %s; its sites are: %s",
+		return fmt.Errorf("site %q is not in %s, or there is no such file: the sites are %s",
 			site, c.config, strings.Join(known, ", "))
 	}
 	u, err := url.Parse(*base)

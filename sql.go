@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"crumbtrail/internal/duck"
@@ -17,6 +18,9 @@ func runSQL(ctx context.Context, c *call) error {
 	file := c.flags.String("f", "", "read the query from `FILE`")
 	if err := c.parse(); err != nil {
 		return err
+	}
+	if !slices.Contains([]string{"table", "csv", "json"}, *format) {
+		return usagef("--format %q: want table, csv or json", *format)
 	}
 	query, err := c.query(*file)
 	if err != nil {
@@ -36,7 +40,7 @@ func (c *call) query(file string) (string, error) {
 		return "", usagef("want one query, got %d arguments: quote it", len(c.args))
 	case len(c.args) == 1 && file != "":
 		return "", usagef("want a query or -f, not both")
-	case len(c.args) == 1:
+	case len(c.args) == 1 && c.args[0] != "-" && strings.TrimSpace(c.args[0]) != "":
 		return c.args[0], nil
 	}
 	var text []byte

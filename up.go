@@ -57,6 +57,9 @@ func up(ctx context.Context, c *call, cfg Config, models []*score.Model) error {
 		return err
 	}
 	defer p.close()
+	if err := p.refuseFuture(ctx); err != nil {
+		return err
+	}
 	collector, err := p.openCollector(ctx, edgeOptions{})
 	if err != nil {
 		return err
@@ -72,6 +75,26 @@ func up(ctx context.Context, c *call, cfg Config, models []*score.Model) error {
 	p.log.Info("stopped", "received", counts.Received, "accepted", counts.Accepted,
 		"rejected", counts.Rejected(), "shed", counts.Shed)
 	return err
+}
+
+// clockAhead is how far the log's time may be ahead of the machine's; as much is let pass between
+// collectors.
+const clockAhead = 30 * time.Second
+
+// refuseFuture says no to a log whose time is ahead of the machine's, as after recorded input with
+// wrong dates: time in a log never goes back, so no visit would close before the machine is there.
+func (p *pipeline) refuseFuture(ctx context.Context) error {
+	clockUs, err := lastClock(ctx, p.client)
+	if err != nil {
+		return err
+	}
+	last, now := time.UnixMicro(clockUs), time.Now()
+	if last.After(now.Add(clockAhead)) {
+		return fmt.Errorf("the log in %s has come to %s, and this machine's clock says %s: no visit "+
+			"would close before then; set the clock right, or choose another directory with --data",
+			p.data, last.UTC().Format(time.RFC3339), now.UTC().Format(time.RFC3339))
+	}
+	return nil
 }
 
 // openCollector makes the collector of this process.

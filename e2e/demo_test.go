@@ -11,7 +11,8 @@ import (
 func TestDemoGivesWhatWasSent(t *testing.T) {
 	const seed, days, visitors = 5, 2, 400
 	data := filepath.Join(t.TempDir(), "data")
-	must(t, "demo", "--once", "--data", data, "--seed", "5", "--days", "2", "--visitors", "400")
+	must(t, "demo", "--once", "--data", data, "--seed", "5", "--days", "2", "--visitors", "400",
+		"--start", "2026-01-05")
 	made, err := traffic.New(traffic.Config{Seed: seed, Days: days, Visitors: visitors})
 	if err != nil {
 		t.Fatal(err)

@@ -146,7 +146,7 @@ func (c *Client) EnsureTopics(ctx context.Context, specs []TopicSpec) error {
 		if n != s.Partitions {
 			return fmt.Errorf("topic %q has %d partitions, the configuration says %d: the number is "+
 				"fixed when a topic is made; set topics.partitions to %d or start with another "+
-				"data directory or topics.prefix", c.prefix+s.Name, n, s.Partitions, n)
+				"data directory", c.prefix+s.Name, n, s.Partitions, n)
 		}
 	}
 	return nil
