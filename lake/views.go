@@ -52,7 +52,9 @@ func catalogSQL(l layout, manifests []*manifest, number int64) []string {
 	statements := []string{"CREATE SCHEMA " + internalSchema}
 	for _, t := range newTables().all() {
 		tables = append(tables, t)
-		statements = append(statements, tableSQL(t, cmpOr(files[t.name], l.schema(t.name))))
+		statements = append(statements, tableSQL(t, cmpOr(files[t.name], l.schema(t.name))),
+			fmt.Sprintf("COMMENT ON VIEW %s.%s IS 'Files of table %[2]s; use main.%[2]s.'",
+				internalSchema, t.name))
 	}
 	for _, name := range viewNames() {
 		statements = append(statements, readView(name, tables).statements()...)

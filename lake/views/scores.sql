@@ -1,4 +1,4 @@
--- The score of every subject by every model: of the greatest as_of, the latest run; see score_history.
+-- Each subject's score by each model: of the greatest as_of, the latest run; all are in score_history.
 -- like: scores
 FROM files.scores
 QUALIFY row_number() OVER (
