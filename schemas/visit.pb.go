@@ -25,7 +25,8 @@ const (
 // the value on the topic `visits`, written once, when the visit has closed.
 type Visit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// UUIDv5 of (site, visitor, first occurred_at, first event id).
+	// UUIDv5 of (site, visitor, first occurred_at, first event id); a late visit's also of the clock
+	// until which it waited.
 	VisitId     string `protobuf:"bytes,1,opt,name=visit_id,json=visitId,proto3" json:"visit_id,omitempty"`
 	Site        string `protobuf:"bytes,2,opt,name=site,proto3" json:"site,omitempty"`
 	VisitorId   string `protobuf:"bytes,3,opt,name=visitor_id,json=visitorId,proto3" json:"visitor_id,omitempty"`

@@ -6,19 +6,37 @@ import "strconv"
 // kind visit over site, visitor, occurred_at of the first beacon in decimal microseconds since the
 // epoch, and that beacon's event id. Not for concurrent use.
 type VisitIDs struct {
-	names *Names
-	name  []byte
+	names, late *Names
+	name        []byte
 }
 
 // NewVisitIDs returns the one naming of visits.
-func NewVisitIDs() *VisitIDs { return &VisitIDs{names: NewNames("visit")} }
+func NewVisitIDs() *VisitIDs {
+	return &VisitIDs{names: NewNames("visit"), late: NewNames("late_visit")}
+}
 
 // ID returns the id of the visit that began with a beacon. Only the event id, which comes last in
 // the name, may hold a zero byte itself.
 func (v *VisitIDs) ID(site Site, visitor VisitorID, occurredUS int64, eventID string) string {
+	v.begin(site, visitor, occurredUS)
+	v.name = append(v.name, eventID...)
+	return v.names.ID(v.name)
+}
+
+// LateID returns the id of a late visit, which also names the clock until which it waited: beacons
+// that are sent again after the dedupe window make a late visit that begins as the first one did,
+// and two visits must not have one id.
+func (v *VisitIDs) LateID(
+	site Site, visitor VisitorID, occurredUS, lingerUntilUS int64, eventID string,
+) string {
+	v.begin(site, visitor, occurredUS)
+	v.name = append(strconv.AppendInt(v.name, lingerUntilUS, 10), 0)
+	v.name = append(v.name, eventID...)
+	return v.late.ID(v.name)
+}
+
+func (v *VisitIDs) begin(site Site, visitor VisitorID, occurredUS int64) {
 	v.name = append(append(v.name[:0], site...), 0)
 	v.name = append(append(v.name, visitor...), 0)
 	v.name = append(strconv.AppendInt(v.name, occurredUS, 10), 0)
-	v.name = append(v.name, eventID...)
-	return v.names.ID(v.name)
 }

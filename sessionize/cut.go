@@ -80,7 +80,11 @@ func (s *sessions) emitPiece(v *visit, piece []entry, start, end string, duplica
 		Beacons: int64(len(piece)), Duplicates: duplicates, EngagedMs: engagedMS(piece),
 		Consent: first.consent, Late: v.late, StartReason: start, EndReason: end,
 	}
-	out.VisitId = s.ids.ID(site, visitorID, out.StartedAtUs, out.FirstEventId)
+	if v.late {
+		out.VisitId = s.ids.LateID(site, visitorID, out.StartedAtUs, v.dueUS, out.FirstEventId)
+	} else {
+		out.VisitId = s.ids.ID(site, visitorID, out.StartedAtUs, out.FirstEventId)
+	}
 	for i := range piece {
 		countKind(out, piece[i].kind)
 		out.Consent = min(out.Consent, piece[i].consent)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/testing/protocmp"
@@ -80,5 +81,39 @@ func TestOrderOfVisits(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("order (-want +got):\n%s", diff)
+	}
+}
+
+// What is sent again after the dedupe window makes a late visit that begins as the first one did.
+func TestLateVisitHasAnIDOfItsOwn(t *testing.T) {
+	const hour = int64(time.Hour / time.Microsecond)
+	start := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC).UnixMicro()
+	var records []stage.Record
+	for i, clock := range []int64{start, start + 5*hour, start + 10*hour, start + 15*hour} {
+		value, err := (&schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Beacon{Beacon: &schemas.Beacon{
+			EventId: "a", Site: "s", VisitorId: "v", Type: schemas.BeaconType_BEACON_TYPE_PAGE_VIEW,
+			Consent: schemas.Consent_CONSENT_IDENTIFIED, Collector: "c",
+			ReceivedAtUs: clock, OccurredAtUs: start, ClockUs: clock,
+		}}}).MarshalVT()
+		if err != nil {
+			t.Fatal(err)
+		}
+		records = append(records, stage.Record{
+			Offset: int64(i), Timestamp: clock / 1000, Value: value,
+		})
+	}
+	var out stage.Output
+	m := New(DefaultConfig(), 0)
+	m.Apply(records, &out)
+	ids := map[string]bool{}
+	for _, message := range out.Messages() {
+		var v schemas.Visit
+		if err := v.UnmarshalVT(message.Value); err != nil {
+			t.Fatal(err)
+		}
+		ids[v.VisitId] = true
+	}
+	if n := len(out.Messages()); n != 3 || len(ids) != n {
+		t.Errorf("%d visits with %d ids, want 3 of each", n, len(ids))
 	}
 }

@@ -104,7 +104,11 @@ func (c Config) Fingerprint() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%v %v %v", c.DedupeWindow, c.LateLinger, c.Default.fingerprint())
 	for _, site := range slices.Sorted(maps.Keys(c.Sites)) {
-		fmt.Fprintf(&text, "\n%q %v", site, c.Sites[site].fingerprint())
+		rules := c.Sites[site].fingerprint()
+		if rules == c.Default.fingerprint() {
+			continue // the same as not being there
+		}
+		fmt.Fprintf(&text, "\n%q %v", site, rules)
 	}
 	return fmt.Sprintf("%016x", xxhash.Sum64String(text.String()))
 }

@@ -47,9 +47,13 @@ func TestFingerprint(t *testing.T) {
 		"campaign":    func(c *Config) { c.Default.CutCampaign = true },
 		"midnight":    func(c *Config) { c.Default.CutMidnight = true },
 		"time_zone":   func(c *Config) { c.Default.TimeZone = time.FixedZone("x", 3600) },
-		"site":        func(c *Config) { c.Sites = map[schemas.Site]Rules{"a": DefaultRules()} },
-		"window":      func(c *Config) { c.DedupeWindow++ },
-		"linger":      func(c *Config) { c.LateLinger++ },
+		"site": func(c *Config) {
+			rules := DefaultRules()
+			rules.Gap = time.Hour
+			c.Sites = map[schemas.Site]Rules{"a": rules}
+		},
+		"window": func(c *Config) { c.DedupeWindow++ },
+		"linger": func(c *Config) { c.LateLinger++ },
 	} {
 		cfg := DefaultConfig()
 		change(&cfg)
@@ -62,5 +66,10 @@ func TestFingerprint(t *testing.T) {
 	utc.Default.TimeZone = time.UTC
 	if utc.Fingerprint() != DefaultConfig().Fingerprint() {
 		t.Error("no time zone is UTC")
+	}
+	named := DefaultConfig()
+	named.Sites = map[schemas.Site]Rules{"a": DefaultRules()}
+	if named.Fingerprint() != DefaultConfig().Fingerprint() {
+		t.Error("a site with the default's rules changes visits")
 	}
 }
