@@ -1,4 +1,4 @@
--- Each subject's score by each model: of the greatest as_of, the latest run; all are in score_history.
+-- Each subject's score by each model: the latest run of the greatest as_of; score_history has all.
 -- like: scores
 FROM files.scores
 QUALIFY row_number() OVER (

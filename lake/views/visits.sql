@@ -4,10 +4,20 @@
 -- contact_id: The contact whose edge was in force when it began; NULL: nobody known.
 -- was_anonymous: True where that contact became known only after the visit had begun.
 -- engaged_seconds: Time that its pages were in sight and in use, from pings.
+-- entry_path: Path of entry_url, cut as url_path of beacons is.
+-- exit_path: Path of exit_url, cut likewise.
 SELECT visit_id, site, visitor_id, edge.contact_id AS contact_id, started_at, ended_at,
        coalesce(started_at < edge.linked_at, false) AS was_anonymous,
        engaged_ms / 1000 AS engaged_seconds,
-       * EXCLUDE (visit_id, site, visitor_id, started_at, ended_at, engaged_ms, edge)
+       beacons, duplicates, page_views, pings, link_clicks, form_submits, customs, requests,
+       entry_url, exit_url,
+       nullif(regexp_extract(regexp_replace(entry_url, '^[^?#]*?://[^/?#]*/?', '/'), '^[^?#]*'), '')
+         AS entry_path,
+       nullif(regexp_extract(regexp_replace(exit_url, '^[^?#]*?://[^/?#]*/?', '/'), '^[^?#]*'), '')
+         AS exit_path,
+       * EXCLUDE (visit_id, site, visitor_id, started_at, ended_at, engaged_ms, edge, beacons,
+                  duplicates, page_views, pings, link_clicks, form_submits, customs, requests,
+                  entry_url, exit_url)
 FROM (
   SELECT v.*,
          CASE WHEN edges IS NULL THEN NULL
