@@ -148,7 +148,7 @@ func (w *world) put(words []string) {
 		kind, _ := schemas.ParseBeaconType(f["type"])
 		beacon := &schemas.Beacon{
 			EventId: f["id"], Site: site, VisitorId: f["visitor"], Type: kind,
-			Consent:      schemas.Consent_CONSENT_IDENTIFIED,
+			Consent:      consent(f["consent"]),
 			ReceivedAtUs: at("at"), OccurredAtUs: at("at"), Url: f["url"], Props: []byte(f["props"]),
 			Campaign: &schemas.Campaign{Source: f["source"]},
 			Agent:    &schemas.Agent{BotRule: f["bot"]},
@@ -166,7 +166,7 @@ func (w *world) put(words []string) {
 			VisitId: f["id"], Site: site, VisitorId: f["visitor"], StartedAtUs: at("from"),
 			EndedAtUs: at("to"), Beacons: n("beacons"), PageViews: n("views"), EngagedMs: n("engaged"),
 			Channel: f["channel"], EntryUrl: f["url"], ExitUrl: f["exit"], Late: f["late"] != "",
-			Campaign: &schemas.Campaign{Source: f["source"]},
+			Campaign: &schemas.Campaign{Source: f["source"]}, Consent: consent(f["consent"]),
 		})
 	case "identity":
 		w.log.Append(schemas.Identities, 0, &schemas.Identity{
@@ -186,8 +186,8 @@ func (w *world) put(words []string) {
 		})
 	case "decision":
 		w.log.Append(schemas.Decisions, 0, &schemas.Decision{
-			SubmissionId: f["submission"], ContactId: f["contact"], DecidedAtUs: at("at"),
-			Outcome: schemas.Outcome_OUTCOME_CREATED,
+			SubmissionId: f["submission"], Site: site, VisitorId: f["visitor"],
+			ContactId: f["contact"], DecidedAtUs: at("at"), Outcome: schemas.Outcome_OUTCOME_CREATED,
 		})
 	case "score":
 		w.log.Append(schemas.Scores, partition, &schemas.Score{
@@ -207,4 +207,12 @@ func (w *world) put(words []string) {
 	default:
 		w.t.Fatalf("no record of kind %q", words[0])
 	}
+}
+
+// consent is identified where a line says nothing.
+func consent(name string) schemas.Consent {
+	if c, ok := schemas.ParseConsent(name); ok {
+		return c
+	}
+	return schemas.Consent_CONSENT_IDENTIFIED
 }

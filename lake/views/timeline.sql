@@ -1,17 +1,21 @@
--- What visitors and contacts did, one thing a row; order it by occurred_at.
+-- What visitors and contacts did, one thing a row; order it by occurred_at, ordinal.
 -- occurred_at: When it happened.
+-- ordinal: Order of what happened at the same moment: a visit first, beacons as they came in,
+-- submissions last.
 -- site: Key of the site.
 -- visitor_id: The browser on that site.
 -- contact_id: The contact that it belongs to; NULL: nobody known.
 -- kind: visit, page_view, link_click or submission.
 -- id: visit_id, event_id or submission_id.
 -- what: Channel of a visit, address of a page or link, name of a form.
-SELECT started_at AS occurred_at, site, visitor_id, contact_id, 'visit' AS kind, visit_id AS id,
-       channel AS what
+SELECT started_at AS occurred_at, -1::BIGINT AS ordinal, site, visitor_id, contact_id,
+       'visit' AS kind, visit_id AS id, channel AS what
 FROM visits
 UNION ALL
-SELECT occurred_at, site, visitor_id, contact_id, type, event_id, url
+SELECT occurred_at, topic_offset, site, visitor_id, contact_id, type, event_id, url
 FROM beacons WHERE type IN ('page_view', 'link_click')
 UNION ALL
-SELECT occurred_at, site, visitor_id, contact_id, 'submission', submission_id, form
+-- Offsets of another topic: past any that beacons can have.
+SELECT occurred_at, (1::BIGINT << 61) + topic_offset, site, visitor_id, contact_id, 'submission',
+       submission_id, form
 FROM submissions

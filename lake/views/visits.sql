@@ -1,7 +1,8 @@
 -- Every visit: all beacons of one visitor on one site without a gap longer than the site's.
 -- like: visits
 -- without: engaged_ms
--- contact_id: The contact whose edge was in force when it began; NULL: nobody known.
+-- contact_id: The contact whose edge was in force when it began; NULL: nobody, or no
+-- consent to know.
 -- was_anonymous: True where that contact became known only after the visit had begun.
 -- engaged_seconds: Time that its pages were in sight and in use, from pings.
 -- entry_path: Path of entry_url, cut as url_path of beacons is.
@@ -20,7 +21,7 @@ SELECT visit_id, site, visitor_id, edge.contact_id AS contact_id, started_at, en
                   entry_url, exit_url)
 FROM (
   SELECT v.*,
-         CASE WHEN edges IS NULL THEN NULL
+         CASE WHEN edges IS NULL OR consent <> 'identified' THEN NULL
               WHEN len(edges) = 1 THEN edges[1]
               ELSE list_filter(edges, lambda e: e.starts <= started_at)[-1]
          END AS edge
