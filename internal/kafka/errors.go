@@ -10,6 +10,8 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
 )
 
 // ErrFenced means that another instance owns this transactional id now, or that the transaction
@@ -38,6 +40,13 @@ func Retryable(err error) bool {
 		errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ECONNRESET),
 		errors.Is(err, syscall.EPIPE), errors.Is(err, io.ErrNoProgress):
 		return true // the broker or the way to it is away
+	case errors.Is(err, protocol.ErrNoLeader), errors.Is(err, protocol.ErrNoTopic),
+		errors.Is(err, protocol.ErrNoPartition):
+		return true // the client's metadata is behind: an election, or a topic that was just made
+	}
+	var moved *rawproduce.Error
+	if errors.As(err, &moved) {
+		return true // partitions of one request have come to several leaders
 	}
 	var code kafkago.Error
 	if errors.As(err, &code) {
@@ -93,7 +102,8 @@ func retry(ctx context.Context, request func() error) error {
 	return repeat(ctx, request, func(err error) bool {
 		var code kafkago.Error
 		stale := errors.As(err, &code) && unsettled(code)
-		return Retryable(err) && !stale && !errors.Is(err, ErrFenced)
+		var moved *rawproduce.Error
+		return Retryable(err) && !stale && !errors.Is(err, ErrFenced) && !errors.As(err, &moved)
 	})
 }
 

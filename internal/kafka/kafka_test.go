@@ -2,11 +2,16 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	kafkago "github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/rawproduce"
 	"pgregory.net/rapid"
 )
 
@@ -268,4 +273,29 @@ func BenchmarkProduce(b *testing.B) {
 		}
 	}
 	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+}
+
+func TestRetryable(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want bool
+	}{
+		{nil, false},
+		{ErrFenced, true},
+		{ErrOffsetOutOfRange, false},
+		{ErrNoTopic, false},
+		{context.Canceled, false},
+		{context.DeadlineExceeded, true},
+		{io.ErrUnexpectedEOF, true},
+		{fmt.Errorf("fetch: %w", protocol.NewErrNoLeader("t", 1)), true},
+		{rawproduce.NewError(errors.New("mismatching leaders (1!=2)")), true},
+		{kafkago.NotLeaderForPartition, true},
+		{kafkago.Unknown, true},
+		{kafkago.TopicAuthorizationFailed, false},
+		{kafkago.MessageSizeTooLarge, false},
+	} {
+		if got := Retryable(c.err); got != c.want {
+			t.Errorf("Retryable(%v) = %t", c.err, got)
+		}
+	}
 }
