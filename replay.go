@@ -22,7 +22,7 @@ const replayCommit = 200 * time.Millisecond
 // visit at the end.
 func runReplay(ctx context.Context, c *call) error {
 	c.clusterFlags()
-	format := c.flags.String("format", "", "ndjson or combined; default: told by the first line")
+	format := c.flags.String("format", "", "ndjson or combined; default: told by the first lines")
 	site := c.flags.String("site", "", "site of the input; NDJSON may say it itself")
 	allowOld := c.flags.Bool("allow-old", false,
 		"take input older than what the data directory has seen; its visits are marked late")

@@ -28,7 +28,7 @@ const (
 
 // RecordedConfig says how recorded traffic is read.
 type RecordedConfig struct {
-	// Format is FormatNDJSON, FormatCombined, or empty: told by the first line that is not blank.
+	// Format is FormatNDJSON, FormatCombined, or empty: told by the first lines.
 	Format string
 	// Site is whose traffic it is. In NDJSON it overrides the beacon's own; empty leaves that, and
 	// takes an access log for DefaultKey's.
@@ -204,19 +204,26 @@ func (r *Recorded) skipMark() {
 	}
 }
 
-// detect tells the format by the first byte that is not blank: only JSON begins with a brace.
+// detectBytes is how much of an input is looked at for its format.
+const detectBytes = 4 << 10
+
+// detect tells the format by how most of the first lines begin: a beacon's with a brace. Any one
+// line may be damaged.
 func (r *Recorded) detect() string {
-	for n := 64; n <= r.input.Size(); n *= 2 {
-		head, err := r.input.Peek(n)
-		if head = bytes.TrimLeft(head, " \t\r\n"); len(head) > 0 {
-			if head[0] == '{' {
-				return FormatNDJSON
-			}
-			break
+	head, _ := r.input.Peek(detectBytes) // an error comes again when the input is read
+	beacons, others := 0, 0
+	for line := range bytes.Lines(head) {
+		if line = bytes.TrimSpace(line); len(line) == 0 {
+			continue
 		}
-		if err != nil {
-			break
+		if line[0] == '{' {
+			beacons++
+		} else {
+			others++
 		}
+	}
+	if beacons > others {
+		return FormatNDJSON
 	}
 	return FormatCombined
 }
