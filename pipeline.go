@@ -95,6 +95,9 @@ func openPipeline(
 	if err := p.connect(ctx, brokers); err != nil || p.joined {
 		return p, err
 	}
+	if err := p.sameLog(ctx); err != nil {
+		return p, err
+	}
 	holder := datadir.Holder{PID: os.Getpid(), Brokers: brokers, Command: c.flags.Name()}
 	if err := p.lock.Publish(holder); err != nil {
 		return p, err
@@ -123,6 +126,25 @@ func (p *pipeline) connect(ctx context.Context, brokers []string) error {
 	security.Brokers, security.ClientID, security.Prefix = brokers, "crumbtrail", p.cfg.Topics.Prefix
 	p.client, err = kafka.Dial(security)
 	return err
+}
+
+// sameLog says no to another log than the one that the directory's lake was made from: offsets of
+// the one say nothing of the other.
+func (p *pipeline) sameLog(ctx context.Context) error {
+	id, err := p.client.ClusterID(ctx)
+	if err != nil {
+		return err
+	}
+	now := fmt.Sprintf("cluster %s, topics.prefix %q", id, p.cfg.Topics.Prefix)
+	before, err := kept(p.data, "log", 0o644, func() string { return now })
+	if err != nil {
+		return err
+	}
+	if now != before {
+		return fmt.Errorf("the lake in %s was made from %s, this is %s: go back to that, or choose "+
+			"another directory with --data", p.data, before, now)
+	}
+	return nil
 }
 
 func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error) {

@@ -202,6 +202,21 @@ func (c *Client) layoutOf(ctx context.Context, topic string) (topicLayout, error
 	return layout, nil
 }
 
+// ClusterID returns the name that the cluster has given itself.
+func (c *Client) ClusterID(ctx context.Context) (id string, err error) {
+	err = retry(ctx, func() error {
+		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{}})
+		if err == nil {
+			id = res.ClusterID
+		}
+		return err
+	})
+	if err != nil {
+		return "", fmt.Errorf("cluster id: %w", err)
+	}
+	return id, nil
+}
+
 // forget drops what is known of where partitions live, after an answer that says it is wrong.
 func (c *Client) forget() {
 	c.mu.Lock()

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,9 +33,13 @@ type EmbeddedConfig struct {
 
 // Embedded starts the embedded broker on a free port.
 func Embedded(cfg EmbeddedConfig) (*Broker, error) {
+	id, err := clusterID(cfg.Dir)
+	if err != nil {
+		return nil, fmt.Errorf("start the embedded broker on %q: %w", cfg.Dir, err)
+	}
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
-		kfake.ClusterID("crumbtrail"),
+		kfake.ClusterID(id),
 		kfake.DataDir(cfg.Dir),
 		kfake.WithLogger(brokerLog{cfg.Log}),
 	}
@@ -46,6 +51,23 @@ func Embedded(cfg EmbeddedConfig) (*Broker, error) {
 		return nil, fmt.Errorf("start the embedded broker on %q: %w", cfg.Dir, err)
 	}
 	return &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}, nil
+}
+
+// clusterID is drawn once for a directory: another directory in the same place is another log.
+func clusterID(dir string) (string, error) {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	path := filepath.Join(dir, "cluster-id")
+	text, err := os.ReadFile(path)
+	if err == nil && len(text) > 0 {
+		return strings.TrimSpace(string(text)), nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	id := rand.Text()
+	return id, os.WriteFile(path, []byte(id+"\n"), 0o644)
 }
 
 // Addr returns the broker's host:port.
