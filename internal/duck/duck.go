@@ -210,8 +210,8 @@ func (t *tail) Write(p []byte) (int, error) {
 func (t *tail) String() string { return strings.TrimSpace(string(t.text)) }
 
 // Format runs the query and writes its rows to w as they come: table (for people; what could
-// steer a terminal is shown escaped), csv (a header row, comma, LF, quotes only where needed, NULL
-// empty) or json (an array of objects).
+// steer a terminal is shown escaped, columns that it has no room for stand below each other), csv
+// (a header row, comma, LF, quotes only where needed, NULL empty) or json (an array of objects).
 func (c Child) Format(ctx context.Context, q Query, format string, w io.Writer) error {
 	to, err := formatter(format, w)
 	if err != nil {

@@ -12,14 +12,16 @@ import (
 
 // tableSink draws a box for people. It learns the columns' widths from the first rows, so that a
 // long result still streams; what is wider later is cut short, as is what no terminal could show.
+// Where a terminal has no room for the columns side by side, they stand below each other.
 type tableSink struct {
 	w       *bufio.Writer
-	width   int
+	width   int // of the terminal; 0: none
 	columns []Column
 	widths  []int
-	held    [][]string
+	held    [][]string // the columns' names, then rows
 	rows    int
 	drawing bool
+	below   *belowDrawing // nil: side by side
 }
 
 const (
@@ -27,8 +29,8 @@ const (
 	heldRows = 1000
 	// maxCell is the widest a column gets where there is no terminal.
 	maxCell = 120
-	// minCell is the narrowest that a terminal makes a column.
-	minCell = 8
+	// minCell is the narrowest that a terminal makes a column: less could not be read.
+	minCell = 12
 )
 
 func (s *tableSink) begin(columns []Column) error {
@@ -55,7 +57,7 @@ func (s *tableSink) row(cells []cell) error {
 		}
 	}
 	if s.drawing {
-		return s.draw(texts, false)
+		return s.drawRow(texts)
 	}
 	for i, t := range texts {
 		s.widths[i] = min(max(s.widths[i], cellWidth(t)), maxCell)
@@ -76,7 +78,9 @@ func (s *tableSink) end() error {
 			return err
 		}
 	}
-	s.rule("└", "┴", "┘")
+	if s.below == nil {
+		s.rule("└", "┴", "┘")
+	}
 	rows := "rows"
 	if s.rows == 1 {
 		rows = "row"
@@ -100,24 +104,35 @@ func (s *tableSink) drawPlan(c cell) error {
 // drawHeld settles the widths and draws what was held back.
 func (s *tableSink) drawHeld() error {
 	s.drawing = true
-	if s.width > 0 {
-		fit(s.widths, s.width-3*len(s.widths)-1)
-	}
-	s.rule("┌", "┬", "┐")
-	for i, texts := range s.held {
-		if err := s.draw(texts, i == 0); err != nil {
+	names, rows := s.held[0], s.held[1:]
+	s.held = nil
+	if s.width > 0 && !fit(s.widths, s.width-3*len(s.widths)-1) {
+		s.below = newBelowDrawing(s.w, s.width, names)
+	} else {
+		s.rule("┌", "┬", "┐")
+		if err := s.draw(names, true); err != nil {
 			return err
 		}
-		if i == 0 {
-			s.rule("├", "┼", "┤")
+		s.rule("├", "┼", "┤")
+	}
+	for _, texts := range rows {
+		if err := s.drawRow(texts); err != nil {
+			return err
 		}
 	}
-	s.held = nil
 	return nil
 }
 
-// fit narrows the widest columns until they fit, or all are at their narrowest.
-func fit(widths []int, room int) {
+func (s *tableSink) drawRow(texts []string) error {
+	if s.below != nil {
+		return s.below.draw(texts)
+	}
+	return s.draw(texts, false)
+}
+
+// fit narrows the widest columns until all fit. It is false where they cannot without one that is
+// narrower than can be read.
+func fit(widths []int, room int) bool {
 	for {
 		sum, widest := 0, 0
 		for i, w := range widths {
@@ -126,10 +141,13 @@ func fit(widths []int, room int) {
 				widest = i
 			}
 		}
-		if len(widths) == 0 || sum <= room || widths[widest] <= minCell {
-			return
+		if sum <= room {
+			return true
 		}
-		widths[widest] -= min(sum-room, max(widths[widest]-minCell, 1), 1+widths[widest]/8)
+		if len(widths) == 0 || widths[widest] <= minCell {
+			return false
+		}
+		widths[widest] -= min(sum-room, widths[widest]-minCell, 1+widths[widest]/8)
 	}
 }
 
