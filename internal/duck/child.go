@@ -45,7 +45,7 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	case ctx.Err() != nil:
 		err = w.fail(tooLong(req.Limits.Deadline).Message)
 	default:
-		err = w.fail(plain(err))
+		err = w.fail(req.plain(err))
 	}
 	if err != nil {
 		fmt.Fprintf(stderr, "write rows: %v\n", err)
@@ -96,12 +96,12 @@ func (r request) answer(ctx context.Context, w *rowWriter) error {
 		return stream(ctx, conn, statement, w)
 	}
 	// Without its rows, the statement tells its columns.
-	columns, err := columnsOf(ctx, conn, "SELECT * FROM ("+statement+"\n) LIMIT 0")
+	columns, err := columnsOf(ctx, conn, wrapped("SELECT * FROM", statement, "LIMIT 0"))
 	if err != nil {
-		return err
+		return unwrapped(err)
 	}
 	w.columns(columns)
-	return streamRows(ctx, conn, asText(statement, columns), len(columns), w)
+	return unwrapped(streamRows(ctx, conn, asText(statement, columns), len(columns), w))
 }
 
 // open opens the database read-only, with nothing else in reach.
@@ -261,24 +261,6 @@ func writeRows(rows *sql.Rows, n int, w *rowWriter) error {
 		}
 	}
 	return rows.Err()
-}
-
-// plain is an error's text for people, without what the driver puts before it.
-func plain(err error) string {
-	var query *QueryError
-	if errors.As(err, &query) {
-		return query.Message
-	}
-	var duck *duckdb.Error
-	if !errors.As(err, &duck) {
-		return err.Error()
-	}
-	if strings.Contains(duck.Msg, "Out of Memory") {
-		// DuckDB's own advice is to change settings, which are not the analyst's to change.
-		return "the query needs more memory than it may use: add a LIMIT, name fewer columns, or " +
-			"aggregate"
-	}
-	return duck.Msg
 }
 
 // quote writes a SQL text literal.

@@ -152,6 +152,59 @@ func TestMissingDatabaseSaysWhatToDo(t *testing.T) {
 	}
 }
 
+// Whoever moved or emptied the data directory is told so, and not of DuckDB's settings; whoever
+// named a file in a query is told of that.
+func TestMissingFilesSayWhatToDo(t *testing.T) {
+	database := lake(t,
+		"COPY (SELECT range AS n FROM range(3)) TO 'DIR/lake/numbers.parquet'",
+		"CREATE VIEW numbers AS SELECT * FROM read_parquet(['DIR/lake/numbers.parquet'])",
+	)
+	told := func(database, sql string) bool {
+		err := child(t).Rows(t.Context(), Query{Database: database, SQL: sql},
+			func([]Column, []any) error { return nil })
+		var query *QueryError
+		if !errors.As(err, &query) {
+			t.Fatalf("%s: %v", sql, err)
+		}
+		return strings.Contains(query.Message, "start `crumbtrail up` on it once to rebuild lake.duckdb")
+	}
+	moved := filepath.Join(t.TempDir(), "moved")
+	if err := os.Rename(filepath.Dir(database), moved); err != nil {
+		t.Fatal(err)
+	}
+	movedDatabase := filepath.Join(moved, "lake.duckdb")
+	for _, sql := range []string{"FROM numbers", "DESCRIBE numbers", "EXPLAIN FROM numbers"} {
+		if !told(movedDatabase, sql) {
+			t.Errorf("moved: %s: not told", sql)
+		}
+	}
+	if told(movedDatabase, "FROM read_csv('/etc/passwd')") {
+		t.Error("a file that the query names is taken for a view's")
+	}
+	if err := os.Rename(moved, filepath.Dir(database)); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(filepath.Join(filepath.Dir(database), "lake")); err != nil {
+		t.Fatal(err)
+	}
+	if !told(database, "FROM numbers") {
+		t.Error("cleaned: not told")
+	}
+}
+
+func TestFormatsAreKnown(t *testing.T) {
+	for _, name := range []string{"table", "csv", "json"} {
+		if err := ValidFormat(name); err != nil {
+			t.Error(err)
+		}
+	}
+	var out bytes.Buffer
+	err := child(t).Format(t.Context(), Query{Database: lake(t), SQL: "SELECT 1"}, "xml", &out)
+	if err == nil || ValidFormat("xml") == nil || err.Error() != ValidFormat("xml").Error() {
+		t.Errorf("xml: %v", err)
+	}
+}
+
 // A child that dies is an error, and never rows that look whole.
 func TestDeadChildIsAnError(t *testing.T) {
 	for _, exe := range []string{"/bin/false", "/bin/true", "/bin/cat"} {

@@ -12,18 +12,28 @@ import (
 	"golang.org/x/term"
 )
 
+// ValidFormat returns an error, which lists the formats, for a name that Format does not know.
+func ValidFormat(name string) error {
+	switch name {
+	case "table", "csv", "json":
+		return nil
+	}
+	return fmt.Errorf("format %q: want table, csv or json", name)
+}
+
 // formatter returns the sink that writes a format to w.
 func formatter(format string, w io.Writer) (sink, error) {
+	if err := ValidFormat(format); err != nil {
+		return nil, err
+	}
 	out := bufio.NewWriterSize(w, 64<<10)
 	switch format {
 	case "csv":
 		return &csvSink{w: out}, nil
 	case "json":
 		return &jsonSink{w: out}, nil
-	case "table":
-		return &tableSink{w: out, width: terminalWidth(w)}, nil
 	}
-	return nil, fmt.Errorf("format %q: want table, csv or json", format)
+	return &tableSink{w: out, width: terminalWidth(w)}, nil
 }
 
 // terminalWidth is how many columns a terminal has; 0 where w is none.

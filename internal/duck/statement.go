@@ -161,9 +161,14 @@ func asText(statement string, columns []Column) string {
 		}
 		values = append(values, "CAST("+name+" AS VARCHAR)")
 	}
-	// The line break ends a comment at the end of the statement.
-	return "SELECT " + strings.Join(values, ", ") + " FROM (" + statement + "\n) AS result(" +
-		strings.Join(names, ", ") + ")"
+	return wrapped("SELECT "+strings.Join(values, ", ")+" FROM", statement,
+		"AS result("+strings.Join(names, ", ")+")")
+}
+
+// wrapped puts a statement into another one, on lines of its own: an error shows the line that it
+// is about, and a comment at the statement's end does not go on.
+func wrapped(before, statement, after string) string {
+	return before + " (\n" + statement + "\n) " + after
 }
 
 // isNested is true for the types whose values hold others.
