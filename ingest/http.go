@@ -173,8 +173,6 @@ func (c *Collector) getScript(w http.ResponseWriter, r *http.Request) {
 	// Not for shared caches: the answer sets cookies.
 	h.Set("Cache-Control", "private, max-age=300")
 	h.Set("Vary", "Sec-Fetch-Site")
-	script := c.scripts.of(key, site, crossSite)
-	h.Set("ETag", script.etag)
 	if !crossSite {
 		j := c.jar(r)
 		allowed := site.Consent.consent(j.choice(), privacyControl(r.Header))
@@ -184,11 +182,7 @@ func (c *Collector) getScript(w http.ResponseWriter, r *http.Request) {
 		}
 		j.keep(w, site, allowed, visitor, time.Now())
 	}
-	if r.Header.Get("If-None-Match") == script.etag {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	_, _ = w.Write(script.text) // a client that went away needs no answer
+	c.scripts.of(key, site, crossSite).send(w, r)
 }
 
 func getRobots(w http.ResponseWriter, _ *http.Request) {

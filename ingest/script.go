@@ -1,9 +1,16 @@
 package ingest
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
 	"sync"
+
+	"github.com/klauspost/compress/gzip"
 
 	"crumbtrail/ingest/tracker"
 )
@@ -13,8 +20,9 @@ const scriptsKept = 1024
 
 // scripts keeps the trackers of sites as they are served. Safe for concurrent use.
 type scripts struct {
-	mu   sync.Mutex
-	made map[scriptKey]script
+	mu     sync.Mutex
+	made   map[scriptKey]script
+	packer *gzip.Writer
 }
 
 type scriptKey struct {
@@ -22,12 +30,19 @@ type scriptKey struct {
 	crossSite bool
 }
 
-type script struct {
+// script is a tracker in both of its encodings.
+type script struct{ plain, packed encoded }
+
+// encoded is a text as it is sent. Each encoding has an ETag of its own, since what a cache keeps
+// under one are the bytes.
+type encoded struct {
 	text []byte
 	etag string
 }
 
-func newScripts() *scripts { return &scripts{made: map[scriptKey]script{}} }
+func newScripts() *scripts {
+	return &scripts{made: map[scriptKey]script{}, packer: gzip.NewWriter(nil)}
+}
 
 func (s *scripts) of(key string, site *Site, crossSite bool) script {
 	s.mu.Lock()
@@ -40,10 +55,75 @@ func (s *scripts) of(key string, site *Site, crossSite bool) script {
 		Site: key, Consent: string(site.Consent), CrossSite: crossSite,
 	})
 	sum := sha256.Sum256(text)
-	made := script{text, `"` + hex.EncodeToString(sum[:8]) + `"`}
+	name := hex.EncodeToString(sum[:8])
+	made := script{
+		plain:  encoded{text, `"` + name + `"`},
+		packed: encoded{s.pack(text), `"` + name + `-gzip"`},
+	}
 	if len(s.made) >= scriptsKept {
 		clear(s.made)
 	}
 	s.made[at] = made
 	return made
+}
+
+func (s *scripts) pack(text []byte) []byte {
+	var out bytes.Buffer
+	s.packer.Reset(&out)
+	_, err := s.packer.Write(text)
+	if err == nil {
+		err = s.packer.Close()
+	}
+	if err != nil {
+		panic(fmt.Sprintf("gzip %d bytes into memory: %v", len(text), err))
+	}
+	return out.Bytes()
+}
+
+// send answers a request for the script, in the encoding that the client takes.
+func (s script) send(w http.ResponseWriter, r *http.Request) {
+	body, h := s.plain, w.Header()
+	h.Add("Vary", "Accept-Encoding")
+	zipped := acceptsGzip(r.Header)
+	if zipped {
+		body = s.packed
+	}
+	h.Set("ETag", body.etag)
+	if r.Header.Get("If-None-Match") == body.etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	if zipped {
+		h.Set("Content-Encoding", "gzip")
+	}
+	h.Set("Content-Length", strconv.Itoa(len(body.text)))
+	_, _ = w.Write(body.text) // a client that went away needs no answer
+}
+
+// acceptsGzip is true where Accept-Encoding names gzip, or anything, and not with a weight of 0.
+func acceptsGzip(h http.Header) bool {
+	anything := false
+	for _, value := range h.Values("Accept-Encoding") {
+		for coding := range strings.SplitSeq(value, ",") {
+			name, weight, _ := strings.Cut(coding, ";")
+			accepted := !isZeroWeight(weight)
+			switch strings.ToLower(strings.TrimSpace(name)) {
+			case "gzip", "x-gzip":
+				return accepted
+			case "*":
+				anything = accepted
+			}
+		}
+	}
+	return anything
+}
+
+// isZeroWeight is true for q=0, with up to three decimals of nothing.
+func isZeroWeight(weight string) bool {
+	name, q, _ := strings.Cut(strings.TrimSpace(weight), "=")
+	if !strings.EqualFold(name, "q") {
+		return false
+	}
+	value, err := strconv.ParseFloat(q, 64)
+	return err != nil || value == 0
 }
