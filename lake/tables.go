@@ -113,7 +113,7 @@ func visitsTable() *rowTable[visitRow] {
 	type row = visitRow
 	return define(
 		"visits", "Every visit: all beacons of one visitor on one site without a gap longer than the site's.",
-		unique(keyText(1, "visit_id", "UUIDv5 of site, visitor, first moment and first event.", func(r *row) string { return r.VisitId })),
+		unique(keyText(1, "visit_id", "UUIDv5 of site, visitor, first moment and first event; of a late visit, also of its wait.", func(r *row) string { return r.VisitId })),
 		keyText(2, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		keyText(3, "visitor_id", "The browser on that site.", func(r *row) string { return r.VisitorId }),
 		keyInstant(4, "started_at", "When its first beacon happened.", func(r *row) int64 { return r.StartedAtUs }),

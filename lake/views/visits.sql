@@ -27,8 +27,8 @@ FROM (
          END AS edge
   FROM (
     -- A visit is known by its id; the rest of the partition is the same for the same id, and lets
-    -- conditions on it reach the files. The first one counts: what comes again is a copy, or late,
-    -- made of beacons that were sent again long after.
+    -- conditions on it reach the files. The first one counts: what comes again is a copy, or a late
+    -- visit from before those had ids of their own.
     FROM files.visits
     QUALIFY row_number() OVER (
       PARTITION BY visit_id, site, visitor_id, started_at ORDER BY late, topic_offset
