@@ -58,7 +58,7 @@ func runDemo(ctx context.Context, c *call) error {
 	if err := makeDemo(ctx, c, cfg, models, wanted); err != nil || *once {
 		return err
 	}
-	fmt.Fprint(c.stdout, "\nserving; stop with Ctrl-C\n")
+	fmt.Fprintf(c.stdout, "\nserving on http://%s; stop with Ctrl-C\n", c.listen)
 	return up(ctx, c, cfg, models)
 }
 

@@ -110,7 +110,7 @@ func (p *pipeline) bestLeads(ctx context.Context, w io.Writer) error {
 			}
 			who := slices.DeleteFunc([]string{lead["lead"], lead["name"], lead["company"]},
 				func(s string) bool { return s == "" })
-			_, err := fmt.Fprintf(w, "  %12s  %-5s %s\n%22s%s\n", lead["score"], lead["grade"],
+			_, err := fmt.Fprintf(w, "  %-12s %10s  %s\n%14s%s\n", lead["grade"], lead["score"],
 				strings.Join(who, ", "), "", lead["why"])
 			return err
 		})
