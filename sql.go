@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 
 	"crumbtrail/internal/duck"
@@ -19,8 +18,8 @@ func runSQL(ctx context.Context, c *call) error {
 	if err := c.parse(); err != nil {
 		return err
 	}
-	if !slices.Contains([]string{"table", "csv", "json"}, *format) {
-		return usagef("--format %q: want table, csv or json", *format)
+	if err := duck.ValidFormat(*format); err != nil {
+		return usagef("--%v", err)
 	}
 	query, err := c.query(*file)
 	if err != nil {
