@@ -1,7 +1,7 @@
 // Package e2e runs the built program as its users do: commands, a browser, analysts' clients, and
 // a kill at the worst moment. It reads nothing from the project but the binary that it builds.
 //
-// CRUMBTRAIL_E2E=1 adds what takes minutes, or needs Chromium and Python.
+// CRUMBTRAIL_E2E=1 adds what takes minutes, or needs Chromium, Python or Kafka.
 package e2e
 
 import (
