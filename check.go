@@ -27,11 +27,8 @@ import (
 func runCheck(ctx context.Context, c *call) error {
 	c.clusterFlags()
 	c.listenFlags()
-	if err := c.parse(); err != nil {
+	if err := c.parseAlone(); err != nil {
 		return err
-	}
-	if len(c.args) > 0 {
-		return usagef("want no argument, got %q", c.args[0])
 	}
 	clean := check(ctx, checkOptions{
 		config: c.config, data: c.data, brokers: splitList(c.brokers),

@@ -31,17 +31,10 @@ func runDemo(ctx context.Context, c *call) error {
 	seed := c.flags.Uint64("seed", 1, "which traffic")
 	begin := c.flags.String("start", "",
 		"first day, such as 2026-01-05; default: the days before today")
-	if err := c.parse(); err != nil {
+	if err := c.parseAlone(); err != nil {
 		return err
 	}
-	if len(c.args) > 0 {
-		return usagef("no arguments, got %q", c.args)
-	}
-	cfg, problems := LoadConfig(c.config)
-	if len(problems) > 0 {
-		return problems
-	}
-	models, err := loadModels(cfg.Models)
+	cfg, models, err := c.settings()
 	if err != nil {
 		return err
 	}

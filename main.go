@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -18,6 +19,7 @@ import (
 	"golang.org/x/term"
 
 	"crumbtrail/internal/duck"
+	"crumbtrail/score"
 )
 
 // command is one line of the command line.
@@ -196,6 +198,32 @@ func (c *call) parse() error {
 	}
 	c.log = newLog(c.stderr, c.verbose)
 	return nil
+}
+
+// parseAlone is parse for a command without arguments.
+func (c *call) parseAlone() error {
+	if err := c.parse(); err != nil {
+		return err
+	}
+	if len(c.args) > 0 {
+		return usagef("want no arguments, got %q", c.args)
+	}
+	return nil
+}
+
+// settings reads the configuration and the models that it names.
+func (c *call) settings() (Config, []*score.Model, error) {
+	cfg, problems := LoadConfig(c.config)
+	if len(problems) > 0 {
+		return cfg, nil, problems
+	}
+	named := false
+	c.flags.Visit(func(f *flag.Flag) { named = named || f.Name == "config" })
+	if _, err := os.Stat(c.config); named && errors.Is(err, fs.ErrNotExist) {
+		c.log.Warn("there is no such configuration: defaults hold", "config", c.config)
+	}
+	models, err := loadModels(cfg.Models)
+	return cfg, models, err
 }
 
 // newLog logs text on a terminal and JSON elsewhere.

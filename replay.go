@@ -38,11 +38,7 @@ func runReplay(ctx context.Context, c *call) error {
 	if err := readable(c.args); err != nil {
 		return err
 	}
-	cfg, problems := LoadConfig(c.config)
-	if len(problems) > 0 {
-		return problems
-	}
-	models, err := loadModels(cfg.Models)
+	cfg, models, err := c.settings()
 	if err != nil {
 		return err
 	}

@@ -68,11 +68,8 @@ func runScore(ctx context.Context, c *call) error {
 	c.clusterFlags()
 	asOfText := c.flags.String("as-of", "", "an instant, RFC 3339; default: now")
 	file := c.flags.String("model", "", "score this model only, `FILE`")
-	if err := c.parse(); err != nil {
+	if err := c.parseAlone(); err != nil {
 		return err
-	}
-	if len(c.args) > 0 {
-		return usagef("no arguments, got %q", c.args)
 	}
 	asOf := time.Now()
 	if *asOfText != "" {
@@ -81,18 +78,16 @@ func runScore(ctx context.Context, c *call) error {
 			return usagef("--as-of %q: want an instant such as 2026-01-31T00:00:00Z", *asOfText)
 		}
 	}
-	cfg, problems := LoadConfig(c.config)
-	if len(problems) > 0 {
-		return problems
-	}
-	models, err := loadModels(cfg.Models)
-	if *file != "" {
-		var m *score.Model
-		m, err = loadModel(*file)
-		models = []*score.Model{m}
-	}
+	cfg, models, err := c.settings()
 	if err != nil {
 		return err
+	}
+	if *file != "" {
+		m, err := loadModel(*file)
+		if err != nil {
+			return err
+		}
+		models = []*score.Model{m}
 	}
 	n, err := c.scoreOnce(ctx, cfg, models, asOf)
 	if err != nil {

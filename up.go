@@ -23,17 +23,10 @@ import (
 func runUp(ctx context.Context, c *call) error {
 	c.clusterFlags()
 	c.listenFlags()
-	if err := c.parse(); err != nil {
+	if err := c.parseAlone(); err != nil {
 		return err
 	}
-	if len(c.args) > 0 {
-		return usagef("no arguments, got %q", c.args)
-	}
-	cfg, problems := LoadConfig(c.config)
-	if len(problems) > 0 {
-		return problems
-	}
-	models, err := loadModels(cfg.Models)
+	cfg, models, err := c.settings()
 	if err != nil {
 		return err
 	}
