@@ -158,6 +158,9 @@ func sweep(d disk, l layout, own map[source]*manifest) (removed int, err error) 
 		for _, f := range m.Files {
 			named[f.Path] = true
 		}
+		for _, f := range m.Retired {
+			named[f.Path] = true
+		}
 	}
 	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
 		if err != nil {

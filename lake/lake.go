@@ -128,7 +128,9 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 				source: source{topic, int32(i)}, decode: known[schemas.Topic(topic)], reader: from,
 				start:  start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
-				metrics: l.metrics, budget: &l.budget, moved: &l.moved, encoders: l.encoders,
+				metrics: l.metrics, budget: &l.budget, moved: &l.moved,
+				encoders: l.encoders,
+				fanIn:    mergeFiles, now: time.Now,
 				flushes: make(chan flushRequest),
 			})
 		}

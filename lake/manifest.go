@@ -33,6 +33,8 @@ type manifest struct {
 	// Undecodable is how many records before NextOffset went to bad_beacons as they were.
 	Undecodable int64      `json:"undecodable,omitempty"`
 	Files       []dataFile `json:"files"`
+	// Retired files were merged into others and wait to be removed.
+	Retired []retiredFile `json:"retired,omitempty"`
 }
 
 // dataFile is a Parquet file that counts.
@@ -41,9 +43,11 @@ type dataFile struct {
 	// Path is relative to the lake.
 	Path string `json:"path"`
 	// Day is the rows' own UTC day.
-	Day   string `json:"dt"`
-	Rows  int64  `json:"rows"`
-	Bytes int64  `json:"bytes"`
+	Day string `json:"dt"`
+	// Level is how often its rows were merged.
+	Level int   `json:"level,omitempty"`
+	Rows  int64 `json:"rows"`
+	Bytes int64 `json:"bytes"`
 	// First and Last are the offsets that it was made from, both included.
 	First int64 `json:"first_offset"`
 	Last  int64 `json:"last_offset"`

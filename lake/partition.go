@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -30,6 +31,11 @@ type partition struct {
 	metrics  *metrics
 	budget   *budget
 	encoders encoders
+	// fanIn is how many files of a tier are merged into one.
+	fanIn int
+	// now is the clock by which retired files are removed; Arrow's readers run in no bubble of fake
+	// time, so a test has its own.
+	now func() time.Time
 	// moved is raised whenever a position below has changed.
 	moved *signal
 
@@ -262,15 +268,20 @@ func (p *partition) flush() error {
 	m := *p.published
 	m.Format, m.Number, m.NextOffset = manifestFormat, m.Number+1, p.next
 	m.ClockUs, m.Duplicates, m.Undecodable = p.tables.seen.clock, p.tables.duplicates, p.undecodable
-	m.Files = append([]dataFile(nil), m.Files...)
+	m.Files, m.Retired = slices.Clone(m.Files), slices.Clone(m.Retired)
 	p.budget.add(-p.tables.bytes)
 	written, err := p.write(&m)
 	if err != nil {
 		return err
 	}
+	if err := p.merge(&m); err != nil {
+		return err
+	}
+	over := m.expire(p.now().UnixMicro())
 	if err := p.publish.publish(&m); err != nil {
 		return err
 	}
+	p.discard(over)
 	p.metrics.published(p.published, &m, written, time.Since(began))
 	p.published = &m
 	p.settled.Store(p.next)

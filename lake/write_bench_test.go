@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sys/unix"
@@ -58,8 +59,8 @@ func benchPartition(tb testing.TB) *partition {
 		layout: l, disk: osDisk{}, publish: linkPublisher{l, osDisk{}},
 		log: slog.New(slog.DiscardHandler), metrics: newMetrics(prometheus.NewRegistry()),
 		budget: &budget{limit: 1 << 40, holders: 1}, moved: &signal{},
-		encoders: make(encoders, encodersAtOnce),
-		flushes:  make(chan flushRequest),
+		encoders: make(encoders, encodersAtOnce), fanIn: mergeFiles, now: time.Now,
+		flushes: make(chan flushRequest),
 	}
 	if err := p.load(tb.Context()); err != nil {
 		tb.Fatal(err)

@@ -1,0 +1,214 @@
+package lake
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/apache/arrow/go/v15/arrow"
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
+	pqfile "github.com/apache/arrow/go/v15/parquet/file"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+)
+
+// A partition writes a file per table and day at each flush, sixty an hour. Files are merged by
+// tiers: as soon as a tier of a table and day has mergeFiles files, they become one of the next.
+// What was made of n flushes is thus in about 7·log8(n) files, and each row is written again about
+// log8(n) times.
+const (
+	mergeFiles = 8
+	// mergeRows is how many rows are not merged any more: such a file is large enough.
+	mergeRows = 512 << 10
+	// retiredGrace is how long a file stays that a newer one has replaced: a query that began under
+	// the catalog before may still read it.
+	retiredGrace = time.Hour
+)
+
+// retiredFile does not count any more, and is removed once its grace is over.
+type retiredFile struct {
+	// Path is relative to the lake.
+	Path string `json:"path"`
+	// AtUs is when it was replaced, microseconds since the epoch.
+	AtUs int64 `json:"at_us"`
+}
+
+// merge puts small files of the manifest together. The merged ones are retired: the manifest that
+// is published with the new file still knows them.
+func (p *partition) merge(m *manifest) error {
+	for again := true; again; {
+		again = false
+		for _, tier := range p.tiers(m) {
+			into, err := p.mergeTier(tier)
+			if err != nil {
+				return err
+			}
+			m.replace(tier, into, p.now().UnixMicro())
+			again = true // the next tier may be full now
+		}
+	}
+	return nil
+}
+
+// tiers returns the sets of files that are to be merged, in the order of the manifest.
+func (p *partition) tiers(m *manifest) (full [][]dataFile) {
+	type tier struct {
+		table, day string
+		level      int
+	}
+	var order []tier
+	files := map[tier][]dataFile{}
+	for _, f := range m.Files {
+		at := tier{f.Table, f.Day, f.Level}
+		if files[at] == nil {
+			order = append(order, at)
+		}
+		files[at] = append(files[at], f)
+	}
+	for _, at := range order {
+		set := files[at]
+		if len(set) < p.fanIn {
+			continue
+		}
+		set = set[:p.fanIn]
+		rows := int64(0)
+		for _, f := range set {
+			rows += f.Rows
+		}
+		if rows <= mergeRows {
+			full = append(full, set)
+		}
+	}
+	return full
+}
+
+// mergeTier writes one file with the rows of several, in their order.
+func (p *partition) mergeTier(files []dataFile) (dataFile, error) {
+	first, last := files[0], files[len(files)-1]
+	into := dataFile{
+		Table: first.Table, Day: first.Day, Level: first.Level + 1, First: first.First, Last: last.Last,
+	}
+	for _, f := range files {
+		into.Rows += f.Rows
+		into.ClockUs = max(into.ClockUs, f.ClockUs)
+	}
+	into.Path = dataPath(into.Table, into.Day, p.source, into.First, into.Last)
+	rows, err := p.readAll(files)
+	if err != nil {
+		return into, fmt.Errorf("merge files of %s: %w", first.Table, err)
+	}
+	defer rows.record.Release()
+	into.Bytes, err = p.encoders.writeParquet(p.disk, filepath.Join(p.layout.root(), into.Path), rows)
+	return into, err
+}
+
+// readAll reads files of one table back, in order.
+func (p *partition) readAll(files []dataFile) (pending, error) {
+	tables := p.tables.all()
+	t := tables[slices.IndexFunc(tables, func(t *table) bool { return t.name == files[0].Table })]
+	chunks := make([][]arrow.Array, len(t.columns))
+	defer func() {
+		for _, column := range chunks {
+			for _, chunk := range column {
+				chunk.Release()
+			}
+		}
+	}()
+	for _, f := range files {
+		if err := readColumns(filepath.Join(p.layout.root(), f.Path), t, chunks); err != nil {
+			return pending{}, err
+		}
+	}
+	columns := make([]arrow.Array, len(chunks))
+	for i := range chunks {
+		var err error
+		if columns[i], err = array.Concatenate(chunks[i], memory.DefaultAllocator); err != nil {
+			return pending{}, fmt.Errorf("column %q: %w", t.columns[i].name, err)
+		}
+		defer columns[i].Release()
+	}
+	n := columns[0].Len()
+	return pending{table: t, rows: n, record: array.NewRecord(t.schema, columns, int64(n))}, nil
+}
+
+// readColumns appends the columns of a file to chunks. A column that the file does not have yet,
+// since it is older than the column, is NULL.
+func readColumns(path string, t *table, chunks [][]arrow.Array) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	in, err := pqfile.NewParquetReader(f,
+		pqfile.WithReadProps(parquet.NewReaderProperties(memory.DefaultAllocator)))
+	if err != nil {
+		return fmt.Errorf("%q: %w", path, err)
+	}
+	defer in.Close()
+	reader, err := pqarrow.NewFileReader(in, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
+	if err != nil {
+		return fmt.Errorf("%q: %w", path, err)
+	}
+	rows, err := reader.ReadTable(context.Background())
+	if err != nil {
+		return fmt.Errorf("%q: %w", path, err)
+	}
+	defer rows.Release()
+	for i, field := range t.schema.Fields() {
+		at := rows.Schema().FieldIndices(field.Name)
+		if len(at) == 0 {
+			chunks[i] = append(chunks[i], array.MakeArrayOfNull(memory.DefaultAllocator, field.Type,
+				int(rows.NumRows())))
+			continue
+		}
+		for _, chunk := range rows.Column(at[0]).Data().Chunks() {
+			if !arrow.TypeEqual(chunk.DataType(), field.Type) {
+				return fmt.Errorf("%q: column %q is %s, not %s", path, field.Name, chunk.DataType(),
+					field.Type)
+			}
+			chunk.Retain()
+			chunks[i] = append(chunks[i], chunk)
+		}
+	}
+	return nil
+}
+
+// replace puts a merged file in the place of the first of those that it was made from.
+func (m *manifest) replace(files []dataFile, into dataFile, nowUs int64) {
+	gone := map[string]bool{}
+	for _, f := range files {
+		gone[f.Path] = true
+		m.Retired = append(m.Retired, retiredFile{Path: f.Path, AtUs: nowUs})
+	}
+	at := slices.IndexFunc(m.Files, func(f dataFile) bool { return gone[f.Path] })
+	m.Files = slices.DeleteFunc(m.Files, func(f dataFile) bool { return gone[f.Path] })
+	m.Files = slices.Insert(m.Files, at, into)
+}
+
+// expire takes the retired files whose grace is over off the manifest and returns them.
+func (m *manifest) expire(nowUs int64) (over []retiredFile) {
+	m.Retired = slices.DeleteFunc(m.Retired, func(f retiredFile) bool {
+		if nowUs-f.AtUs < retiredGrace.Microseconds() {
+			return false
+		}
+		over = append(over, f)
+		return true
+	})
+	return over
+}
+
+// discard removes files that no manifest names any more. One that is left behind is swept at the
+// next start.
+func (p *partition) discard(files []retiredFile) {
+	for _, f := range files {
+		err := p.disk.remove(filepath.Join(p.layout.root(), f.Path))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			p.log.Warn("remove a file that was merged", "path", f.Path, "err", err)
+		}
+	}
+}

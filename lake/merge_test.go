@@ -1,0 +1,134 @@
+package lake
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"crumbtrail/schemas"
+)
+
+// oneDay is a log of beacons of one day in one partition.
+func oneDay(beacons int) *Log {
+	l := NewLog(1)
+	at := time.Date(2026, 1, 5, 0, 0, 0, 0, time.UTC)
+	for i := range beacons {
+		us := at.Add(time.Duration(i) * time.Second).UnixMicro()
+		b := &schemas.Beacon{
+			EventId: fmt.Sprint("e", i), Site: "acme", VisitorId: fmt.Sprint("v", i%7),
+			OccurredAtUs: us, ReceivedAtUs: us, Url: fmt.Sprintf("https://acme.example/%d", i),
+			Props: fmt.Appendf(nil, `{"i":%d}`, i), EngagedMs: int32(i),
+		}
+		if i%3 > 0 {
+			b.CreatedAtUs, b.Title = us, "a title"
+		}
+		l.Append(schemas.Beacons, 0, &schemas.BeaconRecord{
+			Entry: &schemas.BeaconRecord_Beacon{Beacon: b},
+		})
+	}
+	return l
+}
+
+// What a hundred flushes write is in a few files, no row is lost or moved, and what was replaced
+// stays for whoever still reads it, but not for ever.
+func TestMergeKeepsFilesFew(t *testing.T) {
+	const flushes, each = 100, 5
+	log := oneDay(flushes * each)
+	log.Batch = each
+	dir := t.TempDir()
+	lake, err := openTest(t, dir, log, fastDisk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
+	for _, p := range lake.partitions {
+		p.now = func() time.Time { return now }
+		for p.topic == string(schemas.Beacons) && p.next < flushes*each {
+			batch, err := log.Fetch(t.Context(), p.topic, p.partition, p.next)
+			if err != nil {
+				t.Fatal(err)
+			}
+			p.apply(batch)
+			if err := p.flush(); err != nil {
+				t.Fatal(err)
+			}
+			now = now.Add(time.Minute)
+		}
+	}
+	all, err := lake.publisher.all()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := all[0]
+	// 100 = 1·64 + 4·8 + 4.
+	if n := len(m.Files); n != 1+4+4 {
+		t.Errorf("%d files, want 9", n)
+	}
+	if len(m.Retired) == 0 || len(m.Retired) > 70 {
+		t.Errorf("%d files wait to be removed after 100 minutes, want those of the last hour",
+			len(m.Retired))
+	}
+	for _, f := range m.Retired {
+		if _, err := os.Stat(filepath.Join(dir, "lake", f.Path)); err != nil {
+			t.Errorf("replaced less than an hour ago: %v", err)
+		}
+	}
+	if diff := cmp.Diff(wantRows(log), gotRows(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+	nothingLeft(t, dir)
+	for i, f := range m.Files[1:] {
+		if f.First != m.Files[i].Last+1 {
+			t.Errorf("file %d begins at %d, the one before it ends at %d", i+1, f.First, m.Files[i].Last)
+		}
+	}
+}
+
+// A merged file has the values of those that it was made from, NULLs included.
+func TestMergeKeepsValues(t *testing.T) {
+	log := oneDay(24)
+	dir, apart := t.TempDir(), t.TempDir()
+	log.Batch = 24
+	if err := copyAll(t, apart, log, fastDisk{}); err != nil {
+		t.Fatal(err)
+	}
+	log.Batch = 3
+	if err := copyAll(t, dir, log, fastDisk{}); err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff(values(t, apart), values(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// values are all rows of the beacons' files, as text, in order.
+func values(t *testing.T, dir string) (rows []string) {
+	t.Helper()
+	all, err := linkPublisher{layout{dir}, osDisk{}}.all()
+	if err != nil {
+		t.Fatal(err)
+	}
+	table := beaconsTable().table
+	for _, m := range all {
+		for _, f := range m.Files {
+			p := &partition{layout: layout{dir}, tables: newTables()}
+			got, err := p.readAll([]dataFile{f})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for i := range got.rows {
+				row := ""
+				for c := range table.columns {
+					row += got.record.Column(c).ValueStr(i) + "|"
+				}
+				rows = append(rows, row)
+			}
+			got.record.Release()
+		}
+	}
+	return rows
+}
