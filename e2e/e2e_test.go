@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"os"
 	"os/exec"
@@ -44,6 +45,26 @@ func buildAndRun(m *testing.M) int {
 		return 1
 	}
 	return m.Run()
+}
+
+// TestSourcesAreNoted looks at every file that the binary may be built from, so that `go test` does
+// not take an earlier result for one of the program as it is now: it knows what a test has looked
+// at, and nothing of what a build has.
+func TestSourcesAreNoted(t *testing.T) {
+	err := filepath.WalkDir("..", func(path string, e fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case e.IsDir() && (e.Name() == ".git" || e.Name() == "data"):
+			return filepath.SkipDir
+		case !e.IsDir():
+			_, err = os.Stat(path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
 }
 
 // thorough is true where the tests may take minutes.
