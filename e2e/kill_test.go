@@ -30,6 +30,9 @@ const (
 	loadClients  = 8
 	loadBatch    = 5
 	loadVisitors = 200
+	// loadStay is how many requests of a client its visitors come in: then others come, so that
+	// visits end however fast the machine is.
+	loadStay = 100
 )
 
 // newLoad starts clients that send until halt. Each request has new beacons: a batch that got no
@@ -80,7 +83,7 @@ func (l *load) post(base string, client, n int, random *rand.Rand) bool {
 		}
 		fmt.Fprintf(&body, `{"id":%q,"site":"default","visitor":"v%d","type":"page_view",`+
 			`"created_at":%q,"url":"https://default.example/p%d"}`,
-			id, random.IntN(loadVisitors), now, random.IntN(9))
+			id, n/loadStay*loadVisitors+random.IntN(loadVisitors), now, random.IntN(9))
 	}
 	body.WriteString("]}")
 	l.mu.Lock()
