@@ -52,8 +52,6 @@ type pipelineOptions struct {
 	recorded bool
 	// join uses the brokers of whoever runs on the directory, if anybody does.
 	join bool
-	// flush overrides how often the lake writes a file; 0 leaves it to the configuration.
-	flush time.Duration
 	// commit overrides how often stages commit; 0 leaves it to them.
 	commit time.Duration
 }
@@ -167,11 +165,7 @@ func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error
 	if err != nil {
 		return err
 	}
-	flush := p.cfg.Lake.Flush
-	if o.flush > 0 {
-		flush = o.flush
-	}
-	p.lake, err = lake.Open(ctx, lake.Config{Dir: p.data, Flush: flush},
+	p.lake, err = lake.Open(ctx, lake.Config{Dir: p.data, Flush: p.cfg.Lake.Flush},
 		p.client, duck.Catalog{}, p.log, p.registry)
 	return err
 }

@@ -22,7 +22,7 @@ var reportSQL string
 
 // lakeFigures are the columns of reportSQL.
 type lakeFigures struct {
-	beacons, counted, inVisits, visits, late, visitors    int64
+	inVisits, visits, late, visitors                      int64
 	submissions, contacts, joined, anonymous, bad, scores int64
 }
 
@@ -76,7 +76,7 @@ func (p *pipeline) lakeFigures(ctx context.Context) (f lakeFigures, err error) {
 		return f, err
 	}
 	into := []*int64{
-		&f.beacons, &f.counted, &f.inVisits, &f.visits, &f.late, &f.visitors,
+		&f.inVisits, &f.visits, &f.late, &f.visitors,
 		&f.submissions, &f.contacts, &f.joined, &f.anonymous, &f.bad, &f.scores,
 	}
 	err = child.Rows(ctx, duck.Query{Database: catalogPath(p.data), SQL: reportSQL},

@@ -1,7 +1,5 @@
 -- One row: the figures that `demo` and `replay` print.
 SELECT
-    (SELECT count(*) FROM beacons) AS beacons,
-    (SELECT count(*) FROM beacons WHERE visitor_id IS NULL) AS counted,
     (SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits) AS in_visits,
     (SELECT count(*) FROM visits) AS visits,
     (SELECT count(*) FROM visits WHERE late) AS late,

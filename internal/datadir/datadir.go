@@ -67,9 +67,6 @@ func Acquire(dir string) (*Lock, error) {
 	return &Lock{file: f, dir: dir}, nil
 }
 
-// Dir returns the directory's absolute path.
-func (l *Lock) Dir() string { return l.dir }
-
 // Publish leaves word of the holder for other commands.
 func (l *Lock) Publish(h Holder) error {
 	text, err := json.Marshal(h)

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"net"
 	"sort"
-	"strings"
 	"sync"
 	"time"
 
@@ -304,6 +303,3 @@ func (c *Client) Committed(
 	}
 	return offset, metadata, nil
 }
-
-// String names the cluster for logs.
-func (c *Client) String() string { return strings.TrimPrefix(c.client.Addr.String(), "tcp://") }
