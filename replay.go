@@ -196,7 +196,7 @@ func lastClock(ctx context.Context, client *kafka.Client) (clockUs int64, err er
 	}
 	for p, end := range ends {
 		for at := max(starts[p], end-clockTail); at < end; {
-			fetched, err := client.Fetch(ctx, topic, int32(p), at)
+			fetched, err := client.Fetch(ctx, topic, int32(p), at, kafka.FetchWait)
 			if err != nil {
 				return 0, err
 			}

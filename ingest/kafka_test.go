@@ -83,7 +83,7 @@ func (r *real) read(t testing.TB) (out logged) {
 		}
 		for p, end := range ends {
 			for at := int64(0); at < end; {
-				f, err := r.client.Fetch(t.Context(), string(topic), int32(p), at)
+				f, err := r.client.Fetch(t.Context(), string(topic), int32(p), at, kafka.FetchWait)
 				if err != nil {
 					t.Fatal(err)
 				}

@@ -325,7 +325,7 @@ func copyAll(t *testing.T, dir string, l *Log, d disk) error {
 	for _, p := range lake.partitions {
 		p.fanIn = fewFiles
 		for p.next < ends[p.topic][p.partition] {
-			batch, err := l.Fetch(t.Context(), p.topic, p.partition, p.next)
+			batch, err := l.Fetch(t.Context(), p.topic, p.partition, p.next, 0)
 			if err != nil {
 				return err
 			}

@@ -45,7 +45,9 @@ func (c Config) withDefaults() Config {
 type Source interface {
 	// Starts returns the oldest offset of each of a topic's partitions.
 	Starts(ctx context.Context, topic string) ([]int64, error)
-	Fetch(ctx context.Context, topic string, partition int32, offset int64) (kafka.Fetched, error)
+	Fetch(
+		ctx context.Context, topic string, partition int32, offset int64, wait time.Duration,
+	) (kafka.Fetched, error)
 }
 
 // Catalog makes a DuckDB file by running statements on an empty one.

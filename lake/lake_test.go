@@ -43,7 +43,7 @@ func TestStaleWriterStops(t *testing.T) {
 	}
 	write := func(p *partition, n int) error {
 		log.Batch = n
-		batch, err := log.Fetch(t.Context(), p.topic, p.partition, p.next)
+		batch, err := log.Fetch(t.Context(), p.topic, p.partition, p.next, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -213,7 +213,7 @@ func TestFullDiskIsTriedAgain(t *testing.T) {
 // gone is a source whose records retention has removed.
 type gone struct{ *Log }
 
-func (gone) Fetch(context.Context, string, int32, int64) (kafka.Fetched, error) {
+func (gone) Fetch(context.Context, string, int32, int64, time.Duration) (kafka.Fetched, error) {
 	return kafka.Fetched{}, kafka.ErrOffsetOutOfRange
 }
 
@@ -258,7 +258,7 @@ func TestCountsAndGeneration(t *testing.T) {
 			if p.topic != string(topic) || p.partition != 0 {
 				continue
 			}
-			batch, err := log.Fetch(t.Context(), p.topic, 0, p.next)
+			batch, err := log.Fetch(t.Context(), p.topic, 0, p.next, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

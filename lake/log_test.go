@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
@@ -68,7 +69,7 @@ func (l *Log) Starts(_ context.Context, topic string) ([]int64, error) {
 
 // Fetch is the method of Source; at the end of a partition it waits for more.
 func (l *Log) Fetch(
-	ctx context.Context, topic string, partition int32, offset int64,
+	ctx context.Context, topic string, partition int32, offset int64, _ time.Duration,
 ) (kafka.Fetched, error) {
 	for {
 		grown := l.grown.wait()

@@ -48,7 +48,7 @@ func TestMergeKeepsFilesFew(t *testing.T) {
 	for _, p := range lake.partitions {
 		p.now = func() time.Time { return now }
 		for p.topic == string(schemas.Beacons) && p.next < flushes*each {
-			batch, err := log.Fetch(t.Context(), p.topic, p.partition, p.next)
+			batch, err := log.Fetch(t.Context(), p.topic, p.partition, p.next, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -205,7 +205,7 @@ func (p *partition) follow(ctx context.Context) error {
 func (p *partition) fetch(ctx context.Context, next int64, batches chan<- kafka.Fetched) error {
 	pause := retryFirst
 	for {
-		batch, err := p.reader.Fetch(ctx, p.topic, p.partition, next)
+		batch, err := p.reader.Fetch(ctx, p.topic, p.partition, next, kafka.FetchWait)
 		switch {
 		case ctx.Err() != nil:
 			return nil

@@ -29,6 +29,8 @@ type Config struct {
 	Prefix string
 	// TLS is nil for plain connections.
 	TLS *tls.Config
+	// Dial opens a connection; nil is a TCP connection.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// SASL is nil where the brokers ask for no sign-in.
 	SASL sasl.Mechanism
 }
@@ -69,8 +71,11 @@ func Dial(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("dial kafka: %w", err)
 	}
+	if cfg.Dial == nil {
+		cfg.Dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
+	}
 	transport := &kafkago.Transport{
-		Dial:        (&net.Dialer{Timeout: dialTimeout}).DialContext,
+		Dial:        cfg.Dial,
 		ClientID:    cfg.ClientID,
 		MetadataTTL: metadataTTL,
 		TLS:         cfg.TLS,

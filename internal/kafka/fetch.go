@@ -20,17 +20,17 @@ import (
 const (
 	// fetchBytes is the most that one fetch asks of a partition; a larger batch comes alone.
 	fetchBytes = 4 << 20
-	// FetchWait is how long a fetch at the end of a partition waits for something new.
+	// FetchWait is how long a reader that has nothing else to do waits at the end of a partition.
 	FetchWait = 500 * time.Millisecond
 )
 
 // Fetch reads committed records of a partition from offset on (read_committed). At the end of the
-// partition it waits up to FetchWait. ErrOffsetOutOfRange means that records have been lost to
-// this reader; other errors may be Retryable.
+// partition it waits up to wait, whole milliseconds, for something new. ErrOffsetOutOfRange means
+// that records have been lost to this reader; other errors may be Retryable.
 func (c *Client) Fetch(
-	ctx context.Context, topic string, partition int32, offset int64,
+	ctx context.Context, topic string, partition int32, offset int64, wait time.Duration,
 ) (Fetched, error) {
-	out, err := c.fetch(ctx, c.prefix+topic, partition, offset)
+	out, err := c.fetch(ctx, c.prefix+topic, partition, offset, wait)
 	if err != nil {
 		return Fetched{Next: offset}, fmt.Errorf("fetch %q partition %d from offset %d: %w",
 			c.prefix+topic, partition, offset, err)
@@ -39,10 +39,10 @@ func (c *Client) Fetch(
 }
 
 func (c *Client) fetch(
-	ctx context.Context, topic string, partition int32, offset int64,
+	ctx context.Context, topic string, partition int32, offset int64, wait time.Duration,
 ) (Fetched, error) {
 	m, err := c.transport.RoundTrip(ctx, c.client.Addr, &fetch.Request{
-		ReplicaID: -1, MaxWaitTime: int32(FetchWait / time.Millisecond), MinBytes: 1,
+		ReplicaID: -1, MaxWaitTime: int32(wait / time.Millisecond), MinBytes: 1,
 		MaxBytes: fetchBytes, IsolationLevel: 1, SessionEpoch: -1,
 		Topics: []fetch.RequestTopic{{Topic: topic, Partitions: []fetch.RequestPartition{{
 			Partition: partition, CurrentLeaderEpoch: -1, FetchOffset: offset, LogStartOffset: -1,
@@ -85,6 +85,9 @@ func (p *fetchPartition) decode(offset int64, dec *zstd.Decoder) (Fetched, error
 			break
 		}
 		data = rest
+		if b.baseOffset > out.Next {
+			out.Missing += b.baseOffset - out.Next
+		}
 		for len(left) > 0 && left[0].FirstOffset <= b.baseOffset {
 			aborted[left[0].ProducerID] = true
 			left = left[1:]

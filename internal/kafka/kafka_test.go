@@ -48,7 +48,7 @@ func readAll(t testing.TB, client *Client, topic string, partition int32) (value
 		t.Fatal(err)
 	}
 	for offset := int64(0); offset < ends[partition]; {
-		f, err := client.Fetch(t.Context(), topic, partition, offset)
+		f, err := client.Fetch(t.Context(), topic, partition, offset, FetchWait)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -169,7 +169,7 @@ func TestRestartKeepsTheLog(t *testing.T) {
 func TestOffsetOutOfRangeIsNotJumped(t *testing.T) {
 	_, client := embedded(t, t.TempDir())
 	ensure(t, client, 1, "in")
-	if _, err := client.Fetch(t.Context(), "in", 0, 100); err == nil || Retryable(err) {
+	if _, err := client.Fetch(t.Context(), "in", 0, 100, FetchWait); err == nil || Retryable(err) {
 		t.Errorf("a fetch past the end gave %v", err)
 	}
 }

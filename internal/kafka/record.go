@@ -28,6 +28,9 @@ type Fetched struct {
 	Records []Record
 	// Next is the offset to go on from. It passes control records and aborted ones too.
 	Next int64
+	// Missing is how many offsets before Next are not in the log: compaction takes some away, and
+	// on a topic that is not compacted they are lost.
+	Missing int64
 	// Stable is the last stable offset: where a read_committed reader ends for now.
 	Stable int64
 }

@@ -93,7 +93,7 @@ func (o *owner) restore(ctx context.Context) (keys int, err error) {
 	}
 	state := map[string][]byte{}
 	for at := starts[o.partition]; at < ends[o.partition]; {
-		fetched, err := o.client.Fetch(ctx, o.cfg.Changelog, o.partition, at)
+		fetched, err := o.client.Fetch(ctx, o.cfg.Changelog, o.partition, at, kafka.FetchWait)
 		if err != nil {
 			return 0, err
 		}
@@ -118,7 +118,7 @@ func (o *owner) restore(ctx context.Context) (keys int, err error) {
 // replay applies records again that were applied before the last commit. Those after it, which
 // the same fetch may bring, are left for the next one.
 func (o *owner) replay(ctx context.Context) error {
-	fetched, err := o.client.Fetch(ctx, o.cfg.Input, o.partition, o.read)
+	fetched, err := o.client.Fetch(ctx, o.cfg.Input, o.partition, o.read, kafka.FetchWait)
 	if err != nil {
 		return err
 	}

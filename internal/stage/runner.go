@@ -135,7 +135,7 @@ func (r *Runner) life(ctx context.Context, partition int32) error {
 		return err
 	}
 	for ctx.Err() == nil {
-		fetched, err := r.client.Fetch(ctx, r.cfg.Input, partition, o.read)
+		fetched, err := r.client.Fetch(ctx, r.cfg.Input, partition, o.read, kafka.FetchWait)
 		if err != nil {
 			if ctx.Err() != nil {
 				break

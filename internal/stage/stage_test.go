@@ -127,7 +127,7 @@ func (w *world) read(topic string) (values []string) {
 	}
 	for p, end := range ends {
 		for at := int64(0); at < end; {
-			f, err := w.client.Fetch(w.t.Context(), topic, int32(p), at)
+			f, err := w.client.Fetch(w.t.Context(), topic, int32(p), at, kafka.FetchWait)
 			if err != nil {
 				w.t.Fatal(err)
 			}
