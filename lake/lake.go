@@ -45,9 +45,7 @@ func (c Config) withDefaults() Config {
 type Source interface {
 	// Starts returns the oldest offset of each of a topic's partitions.
 	Starts(ctx context.Context, topic string) ([]int64, error)
-	Fetch(
-		ctx context.Context, topic string, partition int32, offset int64, wait time.Duration,
-	) (kafka.Fetched, error)
+	kafka.Fetcher
 }
 
 // Catalog makes a DuckDB file by running statements on an empty one.
@@ -120,15 +118,20 @@ func open(
 
 func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 	known := decoders()
-	for _, topic := range Topics() {
+	for _, t := range schemas.Topics() {
+		decode, ok := known[t.Topic]
+		if !ok {
+			continue
+		}
+		topic := string(t.Topic)
 		starts, err := from.Starts(ctx, topic)
 		if err != nil {
 			return err
 		}
 		for i, start := range starts {
 			l.partitions = append(l.partitions, &partition{
-				source: source{topic, int32(i)}, decode: known[schemas.Topic(topic)], reader: from,
-				start:  start,
+				source: source{topic, int32(i)}, decode: decode, reader: from,
+				complete: !t.Compacted, start: start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
 				metrics: l.metrics, budget: &l.budget, moved: &l.moved,
 				encoders: l.encoders,

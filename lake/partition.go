@@ -22,6 +22,8 @@ type partition struct {
 	source
 	decode decoder
 	reader Source
+	// complete is true where no offset of the topic may be missing: it is not compacted.
+	complete bool
 	// start is where a partition of which nothing is published yet begins.
 	start    int64
 	layout   layout
@@ -169,7 +171,10 @@ func (p *partition) follow(ctx context.Context) error {
 	batches, failed := make(chan kafka.Fetched), make(chan error, 1)
 	go func() {
 		defer close(batches)
-		failed <- p.fetch(fetching, p.next, batches)
+		failed <- kafka.Follow(fetching, p.reader, p.topic, p.partition, p.next, p.complete, batches,
+			func(err error) {
+				p.log.Warn("fetch for the lake", "topic", p.topic, "partition", p.partition, "err", err)
+			})
 	}()
 	defer func() {
 		stop()
@@ -197,36 +202,6 @@ func (p *partition) follow(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-		}
-	}
-}
-
-// fetch hands batches on until ctx ends.
-func (p *partition) fetch(ctx context.Context, next int64, batches chan<- kafka.Fetched) error {
-	pause := retryFirst
-	for {
-		batch, err := p.reader.Fetch(ctx, p.topic, p.partition, next, kafka.FetchWait)
-		switch {
-		case ctx.Err() != nil:
-			return nil
-		case err == nil:
-			pause = retryFirst
-		case kafka.Retryable(err):
-			p.log.Warn("fetch for the lake", "topic", p.topic, "partition", p.partition, "err", err)
-			kafka.Pause(ctx, pause)
-			pause = min(2*pause, retryMost)
-			continue
-		default:
-			return err
-		}
-		if batch.Next == next {
-			continue
-		}
-		next = batch.Next
-		select {
-		case batches <- batch:
-		case <-ctx.Done():
-			return nil
 		}
 	}
 }

@@ -33,10 +33,14 @@ type Config struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// SASL is nil where the brokers ask for no sign-in.
 	SASL sasl.Mechanism
+	// Session is how long a member of a group may be silent before its partitions go to others
+	// (6 s). Brokers have a least one, 6 s by default.
+	Session time.Duration
 }
 
 // Client is a connection pool to one cluster. It is safe for concurrent use.
 type Client struct {
+	cfg       Config
 	prefix    string
 	client    *kafkago.Client
 	transport *kafkago.Transport
@@ -74,6 +78,9 @@ func Dial(cfg Config) (*Client, error) {
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{Timeout: dialTimeout}).DialContext
 	}
+	if cfg.Session <= 0 {
+		cfg.Session = sessionTimeout
+	}
 	transport := &kafkago.Transport{
 		Dial:        cfg.Dial,
 		ClientID:    cfg.ClientID,
@@ -82,6 +89,7 @@ func Dial(cfg Config) (*Client, error) {
 		SASL:        cfg.SASL,
 	}
 	return &Client{
+		cfg:       cfg,
 		prefix:    cfg.Prefix,
 		transport: transport,
 		zstd:      dec,

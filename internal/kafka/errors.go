@@ -14,9 +14,9 @@ import (
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 )
 
-// ErrFenced means that another instance owns this transactional id now, or that the transaction
-// timed out: what was under way is void, and nothing more of it may be written (V4).
-var ErrFenced = errors.New("fenced by another instance, or the transaction timed out")
+// ErrFenced means that another instance owns this transactional id or this partition now, or that
+// the transaction timed out: what was under way is void, and nothing more of it may be written (V4).
+var ErrFenced = errors.New("another instance has taken over, or the transaction timed out")
 
 // ErrOffsetOutOfRange means that retention or a deletion has overtaken a reader. Going on from
 // elsewhere would lose records silently, so nobody does.
@@ -52,7 +52,7 @@ func Retryable(err error) bool {
 	if errors.As(err, &code) {
 		// Kafka's own word on the code, and the broker's catch-all (-1), which says "not durable".
 		return code.Temporary() || code.Timeout() || code == kafkago.Unknown ||
-			transient(code) || unsettled(code)
+			transient(code) || unsettled(code) || expelled(code)
 	}
 	var dial net.Error
 	return errors.As(err, &dial)
@@ -82,14 +82,30 @@ func unsettled(code kafkago.Error) bool {
 	return false
 }
 
-// fenced turns the codes that mean fenced or timed out (47, 48 on kfake, 90) into ErrFenced.
-func fenced(err error) error {
-	if errors.Is(err, kafkago.InvalidProducerEpoch) ||
-		errors.Is(err, kafkago.InvalidTransactionState) ||
-		errors.Is(err, kafkago.ProducerFenced) {
-		return errors.Join(ErrFenced, err)
+// expelled says that a member's generation is over: its partitions may be somebody else's.
+func expelled(code kafkago.Error) bool {
+	switch code {
+	case kafkago.IllegalGeneration, kafkago.UnknownMemberId, kafkago.RebalanceInProgress:
+		return true
 	}
-	return err
+	return false
+}
+
+// fenced turns the codes that mean fenced or timed out (47, 48 on kfake, 90), and those that say
+// that the generation is over, into ErrFenced.
+func fenced(err error) error {
+	var code kafkago.Error
+	if !errors.As(err, &code) || errors.Is(err, ErrFenced) {
+		return err
+	}
+	switch code {
+	case kafkago.InvalidProducerEpoch, kafkago.InvalidTransactionState, kafkago.ProducerFenced:
+	default:
+		if !expelled(code) {
+			return err
+		}
+	}
+	return errors.Join(ErrFenced, err)
 }
 
 const (
