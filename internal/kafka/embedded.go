@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -28,11 +30,22 @@ type EmbeddedConfig struct {
 	// LazySync leaves it to the operating system when a batch reaches the disk, which a stop of the
 	// process survives and a power cut may not. It is for input that is still somewhere else.
 	LazySync bool
-	Log      *slog.Logger
+	// Addr is the host:port to listen on, which is also what clients are told to connect to. Empty:
+	// a free loopback port.
+	Addr string
+	// Listen is net.Listen when nil. A test on a network in memory has its own.
+	Listen func(network, address string) (net.Listener, error)
+	// MinSession is the shortest session timeout that a group's member may ask for. 0: 6 s, as Kafka.
+	MinSession time.Duration
+	Log        *slog.Logger
 }
 
-// Embedded starts the embedded broker on a free port.
+// Embedded starts the embedded broker.
 func Embedded(cfg EmbeddedConfig) (*Broker, error) {
+	listen, err := listener(cfg)
+	if err != nil {
+		return nil, err
+	}
 	id, err := clusterID(cfg.Dir)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %q: %w", cfg.Dir, err)
@@ -41,7 +54,11 @@ func Embedded(cfg EmbeddedConfig) (*Broker, error) {
 		kfake.NumBrokers(1),
 		kfake.ClusterID(id),
 		kfake.DataDir(cfg.Dir),
+		kfake.ListenFn(listen),
 		kfake.WithLogger(brokerLog{cfg.Log}),
+	}
+	if cfg.MinSession > 0 {
+		opts = append(opts, kfake.GroupMinSessionTimeout(cfg.MinSession))
 	}
 	if !cfg.LazySync {
 		opts = append(opts, kfake.SyncWrites())
@@ -51,6 +68,27 @@ func Embedded(cfg EmbeddedConfig) (*Broker, error) {
 		return nil, fmt.Errorf("start the embedded broker on %q: %w", cfg.Dir, err)
 	}
 	return &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}, nil
+}
+
+// listener returns the function that the broker listens with: it asks for a loopback port of its
+// own choice, and is given the configured address.
+func listener(cfg EmbeddedConfig) (func(network, address string) (net.Listener, error), error) {
+	listen := cfg.Listen
+	if listen == nil {
+		listen = net.Listen
+	}
+	if cfg.Addr == "" {
+		return listen, nil
+	}
+	host, _, err := net.SplitHostPort(cfg.Addr)
+	if err != nil {
+		return nil, fmt.Errorf("listen address of the embedded broker: %w", err)
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		return nil, fmt.Errorf("listen address %q of the embedded broker: clients are told to connect "+
+			"to it, name a host or an address that they can reach", cfg.Addr)
+	}
+	return func(network, _ string) (net.Listener, error) { return listen(network, cfg.Addr) }, nil
 }
 
 // clusterID is drawn once for a directory: another directory in the same place is another log.
