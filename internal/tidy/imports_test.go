@@ -30,7 +30,8 @@ func rooms() map[string][]string {
 		"e2e":                {"schemas", "benchmarks", "internal/*", "internal/duck"},
 
 		"internal":       {},
-		"internal/stage": {"internal/kafka"},
+		"internal/kafka": {"internal/fault"},
+		"internal/stage": {"internal/kafka", "internal/fault"},
 		"internal/duck":  {},
 	}
 }

@@ -1,0 +1,44 @@
+// Package fault names the points of the way of data at which a process may be made to die or to
+// stand still. A normal build reads nothing and writes nothing here, and its Point is empty. Built
+// with the tag fault it reads CRUMBTRAIL_FAULT, name:hit:action, acts when the point of that name
+// is reached for the hit-th time, and guarantees that what it is about to do stands in the file
+// CRUMBTRAIL_FAULT_LOG before it does it, so that a test can prove that a fault happened.
+//
+// The actions are kill (SIGKILL to the process itself), kill=DURATION (that much later, with the
+// process going on until then, so as to hit it in the middle of what follows), stop (SIGSTOP) and
+// sleep=DURATION (the goroutine alone).
+package fault
+
+// Name is a point's.
+type Name string
+
+// The points, in the order in which a partition comes by them.
+const (
+	// Restore: some of the changelog has been read, and not all of it applied.
+	Restore Name = "stage.mid-restore"
+	// Replay: records between the checkpoint and the committed offset are being applied again.
+	Replay Name = "stage.mid-replay"
+	// Checkpoint: some of the changed state has been gathered for the changelog.
+	Checkpoint Name = "stage.mid-checkpoint"
+	// HandOver: a generation has ended, and its last commit has not begun.
+	HandOver Name = "stage.hand-over"
+	// Begin: outputs wait, and no request of their transaction has been sent.
+	Begin Name = "transaction.before-begin"
+	// Added: the transaction knows the partitions that it will write to.
+	Added Name = "transaction.after-add-partitions"
+	// Produce: a request with outputs is about to be sent.
+	Produce Name = "transaction.produce"
+	// Offsets: the transaction knows that it will commit an input offset.
+	Offsets Name = "transaction.after-add-offsets"
+	// End: everything is in the transaction but its end.
+	End Name = "transaction.before-end"
+	// Ended: it is committed, and the process does not go by that yet.
+	Ended Name = "transaction.after-end"
+)
+
+// Names lists every point.
+func Names() []Name {
+	return []Name{
+		Restore, Replay, Checkpoint, HandOver, Begin, Added, Produce, Offsets, End, Ended,
+	}
+}
