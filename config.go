@@ -28,6 +28,7 @@ type Config struct {
 	Links      []Link        `yaml:"links"`
 	// Models is the directory of the scoring models. In the file it is relative to the file.
 	Models string        `yaml:"models"`
+	Stages StageSettings `yaml:"stages"`
 	Lake   LakeSettings  `yaml:"lake"`
 	Limits ingest.Limits `yaml:"limits"`
 }
@@ -47,6 +48,9 @@ type KafkaSettings struct {
 	TLS *TLS `yaml:"tls"`
 	// SASL is nil where the brokers ask for no sign-in.
 	SASL *SASL `yaml:"sasl"`
+	// SessionTimeout is how long a process may be silent before its partitions go to others. Brokers
+	// set a least one, by default 6 s.
+	SessionTimeout time.Duration `yaml:"session_timeout"`
 }
 
 // TLS names PEM files, in the file relative to it.
@@ -192,6 +196,18 @@ type Link struct {
 	Target string `yaml:"target,required"`
 }
 
+// StageSettings say how the sessionizer and the resolver run.
+type StageSettings struct {
+	// Commit is how often what comes out is committed.
+	Commit time.Duration `yaml:"commit"`
+	// Checkpoint is how often the changed state is written to the changelog, and so how much is
+	// replayed after a kill at most.
+	Checkpoint time.Duration `yaml:"checkpoint"`
+	// StateBytes is how much state one stage of a process may hold. A partition that goes beyond is
+	// halted.
+	StateBytes int `yaml:"state_bytes"`
+}
+
 // LakeSettings say how the lake is written.
 type LakeSettings struct {
 	// Flush is how often a file is written, and so how old an analyst's view is at most.
@@ -205,6 +221,10 @@ func DefaultConfig(path string) Config {
 		Topics: TopicSettings{Partitions: 8, Replication: 1},
 		Sites:  []Site{defaultSite()},
 		Models: filepath.Join(filepath.Dir(path), "models"),
+		Kafka:  KafkaSettings{SessionTimeout: 6 * time.Second},
+		Stages: StageSettings{
+			Commit: time.Second, Checkpoint: 30 * time.Second, StateBytes: 2 << 30,
+		},
 		Lake:   LakeSettings{Flush: time.Minute},
 		Limits: ingest.DefaultLimits(),
 	}

@@ -42,6 +42,7 @@ const (
 func (r *configRules) check() {
 	r.topics()
 	r.kafka()
+	r.stages()
 	r.sites()
 	strategies := r.strategies()
 	r.forms(strategies)
@@ -128,6 +129,7 @@ func (r *configRules) kafka() {
 			r.report("kafka.tls", "give both or neither", "cert and key go together")
 		}
 	}
+	r.between("kafka.session_timeout", r.cfg.Kafka.SessionTimeout, 100*time.Millisecond, 5*time.Minute)
 	if sasl := r.cfg.Kafka.SASL; sasl != nil {
 		if sasl.PasswordFile != "" {
 			r.file("kafka.sasl.password_file", sasl.PasswordFile)
@@ -294,6 +296,16 @@ func (r *configRules) links() {
 		}
 	}
 }
+
+func (r *configRules) stages() {
+	s := r.cfg.Stages
+	r.between("stages.commit", s.Commit, time.Millisecond, time.Minute)
+	r.between("stages.checkpoint", s.Checkpoint, s.Commit, time.Hour)
+	r.count("stages.state_bytes", s.StateBytes, 1<<20, maxStateBytes)
+}
+
+// maxStateBytes is more memory than any machine has.
+const maxStateBytes = 1 << 46
 
 // limits checks every limit of the edge alike, at least one of what it bounds and no number that
 // only a slip of the keyboard makes, and then that each leaves room for the others.

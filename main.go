@@ -35,6 +35,10 @@ func commands() []command {
 	return []command{
 		{"demo", "", "make traffic, run everything, print what came out, keep serving", runDemo},
 		{"up", "", "all stages in one process, embedded broker unless --brokers", runUp},
+		{"ingest", "", "the collector alone, against --brokers", runIngest},
+		{"sessionize", "", "the sessionizer alone, against --brokers", runSessionize},
+		{"resolve", "", "the resolver alone, against --brokers", runResolve},
+		{"lake", "", "the lake alone, against --brokers", runLake},
 		{"replay", "FILE...", "recorded traffic through the same stages", runReplay},
 		{"score", "", "score every lead now, or as of a past moment", runScore},
 		{"sql", "[QUERY]", "ask the lake", runSQL},
@@ -167,9 +171,17 @@ func (c *call) clusterFlags() {
 		"Kafka brokers, host:port,...; default: an embedded broker in the data directory")
 }
 
-// listenFlags adds the flags of commands that serve.
+// listenFlags adds the flags of commands that serve the public.
 func (c *call) listenFlags() {
+	c.publicFlag()
+	c.adminFlag()
+}
+
+func (c *call) publicFlag() {
 	c.flags.StringVar(&c.listen, "listen", "127.0.0.1:8080", "address of the collector")
+}
+
+func (c *call) adminFlag() {
 	c.flags.StringVar(&c.adminListen, "admin-listen", "127.0.0.1:8081",
 		"address of /healthz, /readyz, /metrics")
 }

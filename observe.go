@@ -51,12 +51,15 @@ func newVisitCounts(reg prometheus.Registerer) *visitCounts {
 	return c
 }
 
-// observe is called by the shell with each partition's machine.
+// observe is called by the shell with each partition's machine, nil once it is another process's.
 func (c *visitCounts) observe(partition int32, m stage.Machine) {
-	counts := m.(*sessionize.Machine).Counts()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.byPartition[partition] = counts
+	if m == nil {
+		delete(c.byPartition, partition)
+		return
+	}
+	c.byPartition[partition] = m.(*sessionize.Machine).Counts()
 }
 
 func (c *visitCounts) total() (sum sessionize.Counts) {

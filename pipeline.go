@@ -34,13 +34,14 @@ type pipeline struct {
 	client   *kafka.Client
 	visits   *visitCounts
 
+	// Nil where another process runs them.
 	sessionize *stage.Runner
 	resolve    *stage.Runner
 	lake       *lake.Lake
 
 	// joined is true where another process runs the stages on this directory.
 	joined bool
-	lock   *datadir.Lock
+	lock   *datadir.Lock // nil for a stage that keeps nothing there
 	broker *kafka.Broker // nil with --brokers
 }
 
@@ -54,7 +55,16 @@ type pipelineOptions struct {
 	join bool
 	// commit overrides how often stages commit; 0 leaves it to them.
 	commit time.Duration
+	// alone names the one stage that this process runs; empty is all of them.
+	alone string
 }
+
+// runs says whether the process runs a stage.
+func (o pipelineOptions) runs(name string) bool { return o.alone == "" || o.alone == name }
+
+// keeps says whether the process keeps something in the data directory: the state of sessionize
+// and resolve is in the log.
+func (o pipelineOptions) keeps() bool { return o.runs("ingest") || o.runs("lake") }
 
 // openPipeline takes the data directory, connects, makes the topics that are missing and opens
 // the lake. Nothing runs yet.
@@ -66,44 +76,55 @@ func openPipeline(
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
 	p = &pipeline{cfg: cfg, data: data, log: c.log, registry: newRegistry()}
-	p.visits = newVisitCounts(p.registry)
 	defer func() {
 		if err != nil {
 			p.close()
 		}
 	}()
-	brokers := splitList(c.brokers)
-	var held *datadir.HeldError
-	p.lock, err = datadir.Acquire(data)
-	switch {
-	case errors.As(err, &held) && o.join:
-		p.joined = true
-		brokers = held.Holder.Brokers
-	case err != nil:
-		return p, err
-	case len(brokers) == 0:
-		p.broker, err = kafka.Embedded(kafka.EmbeddedConfig{
-			Dir: filepath.Join(data, brokerDir), LazySync: o.recorded, Log: c.log,
-		})
-		if err != nil {
-			return p, err
-		}
-		brokers = []string{p.broker.Addr()}
+	if o.keeps() {
+		err = p.takeDirectory(ctx, c, o)
+	} else {
+		err = p.connect(ctx, splitList(c.brokers))
 	}
-	if err := p.connect(ctx, brokers); err != nil || p.joined {
-		return p, err
-	}
-	if err := p.sameLog(ctx); err != nil {
-		return p, err
-	}
-	holder := datadir.Holder{PID: os.Getpid(), Brokers: brokers, Command: c.flags.Name()}
-	if err := p.lock.Publish(holder); err != nil {
+	if err != nil || p.joined {
 		return p, err
 	}
 	if err := p.client.EnsureTopics(ctx, topicSpecs(cfg, o.recorded)); err != nil {
 		return p, err
 	}
 	return p, p.openStages(ctx, o)
+}
+
+// takeDirectory locks the data directory and connects to the brokers that go with it: those that
+// were named, those of whoever holds it, or an embedded one.
+func (p *pipeline) takeDirectory(ctx context.Context, c *call, o pipelineOptions) (err error) {
+	brokers := splitList(c.brokers)
+	var held *datadir.HeldError
+	p.lock, err = datadir.Acquire(p.data)
+	switch {
+	case errors.As(err, &held) && o.join:
+		p.joined = true
+		brokers = held.Holder.Brokers
+	case err != nil:
+		return err
+	case len(brokers) == 0:
+		p.broker, err = kafka.Embedded(kafka.EmbeddedConfig{
+			Dir: filepath.Join(p.data, brokerDir), LazySync: o.recorded, Log: c.log,
+		})
+		if err != nil {
+			return err
+		}
+		brokers = []string{p.broker.Addr()}
+	}
+	if err := p.connect(ctx, brokers); err != nil || p.joined {
+		return err
+	}
+	if err := p.sameLog(ctx); err != nil {
+		return err
+	}
+	return p.lock.Publish(datadir.Holder{
+		PID: os.Getpid(), Brokers: brokers, Command: c.flags.Name(),
+	})
 }
 
 func newRegistry() *prometheus.Registry {
@@ -122,6 +143,7 @@ func (p *pipeline) connect(ctx context.Context, brokers []string) error {
 		security = kafka.Config{} // our own, on loopback
 	}
 	security.Brokers, security.ClientID, security.Prefix = brokers, "crumbtrail", p.cfg.Topics.Prefix
+	security.Session = p.cfg.Kafka.SessionTimeout
 	p.client, err = kafka.Dial(security)
 	return err
 }
@@ -145,28 +167,60 @@ func (p *pipeline) sameLog(ctx context.Context) error {
 	return nil
 }
 
+// openStages opens the stages that this process runs.
 func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error) {
+	commit := p.cfg.Stages.Commit
+	if o.commit > 0 {
+		commit = o.commit
+	}
+	if o.runs("sessionize") {
+		if err := p.openSessionize(ctx, commit); err != nil {
+			return err
+		}
+	}
+	if o.runs("resolve") {
+		if err := p.openResolve(ctx, commit); err != nil {
+			return err
+		}
+	}
+	if o.runs("lake") {
+		p.lake, err = lake.Open(ctx, lake.Config{Dir: p.data, Flush: p.cfg.Lake.Flush},
+			p.client, duck.Catalog{}, p.log, p.registry)
+	}
+	return err
+}
+
+func (p *pipeline) openSessionize(ctx context.Context, commit time.Duration) (err error) {
 	rules := p.cfg.sessionizeConfig()
+	p.visits = newVisitCounts(p.registry)
 	p.sessionize, err = stage.New(ctx, stage.Config{
 		Name: "sessionize", Input: string(schemas.Beacons),
-		Changelog: string(schemas.SessionizeChangelog), Rules: rules.Fingerprint(), Commit: o.commit,
+		Changelog: string(schemas.SessionizeChangelog), Rules: rules.Encode(), Commit: commit,
+		Checkpoint: p.cfg.Stages.Checkpoint, MaxState: int64(p.cfg.Stages.StateBytes),
 		Observe: p.visits.observe,
-	}, p.client, func(partition int32) stage.Machine {
-		return sessionize.New(rules, partition)
+	}, stage.OnKafka(p.client), func(partition int32, rules []byte) (stage.Machine, error) {
+		cfg, err := sessionize.DecodeConfig(rules)
+		if err != nil {
+			return nil, err
+		}
+		return sessionize.New(cfg, partition), nil
 	}, p.log, p.registry)
-	if err != nil {
-		return err
-	}
+	return err
+}
+
+func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err error) {
 	strategies := p.cfg.resolveConfig()
 	p.resolve, err = stage.New(ctx, stage.Config{
 		Name: "resolve", Input: string(schemas.Submissions),
-		Changelog: string(schemas.ResolveChangelog), Rules: strategies.Fingerprint(), Commit: o.commit,
-	}, p.client, func(int32) stage.Machine { return resolve.New(strategies) }, p.log, p.registry)
-	if err != nil {
-		return err
-	}
-	p.lake, err = lake.Open(ctx, lake.Config{Dir: p.data, Flush: p.cfg.Lake.Flush},
-		p.client, duck.Catalog{}, p.log, p.registry)
+		Changelog: string(schemas.ResolveChangelog), Rules: strategies.Encode(), Commit: commit,
+		Checkpoint: p.cfg.Stages.Checkpoint, MaxState: int64(p.cfg.Stages.StateBytes),
+	}, stage.OnKafka(p.client), func(_ int32, rules []byte) (stage.Machine, error) {
+		cfg, err := resolve.DecodeConfig(rules)
+		if err != nil {
+			return nil, err
+		}
+		return resolve.New(cfg), nil
+	}, p.log, p.registry)
 	return err
 }
 
@@ -185,13 +239,19 @@ func (p *pipeline) close() {
 	}
 }
 
-// stageParts are the stages between the edge and the analyst, in the order of the data.
-func (p *pipeline) stageParts() []part {
-	return []part{
-		{"sessionize", p.sessionize.Run},
-		{"resolve", p.resolve.Run},
-		p.lakePart(),
+// stageParts are the stages of this process between the edge and the analyst, in the order of the
+// data.
+func (p *pipeline) stageParts() (parts []part) {
+	if p.sessionize != nil {
+		parts = append(parts, part{"sessionize", p.sessionize.Run})
 	}
+	if p.resolve != nil {
+		parts = append(parts, part{"resolve", p.resolve.Run})
+	}
+	if p.lake != nil {
+		parts = append(parts, p.lakePart())
+	}
+	return parts
 }
 
 func (p *pipeline) lakePart() part { return part{"lake", p.lake.Run} }

@@ -57,11 +57,15 @@ func up(ctx context.Context, c *call, cfg Config, models []*score.Model) error {
 	if err != nil {
 		return err
 	}
-	edge, err := p.serve(c, collector)
+	edge, err := p.servePublic(c, collector)
 	if err != nil {
 		return err
 	}
-	parts := append(edge, p.stageParts()...)
+	private, err := p.serveAdmin(c, collector.Ready)
+	if err != nil {
+		return err
+	}
+	parts := append(append(edge, private), p.stageParts()...)
 	parts = append(parts, p.scorePart(models))
 	err = until(ctx, parts...)
 	counts := collector.Counts()
@@ -130,30 +134,39 @@ func kept(data, name string, mode os.FileMode, make func() string) (string, erro
 	return made, nil
 }
 
-// serve opens both listeners and returns the parts of the edge, the listeners before the
-// collector, so that at a stop the requests under way are answered first.
-func (p *pipeline) serve(c *call, collector *ingest.Collector) ([]part, error) {
-	public, err := net.Listen("tcp", c.listen)
+// servePublic opens the collector's listener and returns the parts of the edge, the listener
+// before the collector, so that at a stop the requests under way are answered first.
+func (p *pipeline) servePublic(c *call, collector *ingest.Collector) ([]part, error) {
+	listener, err := net.Listen("tcp", c.listen)
 	if err != nil {
 		return nil, fmt.Errorf("listen on %s: %w; choose another address with --listen", c.listen, err)
 	}
-	private, err := net.Listen("tcp", c.adminListen)
+	p.log.Info("collector listens", "url", "http://"+listener.Addr().String())
+	return []part{
+		{"collector's listener", serveUntil(collector.Server(), listener)},
+		{"collector", collector.Run},
+	}, nil
+}
+
+// serveAdmin opens the listener for those who run the process. It is ready when all of ready are.
+func (p *pipeline) serveAdmin(c *call, ready ...func() error) (part, error) {
+	listener, err := net.Listen("tcp", c.adminListen)
 	if err != nil {
-		public.Close()
-		return nil, fmt.Errorf("listen on %s: %w; choose another address with --admin-listen",
+		return part{}, fmt.Errorf("listen on %s: %w; choose another address with --admin-listen",
 			c.adminListen, err)
 	}
-	p.log.Info("collector listens", "url", "http://"+public.Addr().String())
-	p.log.Info("admin listens", "url", "http://"+private.Addr().String())
-	adminServer := &http.Server{
-		Handler:           admin.Handler(p.registry, collector.Ready),
+	p.log.Info("admin listens", "url", "http://"+listener.Addr().String())
+	server := &http.Server{
+		Handler: admin.Handler(p.registry, func() error {
+			var all []error
+			for _, r := range ready {
+				all = append(all, r())
+			}
+			return errors.Join(all...)
+		}),
 		ReadHeaderTimeout: 5 * time.Second,
 	}
-	return []part{
-		{"collector's listener", serveUntil(collector.Server(), public)},
-		{"collector", collector.Run},
-		{"admin listener", serveUntil(adminServer, private)},
-	}, nil
+	return part{"admin listener", serveUntil(server, listener)}, nil
 }
 
 // requestGrace is how long requests under way have at a stop.

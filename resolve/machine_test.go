@@ -188,14 +188,14 @@ func TestValidate(t *testing.T) {
 	}
 }
 
-// The fingerprint changes with everything that decisions depend on, and with nothing else.
-func TestFingerprint(t *testing.T) {
+// The bytes change with everything that decisions depend on, and with nothing else.
+func TestEncode(t *testing.T) {
 	same := propertyConfig()
 	same.Forms[0], same.Forms[2] = same.Forms[2], same.Forms[0]
-	if same.Fingerprint() != propertyConfig().Fingerprint() {
-		t.Error("the order of forms changes the fingerprint")
+	if !bytes.Equal(same.Encode(), propertyConfig().Encode()) {
+		t.Error("the order of forms changes the bytes")
 	}
-	seen := map[string]bool{propertyConfig().Fingerprint(): true}
+	seen := map[string]bool{string(propertyConfig().Encode()): true}
 	for i, change := range []func(*Config){
 		func(c *Config) { c.KeepTags = true },
 		func(c *Config) { c.Strategies[1].Name = "other" },
@@ -205,10 +205,18 @@ func TestFingerprint(t *testing.T) {
 	} {
 		c := propertyConfig()
 		change(&c)
-		if seen[c.Fingerprint()] {
-			t.Errorf("change %d does not change the fingerprint", i)
+		if seen[string(c.Encode())] {
+			t.Errorf("change %d does not change the bytes", i)
 		}
-		seen[c.Fingerprint()] = true
+		seen[string(c.Encode())] = true
+	}
+	back, err := DecodeConfig(same.Encode())
+	if err != nil || !bytes.Equal(back.Encode(), same.Encode()) {
+		t.Errorf("comes back as %+v, %v", back, err)
+	}
+	newer := `{"version":1,"strategies":[],"by":"a newer rule"}`
+	if _, err := DecodeConfig([]byte(newer)); err == nil {
+		t.Error("a rule that this binary does not know is taken")
 	}
 }
 

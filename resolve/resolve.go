@@ -10,11 +10,11 @@
 package resolve
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
-
-	"github.com/cespare/xxhash/v2"
 )
 
 // Config says how a contact is found.
@@ -31,10 +31,10 @@ type Config struct {
 // FormStrategy is the strategy of one form.
 type FormStrategy struct {
 	// Site is a site's key; empty for the form of this name on every site that has no own entry.
-	Site string
-	Form string
+	Site string `json:"site,omitempty"`
+	Form string `json:"form"`
 	// Strategy is the name of one of the configured strategies.
-	Strategy string
+	Strategy string `json:"strategy"`
 }
 
 // DefaultConfig finds a contact by its e-mail address.
@@ -71,16 +71,45 @@ func (c Config) Validate() error {
 	return errors.Join(problems...)
 }
 
-// Fingerprint names everything in the configuration that decisions depend on, the rules of this
-// package included: two with the same fingerprint decide the same.
-func (c Config) Fingerprint() string {
-	const rules = 1 // raised whenever normalising or deciding changes
+// rulesVersion is raised whenever normalising or deciding changes.
+const rulesVersion = 1
+
+// encodedConfig is a Config with the rules of this package, as a checkpoint keeps it.
+type encodedConfig struct {
+	Version    int            `json:"version"`
+	KeepTags   bool           `json:"keep_tags,omitempty"`
+	Strategies []Strategy     `json:"strategies"`
+	Forms      []FormStrategy `json:"forms,omitempty"`
+}
+
+// Encode returns everything that decisions depend on, the rules of this package included: two
+// configurations with the same bytes decide the same.
+func (c Config) Encode() []byte {
 	forms := slices.Clone(c.Forms)
 	slices.SortFunc(forms, func(a, b FormStrategy) int {
 		return slices.Compare([]string{a.Site, a.Form}, []string{b.Site, b.Form})
 	})
-	text := fmt.Sprintf("%d %t %+v %q", rules, c.KeepTags, c.Strategies, forms)
-	return fmt.Sprintf("%016x", xxhash.Sum64String(text))
+	out, err := json.Marshal(encodedConfig{rulesVersion, c.KeepTags, c.Strategies, forms})
+	if err != nil {
+		panic("resolve: encode: " + err.Error())
+	}
+	return out
+}
+
+// DecodeConfig reads what Encode wrote. An error means that this binary cannot decide by it.
+func DecodeConfig(encoded []byte) (Config, error) {
+	var e encodedConfig
+	d := json.NewDecoder(bytes.NewReader(encoded))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&e); err != nil {
+		return Config{}, fmt.Errorf("rules of the resolver: %w", err)
+	}
+	if e.Version != rulesVersion {
+		return Config{}, fmt.Errorf("rules of the resolver have version %d, this binary decides by %d: "+
+			"stop the earlier release cleanly first", e.Version, rulesVersion)
+	}
+	c := Config{Strategies: e.Strategies, Forms: e.Forms, KeepTags: e.KeepTags}
+	return c, c.Validate()
 }
 
 // strategies answers which strategy a submission falls under.

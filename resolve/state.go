@@ -20,6 +20,19 @@ const (
 // stateVersion is the version of everything in the changelog.
 const stateVersion = 1
 
+// About what one of each takes in memory, its keys in all maps included.
+const (
+	contactBytes = 1500
+	visitorBytes = 500
+	recentBytes  = 48
+)
+
+// Size implements stage.Machine.
+func (m *Machine) Size() int64 {
+	return contactBytes*int64(len(m.contacts.byID)) +
+		visitorBytes*int64(len(m.identities.byVisitor)) + recentBytes*int64(len(m.recent.ids))
+}
+
 // Checkpoint implements stage.Machine.
 func (m *Machine) Checkpoint(put func(key, value []byte)) {
 	for _, id := range slices.Sorted(maps.Keys(m.contacts.changed)) {

@@ -23,13 +23,13 @@ const (
 // Strategy is a named rule: a submission belongs to the contact that agrees with it in all
 // conditions. An attribute that is empty agrees with nothing.
 type Strategy struct {
-	Name string
-	All  []Condition
+	Name string      `json:"name"`
+	All  []Condition `json:"all"`
 }
 
 // Condition is one thing that a submission and a contact must agree in, once normalised.
 type Condition struct {
-	Attribute Attribute
+	Attribute Attribute `json:"attribute"`
 }
 
 // ByEmail is the strategy email: the same e-mail address.

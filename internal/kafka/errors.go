@@ -14,8 +14,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 )
 
-// ErrFenced means that another instance owns this transactional id or this partition now, or that
-// the transaction timed out: what was under way is void, and nothing more of it may be written (V4).
+// ErrFenced means that another instance owns this transactional id or partition now, or that the
+// transaction timed out: what was under way is void, and nothing more of it may be written (V4).
 var ErrFenced = errors.New("another instance has taken over, or the transaction timed out")
 
 // ErrOffsetOutOfRange means that retention or a deletion has overtaken a reader. Going on from

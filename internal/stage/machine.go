@@ -16,11 +16,14 @@ type Machine interface {
 	// to out. The records' bytes stay valid after it returns.
 	Apply(batch []Record, out *Output)
 	// Checkpoint calls put for each key whose state changed since the last Checkpoint or the last
-	// Restore, with a nil value where nothing is left of it. The bytes are not copied.
+	// Restore, with a nil value where nothing is left of it. The bytes are not copied. No key begins
+	// with a zero byte.
 	Checkpoint(put func(key, value []byte))
 	// Restore loads one key of a checkpoint. It is called before the first Apply. An error means
 	// that the state cannot be read by this binary.
 	Restore(key, value []byte) error
+	// Size returns about how many bytes of memory the state takes. It is asked for often.
+	Size() int64
 }
 
 // Output collects what a machine puts out, in order.

@@ -2,8 +2,9 @@ package stage
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
-	"fmt"
 	"time"
 
 	"crumbtrail/internal/kafka"
@@ -12,14 +13,19 @@ import (
 // owner holds one input partition for as long as its transactional id is its own.
 type owner struct {
 	*Runner
-	partition int32
-	tx        *kafka.Transactional
-	machine   Machine
-	out       Output
+	partition  int32
+	assignment kafka.Assignment
+	tx         Transactional
+	machine    Machine
+	out        Output
 
-	read         int64 // applied up to here
-	committed    int64 // P: committed up to here
-	checkpoint   int64 // C: the changelog holds the state at this offset
+	read       int64 // applied up to here
+	committed  int64 // P: committed up to here
+	checkpoint int64 // C: the changelog holds the state at this offset
+	// rules are those that the machine runs under; stored is true where the changelog has them.
+	rules  []byte
+	stored bool
+
 	committedAt  time.Time
 	checkpointAt time.Time
 }
@@ -34,122 +40,77 @@ type position struct {
 	Rules      string `json:"r"`
 }
 
-// recover brings the machine to the state at the committed offset P: the changelog is the state
-// at C, and the records in [C, P) are applied again with their output thrown away, since it was
-// committed with P. The transactional id is already ours, so P cannot move any more.
-func (o *owner) recover(ctx context.Context) error {
-	began := time.Now()
-	committed, metadata, err := o.client.Committed(ctx, o.cfg.Name, o.cfg.Input, o.partition)
-	if err != nil {
-		return err
-	}
-	var pos position
-	if committed < 0 {
-		starts, err := o.client.Starts(ctx, o.cfg.Input)
-		if err != nil {
-			return err
-		}
-		committed = starts[o.partition]
-		pos = position{Version: formatVersion, Checkpoint: committed, Rules: o.cfg.Rules}
-	} else if err := json.Unmarshal([]byte(metadata), &pos); err != nil {
-		return fmt.Errorf("metadata %q committed at offset %d: %w", metadata, committed, err)
-	}
-	if pos.Version != formatVersion {
-		return fmt.Errorf("state of partition %d has format %d, this binary reads format %d: run "+
-			"the release that wrote it", o.partition, pos.Version, formatVersion)
-	}
-	if pos.Rules != o.cfg.Rules && pos.Checkpoint < committed {
-		return fmt.Errorf("the rules of partition %d have changed since it was killed at offset "+
-			"%d: start once with the earlier configuration and stop cleanly, then change it",
-			o.partition, committed)
-	}
-	keys, err := o.restore(ctx)
-	if err != nil {
-		return err
-	}
-	o.read, o.committed, o.checkpoint = pos.Checkpoint, committed, pos.Checkpoint
-	for o.read < committed {
-		if err := o.replay(ctx); err != nil {
-			return err
-		}
-	}
-	o.committedAt, o.checkpointAt = time.Now(), time.Now()
-	o.observe()
-	o.progress.settle(o.partition, o.read)
-	o.log.Debug("partition taken over", "partition", o.partition, "offset", committed,
-		"checkpoint", pos.Checkpoint, "keys", keys, "seconds", time.Since(began).Seconds())
-	return nil
+// fingerprint tells rules apart.
+func fingerprint(rules []byte) string {
+	sum := sha256.Sum256(rules)
+	return hex.EncodeToString(sum[:8])
 }
 
-// restore loads the changelog, the last value of each key.
-func (o *owner) restore(ctx context.Context) (keys int, err error) {
-	starts, err := o.client.Starts(ctx, o.cfg.Changelog)
-	if err != nil {
-		return 0, err
-	}
-	ends, err := o.client.Ends(ctx, o.cfg.Changelog)
-	if err != nil {
-		return 0, err
-	}
-	state := map[string][]byte{}
-	for at := starts[o.partition]; at < ends[o.partition]; {
-		fetched, err := o.client.Fetch(ctx, o.cfg.Changelog, o.partition, at, kafka.FetchWait)
-		if err != nil {
-			return 0, err
+// rulesKey is the changelog key of the rules that a partition's checkpoint was made under.
+const rulesKey = "\x00rules"
+
+// run applies what comes in and commits it until ctx ends, then commits the rest with a
+// checkpoint, so that the next owner has nothing to replay. A goroutine fetches ahead.
+func (o *owner) run(ctx context.Context) error {
+	following, stop := context.WithCancel(ctx)
+	batches, failed := make(chan kafka.Fetched), make(chan error, 1)
+	go func() {
+		defer close(batches)
+		failed <- kafka.Follow(following, o.cluster, o.cfg.Input, o.partition, o.read, true, batches,
+			func(err error) { o.log.Warn("fetch", "partition", o.partition, "err", err) })
+	}()
+	defer func() {
+		stop()
+		for range batches { // until the goroutine has ended
 		}
-		for _, rec := range fetched.Records {
-			if rec.Value == nil {
-				delete(state, string(rec.Key))
-				continue
+	}()
+	due := time.NewTimer(0)
+	defer due.Stop()
+	for {
+		select {
+		case batch, ok := <-batches:
+			if ctx.Err() != nil {
+				return o.commit(ctx, true)
 			}
-			state[string(rec.Key)] = rec.Value
+			if !ok {
+				return <-failed
+			}
+			if err := o.apply(batch); err != nil {
+				return err
+			}
+		case <-due.C:
+		case <-ctx.Done():
+			return o.commit(ctx, true)
 		}
-		at = fetched.Next
-	}
-	for key, value := range state {
-		if err := o.machine.Restore([]byte(key), value); err != nil {
-			return 0, fmt.Errorf("state of key %q in %q partition %d: %w",
-				key, o.cfg.Changelog, o.partition, err)
+		if err := o.commitIfDue(ctx); err != nil {
+			return err
 		}
+		due.Reset(o.untilDue())
 	}
-	return len(state), nil
-}
-
-// replay applies records again that were applied before the last commit. Those after it, which
-// the same fetch may bring, are left for the next one.
-func (o *owner) replay(ctx context.Context) error {
-	fetched, err := o.client.Fetch(ctx, o.cfg.Input, o.partition, o.read, kafka.FetchWait)
-	if err != nil {
-		return err
-	}
-	records := fetched.Records
-	for len(records) > 0 && records[len(records)-1].Offset >= o.committed {
-		records = records[:len(records)-1]
-	}
-	o.machine.Apply(records, &o.out)
-	o.out.Reset()
-	o.read = min(fetched.Next, o.committed)
-	return nil
 }
 
 // apply hands new records to the machine.
-func (o *owner) apply(fetched kafka.Fetched) {
-	if len(fetched.Records) > 0 {
-		o.machine.Apply(fetched.Records, &o.out)
-		o.observe()
+func (o *owner) apply(batch kafka.Fetched) error {
+	if len(batch.Records) > 0 {
+		o.machine.Apply(batch.Records, &o.out)
 	}
-	o.read = fetched.Next
-	o.metrics.in.Add(float64(len(fetched.Records)))
-	o.metrics.lag.WithLabelValues(partitionLabel(o.partition)).Set(float64(fetched.Stable - o.read))
+	o.read = batch.Next
+	o.metrics.in.Add(float64(len(batch.Records)))
+	o.metrics.lag.WithLabelValues(partitionLabel(o.partition)).Set(float64(batch.Stable - o.read))
 	if len(o.out.messages) == 0 {
 		o.progress.settle(o.partition, o.read)
 	}
+	return o.weigh()
 }
 
-func (o *owner) observe() {
+// weigh shows the machine and holds its state against the limit.
+func (o *owner) weigh() error {
 	if o.cfg.Observe != nil {
 		o.cfg.Observe(o.partition, o.machine)
 	}
+	total := o.state.set(o.partition, o.machine.Size())
+	o.metrics.state.Set(float64(total))
+	return o.state.over(total)
 }
 
 // commitIfDue commits about once a second where there is output, and with the checkpoint where
@@ -164,41 +125,61 @@ func (o *owner) commitIfDue(ctx context.Context) error {
 	return o.commit(ctx, checkpoint)
 }
 
+// untilDue is how long commitIfDue has nothing to do, if nothing comes in.
+func (o *owner) untilDue() time.Duration {
+	wait := o.cfg.Checkpoint
+	if o.read > o.checkpoint {
+		wait -= time.Since(o.checkpointAt)
+	}
+	if len(o.out.messages) > 0 {
+		wait = min(wait, o.cfg.Commit-time.Since(o.committedAt))
+	}
+	return max(0, wait)
+}
+
 // commit writes outputs, the input offset and, with a checkpoint, the changed state in one
-// transaction.
+// transaction. It is not cut short where ctx ends.
 func (o *owner) commit(ctx context.Context, checkpoint bool) error {
 	if o.read == o.checkpoint && o.read == o.committed {
 		return nil
 	}
 	messages, outputs := o.out.messages, len(o.out.messages)
+	put := func(key, value []byte) {
+		messages = append(messages, kafka.Message{
+			Topic: o.cfg.Changelog, Partition: o.partition, Timestamp: o.out.Timestamp,
+			Key: key, Value: value,
+		})
+	}
+	if !o.stored {
+		put([]byte(rulesKey), o.rules)
+	}
 	at := o.checkpoint
 	if checkpoint {
 		at = o.read
-		o.machine.Checkpoint(func(key, value []byte) {
-			messages = append(messages, kafka.Message{
-				Topic: o.cfg.Changelog, Partition: o.partition, Timestamp: o.out.Timestamp,
-				Key: key, Value: value,
-			})
-		})
+		o.machine.Checkpoint(put)
 	}
-	metadata, err := json.Marshal(position{Version: formatVersion, Checkpoint: at, Rules: o.cfg.Rules})
+	metadata, err := json.Marshal(position{
+		Version: formatVersion, Checkpoint: at, Rules: fingerprint(o.rules),
+	})
 	if err != nil {
 		return err
 	}
 	began := time.Now()
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
 	err = o.tx.Commit(ctx, kafka.Commit{
 		Messages: messages, Group: o.cfg.Name, Topic: o.cfg.Input, Partition: o.partition,
-		Offset: o.read, Metadata: string(metadata), Generation: -1,
+		Offset: o.read, Metadata: string(metadata),
+		Generation: o.assignment.Generation, Member: o.assignment.Member,
 	})
+	o.metrics.ended(err)
 	if err != nil {
-		o.metrics.transactions.WithLabelValues("failed").Inc()
 		return err
 	}
-	o.metrics.transactions.WithLabelValues("committed").Inc()
 	o.metrics.seconds.Observe(time.Since(began).Seconds())
 	o.metrics.out.Add(float64(outputs))
 	o.out.Reset()
-	o.committed, o.committedAt = o.read, time.Now()
+	o.committed, o.committedAt, o.stored = o.read, time.Now(), true
 	if checkpoint {
 		o.checkpoint, o.checkpointAt = o.read, o.committedAt
 	}
