@@ -39,6 +39,7 @@ func commands() []command {
 		{"sessionize", "", "the sessionizer alone, against --brokers", runSessionize},
 		{"resolve", "", "the resolver alone, against --brokers", runResolve},
 		{"lake", "", "the lake alone, against --brokers", runLake},
+		{"broker", "", "the embedded broker alone, for stages in processes of their own", runBroker},
 		{"replay", "FILE...", "recorded traffic through the same stages", runReplay},
 		{"score", "", "score every lead now, or as of a past moment", runScore},
 		{"sql", "[QUERY]", "ask the lake", runSQL},

@@ -39,7 +39,7 @@ func (g *generation) takeOver(ctx context.Context, partition int32) (*owner, err
 	o.progress.settle(partition, o.read)
 	took := time.Since(began)
 	g.metrics.restore.Observe(took.Seconds())
-	g.log.Info("partition taken over", "partition", partition, "offset", o.committed,
+	g.log.Debug("partition taken over", "partition", partition, "offset", o.committed,
 		"checkpoint", o.checkpoint, "keys", keys, "seconds", took.Seconds())
 	return o, nil
 }
