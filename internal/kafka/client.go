@@ -281,6 +281,34 @@ func (c *Client) offsets(
 	return out, nil
 }
 
+// TopicConfig returns the broker's settings of a topic, such as cleanup.policy.
+func (c *Client) TopicConfig(ctx context.Context, topic string) (map[string]string, error) {
+	out := map[string]string{}
+	err := retry(ctx, func() error {
+		res, err := c.client.DescribeConfigs(ctx, &kafkago.DescribeConfigsRequest{
+			Resources: []kafkago.DescribeConfigRequestResource{{
+				ResourceType: kafkago.ResourceTypeTopic, ResourceName: c.prefix + topic,
+			}},
+		})
+		if err != nil {
+			return err
+		}
+		for _, r := range res.Resources {
+			if r.Error != nil {
+				return r.Error
+			}
+			for _, e := range r.ConfigEntries {
+				out[e.ConfigName] = e.ConfigValue
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("settings of topic %q: %w", c.prefix+topic, err)
+	}
+	return out, nil
+}
+
 // Committed returns the offset that a group has committed for a partition and the metadata that
 // was committed with it; offset is -1 where there is none. Only after InitProducerID of the
 // partition's transactional id is the answer sure to be the last one.

@@ -11,6 +11,8 @@ type Cluster interface {
 	kafka.Fetcher
 	// Partitions returns how many partitions a topic has.
 	Partitions(ctx context.Context, topic string) (int, error)
+	// TopicConfig returns the broker's settings of a topic.
+	TopicConfig(ctx context.Context, topic string) (map[string]string, error)
 	// Starts and Ends return for each partition the oldest offset that is there and the one that a
 	// read_committed reader ends at.
 	Starts(ctx context.Context, topic string) ([]int64, error)

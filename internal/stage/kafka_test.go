@@ -29,8 +29,11 @@ func TestFencedOnBroker(t *testing.T) {
 	}
 	t.Cleanup(func() { client.Close(); broker.Close() })
 	var specs []kafka.TopicSpec
-	for _, name := range []string{"in", "out", "log"} {
-		specs = append(specs, kafka.TopicSpec{Name: name, Partitions: partitions, Replication: 1})
+	for name, policy := range map[string]string{"in": "delete", "out": "delete", "log": "compact"} {
+		specs = append(specs, kafka.TopicSpec{
+			Name: name, Partitions: partitions, Replication: 1,
+			Configs: map[string]string{"cleanup.policy": policy},
+		})
 	}
 	if err := client.EnsureTopics(t.Context(), specs); err != nil {
 		t.Fatal(err)

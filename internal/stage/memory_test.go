@@ -18,7 +18,8 @@ type memory struct {
 	topics  map[string][][]Record
 	commits map[string]commit // group/topic/partition
 	epochs  map[string]int    // transactional id
-	grown   chan struct{}     // closed and replaced at each append
+	configs map[string]map[string]string
+	grown   chan struct{} // closed and replaced at each append
 
 	members    []*membership
 	generation int
@@ -41,6 +42,10 @@ func newMemory(partitions int, topics ...string) *memory {
 	m := &memory{
 		topics: map[string][][]Record{}, commits: map[string]commit{}, epochs: map[string]int{},
 		grown: make(chan struct{}),
+		configs: map[string]map[string]string{
+			"in":  {"cleanup.policy": "delete", "retention.ms": "604800000"},
+			"log": {"cleanup.policy": "compact"},
+		},
 	}
 	for _, t := range topics {
 		m.topics[t] = make([][]Record, partitions)
@@ -151,6 +156,11 @@ func (d *door) around(request string, do func() error) error {
 func (d *door) Partitions(_ context.Context, topic string) (n int, err error) {
 	err = d.around("partitions", func() error { n = len(d.topics[topic]); return nil })
 	return n, err
+}
+
+func (d *door) TopicConfig(_ context.Context, topic string) (config map[string]string, err error) {
+	err = d.around("config", func() error { config = d.configs[topic]; return nil })
+	return config, err
 }
 
 func (d *door) Starts(_ context.Context, topic string) (starts []int64, err error) {

@@ -83,6 +83,9 @@ func New(
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", cfg.Name, err)
 	}
+	if err := checkKept(ctx, cfg, cluster); err != nil {
+		return nil, fmt.Errorf("stage %s: %w", cfg.Name, err)
+	}
 	if _, err := machine(0, cfg.Rules); err != nil {
 		return nil, fmt.Errorf("stage %s: rules: %w", cfg.Name, err)
 	}

@@ -401,3 +401,18 @@ func TestCleanStopNeedsNoReplay(t *testing.T) {
 		}
 	})
 }
+
+// Every problem with the topics is told of at once, before anything is read.
+func TestTopicsThatForgetAreRefused(t *testing.T) {
+	log := newLog()
+	log.configs["in"] = map[string]string{"cleanup.policy": "compact,delete", "retention.ms": "60000"}
+	log.configs["log"] = map[string]string{"cleanup.policy": "delete"}
+	cfg := Config{Name: "count", Input: "in", Changelog: "log", Rules: []byte("3")}
+	_, err := New(t.Context(), cfg, &door{memory: log, name: "m"}, newCounter,
+		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
+	for _, part := range []string{"retention.ms", "cleanup.policy to delete", "it to compact"} {
+		if err == nil || !strings.Contains(err.Error(), part) {
+			t.Errorf("%v: want a word of %s", err, part)
+		}
+	}
+}
