@@ -13,6 +13,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
+
+	"crumbtrail/internal/fault"
 )
 
 const (
@@ -249,6 +251,9 @@ func (s *sender) deliver(ctx context.Context, round []partitionBatch) error {
 		}
 		for _, w := range waiting {
 			req.Topics = appendProduce(req.Topics, s.client.prefix+w.batch.topic, w.batch.partition, w.raw)
+		}
+		if s.transactional != "" {
+			fault.Point(fault.Produce)
 		}
 		m, err := s.client.transport.RoundTrip(ctx, s.client.client.Addr, req)
 		if err != nil {

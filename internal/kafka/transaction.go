@@ -7,6 +7,8 @@ import (
 	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
+
+	"crumbtrail/internal/fault"
 )
 
 // transactionTimeout bounds how long an abandoned transaction holds readers up.
@@ -58,6 +60,7 @@ func (t *Transactional) Commit(ctx context.Context, c Commit) error {
 }
 
 func (t *Transactional) commit(ctx context.Context, c Commit) error {
+	fault.Point(fault.Begin)
 	if len(c.Messages) > 0 {
 		batches, err := t.client.route(ctx, c.Messages)
 		if err != nil {
@@ -66,6 +69,7 @@ func (t *Transactional) commit(ctx context.Context, c Commit) error {
 		if err := t.addPartitions(ctx, batches); err != nil {
 			return err
 		}
+		fault.Point(fault.Added)
 		if _, err := t.sender.send(ctx, batches); err != nil {
 			return err
 		}
@@ -73,6 +77,7 @@ func (t *Transactional) commit(ctx context.Context, c Commit) error {
 	if err := t.addOffset(ctx, c); err != nil {
 		return err
 	}
+	fault.Point(fault.End)
 	res, err := t.client.client.EndTxn(ctx, &kafkago.EndTxnRequest{
 		TransactionalID: t.sender.transactional, ProducerID: int(t.sender.id),
 		ProducerEpoch: int(t.sender.epoch), Committed: true,
@@ -80,6 +85,7 @@ func (t *Transactional) commit(ctx context.Context, c Commit) error {
 	if err != nil {
 		return err
 	}
+	fault.Point(fault.Ended)
 	return res.Error
 }
 
@@ -130,6 +136,7 @@ func (t *Transactional) addOffset(ctx context.Context, c Commit) error {
 	if err != nil {
 		return err
 	}
+	fault.Point(fault.Offsets)
 	return settle(ctx, func() error {
 		res, err := t.client.client.TxnOffsetCommit(ctx, &kafkago.TxnOffsetCommitRequest{
 			TransactionalID: t.sender.transactional, GroupID: group,

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"time"
 
+	"crumbtrail/internal/fault"
 	"crumbtrail/internal/kafka"
 )
 
@@ -49,8 +50,8 @@ func fingerprint(rules []byte) string {
 // rulesKey is the changelog key of the rules that a partition's checkpoint was made under.
 const rulesKey = "\x00rules"
 
-// run applies what comes in and commits it until ctx ends, then commits the rest with a
-// checkpoint, so that the next owner has nothing to replay. A goroutine fetches ahead.
+// run applies what comes in and commits it until ctx ends, then hands over. A goroutine fetches
+// ahead.
 func (o *owner) run(ctx context.Context) error {
 	following, stop := context.WithCancel(ctx)
 	batches, failed := make(chan kafka.Fetched), make(chan error, 1)
@@ -70,7 +71,7 @@ func (o *owner) run(ctx context.Context) error {
 		select {
 		case batch, ok := <-batches:
 			if ctx.Err() != nil {
-				return o.commit(ctx, true)
+				return o.handOver(ctx)
 			}
 			if !ok {
 				return <-failed
@@ -80,13 +81,19 @@ func (o *owner) run(ctx context.Context) error {
 			}
 		case <-due.C:
 		case <-ctx.Done():
-			return o.commit(ctx, true)
+			return o.handOver(ctx)
 		}
 		if err := o.commitIfDue(ctx); err != nil {
 			return err
 		}
 		due.Reset(o.untilDue())
 	}
+}
+
+// handOver commits the rest with a checkpoint, so that the next owner has nothing to replay.
+func (o *owner) handOver(ctx context.Context) error {
+	fault.Point(fault.HandOver)
+	return o.commit(ctx, true)
 }
 
 // apply hands new records to the machine.
@@ -156,7 +163,10 @@ func (o *owner) commit(ctx context.Context, checkpoint bool) error {
 	at := o.checkpoint
 	if checkpoint {
 		at = o.read
-		o.machine.Checkpoint(put)
+		o.machine.Checkpoint(func(key, value []byte) {
+			fault.Point(fault.Checkpoint)
+			put(key, value)
+		})
 	}
 	metadata, err := json.Marshal(position{
 		Version: formatVersion, Checkpoint: at, Rules: fingerprint(o.rules),

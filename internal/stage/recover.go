@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"time"
 
+	"crumbtrail/internal/fault"
 	"crumbtrail/internal/kafka"
 )
 
@@ -117,6 +118,7 @@ func (o *owner) restore(ctx context.Context, pos position) (keys int, err error)
 		if err := o.machine.Restore(r.Key, r.Value); err != nil {
 			return fmt.Errorf("state of key %q in %q: %w", r.Key, o.cfg.Changelog, err)
 		}
+		fault.Point(fault.Restore)
 		return nil
 	})
 	o.read, o.checkpoint = pos.Checkpoint, pos.Checkpoint
@@ -185,6 +187,7 @@ func (o *owner) replayBatch(ctx context.Context) error {
 		records = records[:len(records)-1]
 	}
 	o.machine.Apply(records, &o.out)
+	fault.Point(fault.Replay)
 	o.out.Reset()
 	o.read = min(batch.Next, o.committed)
 	return nil
