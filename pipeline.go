@@ -196,8 +196,9 @@ func (p *pipeline) openSessionize(ctx context.Context, commit time.Duration) (er
 	p.sessionize, err = stage.New(ctx, stage.Config{
 		Name: "sessionize", Input: string(schemas.Beacons),
 		Changelog: string(schemas.SessionizeChangelog), Rules: rules.Encode(), Commit: commit,
-		Checkpoint: p.cfg.Stages.Checkpoint, MaxState: int64(p.cfg.Stages.StateBytes),
-		Observe: p.visits.observe,
+		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
+		MaxState: int64(p.cfg.Stages.StateBytes),
+		Observe:  p.visits.observe,
 	}, stage.OnKafka(p.client), func(partition int32, rules []byte) (stage.Machine, error) {
 		cfg, err := sessionize.DecodeConfig(rules)
 		if err != nil {
@@ -213,7 +214,8 @@ func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err e
 	p.resolve, err = stage.New(ctx, stage.Config{
 		Name: "resolve", Input: string(schemas.Submissions),
 		Changelog: string(schemas.ResolveChangelog), Rules: strategies.Encode(), Commit: commit,
-		Checkpoint: p.cfg.Stages.Checkpoint, MaxState: int64(p.cfg.Stages.StateBytes),
+		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
+		MaxState: int64(p.cfg.Stages.StateBytes),
 	}, stage.OnKafka(p.client), func(_ int32, rules []byte) (stage.Machine, error) {
 		cfg, err := resolve.DecodeConfig(rules)
 		if err != nil {

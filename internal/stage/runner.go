@@ -31,6 +31,10 @@ type Config struct {
 	Commit time.Duration
 	// Checkpoint is how often the changed state is written to the changelog (30 s).
 	Checkpoint time.Duration
+	// Session is the session timeout of the group's members (6 s). Who is fenced waits for half of
+	// it, which is long enough for a heartbeat to end the generation where it was another member that
+	// took over: that one must not be fenced in its turn.
+	Session time.Duration
 	// MaxState bounds in bytes the state of all partitions that this process holds; a partition that
 	// goes beyond is halted. 0 is no bound.
 	MaxState int64
@@ -43,6 +47,7 @@ type Config struct {
 const (
 	defaultCommit     = time.Second
 	defaultCheckpoint = 30 * time.Second
+	defaultSession    = 6 * time.Second
 	// outputBytes of outputs are committed at once, so that a replay's memory is bounded.
 	outputBytes = 8 << 20
 	// commitTimeout bounds one commit. A commit that has begun is not cut short by a stop.
@@ -78,6 +83,9 @@ func New(
 	}
 	if cfg.Checkpoint <= 0 {
 		cfg.Checkpoint = defaultCheckpoint
+	}
+	if cfg.Session <= 0 {
+		cfg.Session = defaultSession
 	}
 	n, err := cluster.Partitions(ctx, cfg.Input)
 	if err != nil {
@@ -142,6 +150,7 @@ func (r *Runner) hold(ctx context.Context, a kafka.Assignment) {
 		all.Go(func() { g.keepRunning(ctx, p) })
 	}
 	all.Wait()
+	<-ctx.Done() // a standby holds nothing and is a member all the same
 	r.health.left()
 }
 
@@ -179,9 +188,6 @@ type generation struct {
 const (
 	restartFirst = 100 * time.Millisecond
 	restartMost  = 10 * time.Second
-	// fencedPause is long enough for a heartbeat to end the generation, where it was another member
-	// that took over: it must not be fenced in its turn.
-	fencedPause = 3 * time.Second
 )
 
 // keepRunning starts the partition again after each failure that can pass by itself. Memory is
@@ -200,7 +206,7 @@ func (g *generation) keepRunning(ctx context.Context, partition int32) {
 			return
 		case errors.Is(err, kafka.ErrFenced):
 			g.fenced(partition, err)
-			rest = fencedPause
+			rest = g.cfg.Session / 2
 		case ctx.Err() != nil:
 			if !errors.Is(err, ctx.Err()) {
 				g.log.Warn("partition not handed over; it will be replayed from its last commit",
@@ -225,7 +231,7 @@ func (g *generation) keepRunning(ctx context.Context, partition int32) {
 // taken all partitions.
 func (g *generation) fenced(partition int32, err error) {
 	g.mu.Lock()
-	first := time.Since(g.fencedAt) > 2*fencedPause
+	first := time.Since(g.fencedAt) > g.cfg.Session
 	g.fencedAt = time.Now()
 	g.mu.Unlock()
 	if first {
