@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"os"
 	"path/filepath"
 
 	"crumbtrail/internal/datadir"
@@ -37,6 +38,9 @@ func runBroker(ctx context.Context, c *call) (err error) {
 		return err
 	}
 	defer broker.Close()
+	if err := lock.Publish(datadir.Holder{PID: os.Getpid(), Command: c.flags.Name()}); err != nil {
+		return err
+	}
 	c.log.Info("broker listens", "address", broker.Addr())
 	<-ctx.Done()
 	return nil

@@ -43,6 +43,9 @@ type pipeline struct {
 	joined bool
 	lock   *datadir.Lock // nil for a stage that keeps nothing there
 	broker *kafka.Broker // nil with --brokers
+	// loopback is true where the broker is an embedded one, ours or another process's: what the
+	// configuration says of a cluster's security does not hold for it.
+	loopback bool
 }
 
 // pipelineOptions say what kind of run it is.
@@ -102,8 +105,8 @@ func (p *pipeline) takeDirectory(ctx context.Context, c *call, o pipelineOptions
 	var held *datadir.HeldError
 	p.lock, err = datadir.Acquire(p.data)
 	switch {
-	case errors.As(err, &held) && o.join:
-		p.joined = true
+	case errors.As(err, &held) && o.join && len(held.Holder.Brokers) > 0:
+		p.joined, p.loopback = true, held.Holder.Embedded
 		brokers = held.Holder.Brokers
 	case err != nil:
 		return err
@@ -114,6 +117,7 @@ func (p *pipeline) takeDirectory(ctx context.Context, c *call, o pipelineOptions
 		if err != nil {
 			return err
 		}
+		p.loopback = true
 		brokers = []string{p.broker.Addr()}
 	}
 	if err := p.connect(ctx, brokers); err != nil || p.joined {
@@ -123,7 +127,7 @@ func (p *pipeline) takeDirectory(ctx context.Context, c *call, o pipelineOptions
 		return err
 	}
 	return p.lock.Publish(datadir.Holder{
-		PID: os.Getpid(), Brokers: brokers, Command: c.flags.Name(),
+		PID: os.Getpid(), Brokers: brokers, Embedded: p.broker != nil, Command: c.flags.Name(),
 	})
 }
 
@@ -139,8 +143,8 @@ func (p *pipeline) connect(ctx context.Context, brokers []string) error {
 	if err != nil {
 		return err
 	}
-	if p.broker != nil {
-		security = kafka.Config{} // our own, on loopback
+	if p.loopback {
+		security = kafka.Config{}
 	}
 	security.Brokers, security.ClientID, security.Prefix = brokers, "crumbtrail", p.cfg.Topics.Prefix
 	security.Session = p.cfg.Kafka.SessionTimeout

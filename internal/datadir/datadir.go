@@ -18,8 +18,10 @@ import (
 // Holder is what the process that runs on a directory says of itself.
 type Holder struct {
 	PID int `json:"pid"`
-	// Brokers are the addresses of its Kafka cluster, embedded or not.
+	// Brokers are the addresses of its Kafka cluster, embedded or not; none where it has no lake.
 	Brokers []string `json:"brokers"`
+	// Embedded is true where the cluster is a broker on loopback, without TLS or a sign-in.
+	Embedded bool `json:"embedded"`
 	// Command is what it was started as, for people.
 	Command string `json:"command"`
 }
