@@ -31,7 +31,8 @@ func (c *clock) hear(name []byte, saidUS, appendMS int64) {
 	known := false
 	leastUS := saidUS
 	kept := c.collectors[:0]
-	for _, other := range c.collectors {
+	for i := range c.collectors {
+		other := &c.collectors[i]
 		switch {
 		case !known && other.name == string(name):
 			known = true
@@ -41,7 +42,7 @@ func (c *clock) hear(name []byte, saidUS, appendMS int64) {
 		default:
 			leastUS = min(leastUS, other.saidUS)
 		}
-		kept = append(kept, other)
+		kept = append(kept, *other)
 	}
 	if !known {
 		kept = append(kept, collector{name: string(name), saidUS: saidUS, heardAtMS: appendMS})

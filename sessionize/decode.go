@@ -115,18 +115,22 @@ func (r *record) decode(value []byte) fault {
 	if s.err != nil {
 		return fault{reason: undecodable, detail: s.err.Error()}
 	}
-	s = scan{rest: inner}
-	switch r.kind {
-	case beaconRecord:
-		if r.beacon.read(&s); s.err != nil {
-			return fault{reason: undecodable, detail: "beacon: " + s.err.Error()}
+	if r.kind == beaconRecord {
+		if err := r.beacon.read(inner); err != nil {
+			return fault{reason: undecodable, detail: "beacon: " + err.Error()}
 		}
 		return r.beacon.check()
+	}
+	s = scan{rest: inner}
+	switch r.kind {
 	case tickRecord:
 		if r.readTick(&s); s.err != nil {
 			return fault{reason: undecodable, detail: "tick: " + s.err.Error()}
 		}
-		return checkTime("/low_us", r.saidUS)
+		if !validTime(r.saidUS) {
+			return badTime("/low_us", r.saidUS)
+		}
+		return fault{}
 	case flushRecord:
 		if r.readFlush(&s); s.err != nil {
 			return fault{reason: undecodable, detail: "flush: " + s.err.Error()}
@@ -163,49 +167,76 @@ func (r *record) readFlush(s *scan) {
 	}
 }
 
+// beaconFields is how many fields a schemas.Beacon has.
+const beaconFields = 23
+
 // read reads a schemas.Beacon. Of the fields that no visit needs it checks the wire type, so that
 // nothing is accepted that the schema refuses.
-func (b *beacon) read(s *scan) {
-	var number int64
-	var text []byte
-	for s.next() {
-		switch s.number {
-		case 1:
-			s.bytes(&b.eventID)
-		case 2:
-			s.bytes(&b.site)
-		case 3:
-			s.bytes(&b.visitor)
-		case 4:
-			s.int32((*int32)(&b.kind))
-		case 5:
-			s.int32((*int32)(&b.consent))
-		case 6:
-			s.int64(&b.receivedUS)
-		case 7, 8, 10:
-			s.int64(&number)
-		case 9:
-			s.int64(&b.occurredUS)
-		case 11:
-			s.bytes(&b.collector)
-		case 12:
-			s.int64(&b.clockUS)
-		case 13:
-			s.bytes(&b.text[textURL])
-		case 14:
-			s.bytes(&b.text[textReferrer])
-		case 15, 16, 17, 22, 23:
-			s.bytes(&text)
-		case 18:
-			s.message(&b.text[textCampaign], campaignFields)
-		case 19:
-			s.bytes(&b.text[textChannel])
-		case 20:
-			s.message(&b.text[textAgent], agentFields)
-		case 21:
-			s.int32(&b.engagedMS)
+func (b *beacon) read(message []byte) error {
+	for at := 0; at < len(message); {
+		tag, number, end := nextField(message, at)
+		if end < 0 {
+			return fieldError(tag, end)
+		}
+		at = end
+		value := message[end:end]
+		if tag&tagTypes == bytesTag {
+			value = message[end-int(number) : end]
+		}
+		var err error
+		switch tag {
+		case 1<<tagShift | bytesTag:
+			b.eventID = value
+		case 2<<tagShift | bytesTag:
+			b.site = value
+		case 3<<tagShift | bytesTag:
+			b.visitor = value
+		case 4<<tagShift | varintTag:
+			b.kind = schemas.BeaconType(number)
+		case 5<<tagShift | varintTag:
+			b.consent = schemas.Consent(number)
+		case 6<<tagShift | varintTag:
+			b.receivedUS = int64(number)
+		case 9<<tagShift | varintTag:
+			b.occurredUS = int64(number)
+		case 11<<tagShift | bytesTag:
+			b.collector = value
+		case 12<<tagShift | varintTag:
+			b.clockUS = int64(number)
+		case 13<<tagShift | bytesTag:
+			b.text[textURL] = value
+		case 14<<tagShift | bytesTag:
+			b.text[textReferrer] = value
+		case 18<<tagShift | bytesTag:
+			err = setMessage(&b.text[textCampaign], value, campaignFields)
+		case 19<<tagShift | bytesTag:
+			b.text[textChannel] = value
+		case 20<<tagShift | bytesTag:
+			err = setMessage(&b.text[textAgent], value, agentFields)
+		case 21<<tagShift | varintTag:
+			b.engagedMS = int32(number)
+		case 7<<tagShift | varintTag, 8<<tagShift | varintTag, 10<<tagShift | varintTag,
+			15<<tagShift | bytesTag, 16<<tagShift | bytesTag, 17<<tagShift | bytesTag,
+			22<<tagShift | bytesTag, 23<<tagShift | bytesTag:
+		default:
+			if tag>>tagShift <= beaconFields {
+				err = errWireType
+			}
+		}
+		if err != nil {
+			return fmt.Errorf("field %d: %w", tag>>tagShift, err)
 		}
 	}
+	return nil
+}
+
+// setMessage takes a message whose fields up to last are all strings, and leaves it encoded.
+func setMessage(to *[]byte, message []byte, last uint64) error {
+	if *to != nil {
+		return errRepeated
+	}
+	*to = message
+	return checkStrings(message, last)
 }
 
 // check says whether a beacon can be put anywhere. A beacon without an event id would be taken for
@@ -227,16 +258,18 @@ func (b *beacon) check() fault {
 			detail: fmt.Sprintf("%d bytes for a visit to keep, at most %d", size, maxEntryBytes),
 		}
 	}
-	if f := checkTime("/occurred_at_us", b.occurredUS); f.reason != "" {
-		return f
+	if !validTime(b.occurredUS) {
+		return badTime("/occurred_at_us", b.occurredUS)
 	}
-	return checkTime("/clock_us", b.saidUS())
+	if us := b.saidUS(); !validTime(us) {
+		return badTime("/clock_us", us)
+	}
+	return fault{}
 }
 
-func checkTime(path string, us int64) fault {
-	if us >= 0 && us <= maxTimeUS {
-		return fault{}
-	}
+func validTime(us int64) bool { return us >= 0 && us <= maxTimeUS }
+
+func badTime(path string, us int64) fault {
 	return fault{
 		reason: "time_out_of_range",
 		detail: fmt.Sprintf("%d is not between 0 and %d (%s)", us, int64(maxTimeUS),

@@ -41,7 +41,7 @@ type Counts struct {
 // valid.
 func New(cfg Config, partition int32) *Machine {
 	m := &Machine{partition: partition, badIDs: schemas.NewNames("bad_beacon")}
-	m.sessions = newSessions(cfg, m.emit)
+	m.sessions = newSessions(cfg, partition, m.emit)
 	return m
 }
 
@@ -50,6 +50,9 @@ func (m *Machine) Counts() Counts { return m.sessions.counts }
 
 // ClockUS returns the partition's clock in microseconds since the epoch, 0 before the first record.
 func (m *Machine) ClockUS() int64 { return m.sessions.clock.nowUS }
+
+// Size estimates how many bytes of the heap the state takes: what was put out is not among them.
+func (m *Machine) Size() int64 { return m.sessions.size() }
 
 // Apply implements stage.Machine.
 func (m *Machine) Apply(batch []stage.Record, out *stage.Output) {
@@ -80,12 +83,7 @@ func (m *Machine) apply(from *stage.Record) {
 }
 
 // emit puts out a visit that has closed.
-func (m *Machine) emit(key string, v *schemas.Visit) {
-	v.InputPartition = m.partition
-	value, err := v.MarshalVT()
-	mustWrite(err)
-	m.out.Put(string(schemas.Visits), []byte(key), value)
-}
+func (m *Machine) emit(key, value []byte) { m.out.Put(string(schemas.Visits), key, value) }
 
 // badRawBytes is how much of a bad record is kept.
 const badRawBytes = 64 << 10

@@ -37,7 +37,8 @@ func TestVisitOnTheTopic(t *testing.T) {
 		t.Errorf("message %q %q %d", message.Topic, message.Key, message.Timestamp)
 	}
 	want := &schemas.Visit{
-		VisitId: schemas.NewVisitIDs().ID("s", "v", at, "a"), Site: "s", VisitorId: "v",
+		VisitId: string(schemas.NewVisitIDs().AppendID(nil, "s\x00v", at, []byte("a"))),
+		Site:    "s", VisitorId: "v",
 		StartedAtUs: at, EndedAtUs: at + 5_000_000, Beacons: 2, Pings: 2, EngagedMs: 14,
 		EntryUrl: "/", ExitUrl: "/", Referrer: "r", Channel: "direct",
 		Campaign: fullBeacon().Campaign, Agent: fullBeacon().Agent,

@@ -181,7 +181,9 @@ func TestRestart(t *testing.T) {
 				run(t, m, log[checkpoint:committed], &thrownAway)
 			}
 		}
+		checkHeld(t, m)
 		state.take(m)
+		checkHeld(t, m)
 		if diff := cmp.Diff(lines(&want), lines(&got)); diff != "" {
 			t.Fatalf("outputs differ (-through +restarted):\n%s", diff)
 		}
@@ -285,16 +287,23 @@ func TestNothingIsLeft(t *testing.T) {
 		// Beacons are at most an hour ahead of the broker's clock.
 		at := log[len(log)-1].Timestamp + (24 * time.Hour).Milliseconds()
 		m.Apply([]stage.Record{tickAt(t, at, 0)}, &out)
+		checkHeld(t, m)
 		state.take(m)
-		if len(state) != 1 || len(m.sessions.visitors) != 0 || len(m.sessions.deadlines) != 0 ||
+		if len(state) != 1 || len(m.sessions.visitors.of) != 0 || len(m.sessions.deadlines) != 0 ||
 			len(m.sessions.expiries) != 0 || m.Counts().Open != 0 {
 			t.Fatalf("left: %d keys, %d visitors, %d deadlines, %d expiries", len(state),
-				len(m.sessions.visitors), len(m.sessions.deadlines), len(m.sessions.expiries))
+				len(m.sessions.visitors.of), len(m.sessions.deadlines), len(m.sessions.expiries))
 		}
 	})
 }
 
-func tickAt(t *rapid.T, ms, offset int64) stage.Record {
+// failing is a *testing.T or a *rapid.T.
+type failing interface {
+	Fatal(args ...any)
+	Fatalf(format string, args ...any)
+}
+
+func tickAt(t failing, ms, offset int64) stage.Record {
 	value, err := (&schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Tick{
 		Tick: &schemas.Tick{Collector: "c1", ClockUs: ms * 1000, LowUs: ms * 1000},
 	}}).MarshalVT()
@@ -304,7 +313,7 @@ func tickAt(t *rapid.T, ms, offset int64) stage.Record {
 	return stage.Record{Offset: offset, Timestamp: ms, Value: value}
 }
 
-func flushAfter(t *rapid.T, log []stage.Record) stage.Record {
+func flushAfter(t failing, log []stage.Record) stage.Record {
 	value, err := (&schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Flush{
 		Flush: &schemas.Flush{Collector: "c1"},
 	}}).MarshalVT()
@@ -315,7 +324,8 @@ func flushAfter(t *rapid.T, log []stage.Record) stage.Record {
 	return stage.Record{Offset: last.Offset + 1, Timestamp: last.Timestamp, Value: value}
 }
 
-func visits(t *rapid.T, out *stage.Output) []*schemas.Visit {
+// visits reads the visits that were put out, which must be as the schema writes them.
+func visits(t failing, out *stage.Output) []*schemas.Visit {
 	var all []*schemas.Visit
 	for _, m := range out.Messages() {
 		if m.Topic != string(schemas.Visits) {
@@ -324,6 +334,10 @@ func visits(t *rapid.T, out *stage.Output) []*schemas.Visit {
 		v := &schemas.Visit{}
 		if err := v.UnmarshalVT(m.Value); err != nil {
 			t.Fatal(err)
+		}
+		again, err := v.MarshalVT()
+		if err != nil || !bytes.Equal(again, m.Value) {
+			t.Fatalf("%x is written %x, %v", m.Value, again, err)
 		}
 		all = append(all, v)
 	}

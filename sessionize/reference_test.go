@@ -110,8 +110,8 @@ func boundary(r Rules, visit []*schemas.Beacon, next *schemas.Beacon, campaign s
 func referenceVisit(beacons []*schemas.Beacon, start, end string) *schemas.Visit {
 	first, last := beacons[0], beacons[len(beacons)-1]
 	v := &schemas.Visit{
-		VisitId: schemas.NewVisitIDs().ID(schemas.Site(first.Site), schemas.VisitorID(first.VisitorId),
-			first.OccurredAtUs, first.EventId),
+		VisitId: string(schemas.NewVisitIDs().AppendID(nil, first.Site+"\x00"+first.VisitorId,
+			first.OccurredAtUs, []byte(first.EventId))),
 		Site: first.Site, VisitorId: first.VisitorId, StartReason: start, EndReason: end,
 		StartedAtUs: first.OccurredAtUs, EndedAtUs: last.OccurredAtUs,
 		FirstEventId: first.EventId, LastEventId: last.EventId, Beacons: int64(len(beacons)),

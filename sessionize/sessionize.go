@@ -4,5 +4,6 @@
 //
 // A visit is all beacons of one visitor on one site in which no gap exceeds the site's gap. Time
 // is in the log: see clock.go for what moves it, sessions.go for what opens, joins and closes a
-// visit, cut.go for what splits one when it closes, and state.go for what survives a restart.
+// visit, cut.go for what splits one when it closes, state.go for what survives a restart, and
+// memory.go for what all that takes.
 package sessionize

@@ -22,6 +22,17 @@ const (
 	reasonLinger      = "linger"
 )
 
+// reasonOf is the reason with these letters.
+func reasonOf(letters []byte) string {
+	switch string(letters) {
+	case reasonGap:
+		return reasonGap
+	case reasonMaxBeacons:
+		return reasonMaxBeacons
+	}
+	return string(letters)
+}
+
 const (
 	// maxVisitorBytes bounds the open visits of one visitor, as max_beacons does, so that a
 	// checkpoint of it fits the broker's usual 1 MiB for a record. A full visit of 10,000 beacons
@@ -59,31 +70,40 @@ type sessions struct {
 	sites    map[string]*rules
 	windowUS int64
 	lingerUS int64
-	// emit takes each visit that closes, in order of (due, site and visitor, first beacon).
-	emit func(key string, v *schemas.Visit)
+	// partition is the one of the input.
+	partition int32
+	// emit takes each visit that closes, encoded, in order of (due, site and visitor, first beacon).
+	emit func(key, value []byte)
 
 	clock    clock
-	visitors map[string]*visitor
+	visitors visitors
 	// deadlines holds every open visit once, at a time that may lie before its true one: most
 	// beacons move the deadline of a visit, and only few visits come to it.
 	deadlines queue[*visit]
-	expiries  queue[*visitor]
-	dirty     []*visitor
-	counts    Counts
-	ids       *schemas.VisitIDs
+	// expiries holds every visitor once for each visit that closed, and maybe some that have been
+	// forgotten since.
+	expiries queue[*visitor]
+	dirty    []*visitor
+	counts   Counts
+	ids      *schemas.VisitIDs
+	memory   memory
+	// out is where visits are written.
+	out arena
 
 	// Buffers that are reused.
-	key, packed []byte
-	closing     []*visit
-	fits        []*visit
-	entries     []entry
+	key     []byte
+	closing []*visit
+	fits    []*visit
+	beacons []kept
+	places  []place
 }
 
-func newSessions(cfg Config, emit func(key string, v *schemas.Visit)) *sessions {
+func newSessions(cfg Config, partition int32, emit func(key, value []byte)) *sessions {
 	s := &sessions{
 		defaults: newRules(cfg.Default), sites: make(map[string]*rules, len(cfg.Sites)),
 		windowUS: cfg.DedupeWindow.Microseconds(), lingerUS: cfg.LateLinger.Microseconds(),
-		emit: emit, visitors: map[string]*visitor{}, ids: schemas.NewVisitIDs(),
+		partition: partition, emit: emit, ids: schemas.NewVisitIDs(),
+		visitors: newVisitors(0), memory: newMemory(),
 	}
 	for site, r := range cfg.Sites {
 		s.sites[string(site)] = newRules(r)
@@ -107,6 +127,7 @@ func (s *sessions) advance() {
 		v := s.deadlines.pop()
 		switch {
 		case v.gone:
+			s.memory.freeVisit(v)
 		case v.dueUS >= now:
 			s.deadlines.push(v.dueUS, v)
 		default:
@@ -122,7 +143,9 @@ func (s *sessions) advance() {
 // flush closes everything that is open and leaves the clock where it is.
 func (s *sessions) flush() {
 	for len(s.deadlines) > 0 {
-		if v := s.deadlines.pop(); !v.gone {
+		if v := s.deadlines.pop(); v.gone {
+			s.memory.freeVisit(v)
+		} else {
 			s.closing = append(s.closing, v)
 		}
 	}
@@ -131,6 +154,9 @@ func (s *sessions) flush() {
 
 // closeAll closes the visits in closing, in an order that depends on nothing but them.
 func (s *sessions) closeAll(end string) {
+	if len(s.closing) == 0 {
+		return
+	}
 	slices.SortFunc(s.closing, func(a, b *visit) int {
 		return cmp.Or(
 			cmp.Compare(a.dueUS, b.dueUS),
@@ -145,6 +171,7 @@ func (s *sessions) closeAll(end string) {
 		} else {
 			s.close(v, end, v.dueUS)
 		}
+		s.memory.freeVisit(v)
 	}
 	clear(s.closing)
 	s.closing = s.closing[:0]
@@ -158,10 +185,10 @@ func (s *sessions) add(b *beacon) {
 		return
 	}
 	s.key = append(append(append(s.key[:0], b.site...), 0), b.visitor...)
-	v, known := s.visitors[string(s.key)]
+	v, known := s.visitors.of[string(s.key)]
 	if !known {
-		v = &visitor{key: string(s.key), rules: s.rulesOf(string(b.site))}
-		s.visitors[v.key] = v
+		v = s.memory.newVisitor(string(s.key), s.rulesOf(b.site))
+		s.visitors.add(v)
 	}
 	id := idOf(b.eventID)
 	if in, known := v.duplicate(id); known {
@@ -184,14 +211,14 @@ func (s *sessions) add(b *beacon) {
 	if start != "" {
 		in.start = start
 	}
-	s.packed = in.add(&b.entry, id, s.packed)
+	s.memory.add(in, &b.entry, id)
 	if in.beacons == 1 {
 		s.deadlines.push(in.dueUS, in)
 	}
 }
 
-func (s *sessions) rulesOf(site string) *rules {
-	if r, ok := s.sites[site]; ok {
+func (s *sessions) rulesOf(site []byte) *rules {
+	if r, ok := s.sites[string(site)]; ok {
 		return r
 	}
 	return s.defaults
@@ -199,16 +226,30 @@ func (s *sessions) rulesOf(site string) *rules {
 
 // touch has the visitor written at the next checkpoint.
 func (s *sessions) touch(v *visitor) {
-	if !v.dirty {
-		v.dirty = true
+	if v.dirtyAt == 0 {
 		s.dirty = append(s.dirty, v)
+		v.dirtyAt = len(s.dirty)
 	}
+}
+
+// forget drops a visitor of whom nothing is left and whom the checkpoints do not hold.
+func (s *sessions) forget(v *visitor) {
+	if len(v.open) > 0 || len(v.closed) > 0 || v.stored {
+		return
+	}
+	if v.dirtyAt > 0 {
+		last := s.dirty[len(s.dirty)-1]
+		s.dirty[v.dirtyAt-1], last.dirtyAt = last, v.dirtyAt
+		s.dirty[len(s.dirty)-1] = nil
+		s.dirty = s.dirty[:len(s.dirty)-1]
+	}
+	s.visitors.remove(v)
+	s.memory.freeVisitor(v)
 }
 
 // fit collects the open visits, late ones or others, that take a beacon at us, first due first.
 // There are at most two, except where the gap has grown since they were opened.
 func (s *sessions) fit(v *visitor, us int64, late bool) {
-	clear(s.fits)
 	s.fits = s.fits[:0]
 	for _, open := range v.open {
 		if open.late == late && open.takes(us) {
@@ -248,7 +289,7 @@ func (s *sessions) makeRoom(v *visitor, e *entry) (start string) {
 			break
 		}
 		s.close(s.fits[0], reasonMaxBeacons, s.clock.nowUS)
-		s.fits = s.fits[1:]
+		s.fits = slices.Delete(s.fits, 0, 1)
 		start = reasonMaxBeacons
 	}
 	for len(v.open) > 0 && (v.packedBytes()+e.size() > maxVisitorBytes ||
@@ -278,13 +319,12 @@ func (s *sessions) join(v *visitor, late bool) *visit {
 
 // open begins a visit.
 func (s *sessions) open(v *visitor, late bool) *visit {
-	in := &visit{visitor: v, late: late}
+	in := s.memory.newVisit(v, late)
 	if late {
 		in.dueUS = s.clock.nowUS + s.lingerUS
 	} else if len(v.closed) > 0 {
 		in.start = reasonGap
 	}
-	v.open = append(v.open, in)
 	s.counts.Open++
 	return in
 }
@@ -292,23 +332,15 @@ func (s *sessions) open(v *visitor, late bool) *visit {
 // merge moves the beacons of a visit into one that is due no later. A late visit stays due when it
 // was, so that it waits no longer than from the creation of the first of the two.
 func (s *sessions) merge(into, other *visit) {
-	entries := s.unpacked(other)
-	for i := range entries {
-		s.packed = into.add(&entries[i], idOf(entries[i].eventID), s.packed)
+	beacons, err := unpack(s.beacons[:0], other.packed)
+	mustRead(err)
+	s.beacons = beacons
+	for i := range beacons {
+		e := beacons[i].entry(other.packed)
+		s.memory.add(into, &e, idOf(e.eventID))
 	}
 	into.duplicates += other.duplicates
 	s.drop(other)
-}
-
-// unpacked returns the beacons of a visit in order of arrival, until the next call.
-func (s *sessions) unpacked(v *visit) []entry {
-	clear(s.entries)
-	entries, err := unpack(s.entries[:0], v.packed)
-	if err != nil {
-		panic("sessionize: an open visit that it packed itself: " + err.Error())
-	}
-	s.entries = entries
-	return entries
 }
 
 // drop takes a visit out of its visitor's open ones.
@@ -316,35 +348,34 @@ func (s *sessions) drop(v *visit) {
 	open := v.visitor.open
 	v.visitor.open = slices.Delete(open, slices.Index(open, v), slices.Index(open, v)+1)
 	v.gone = true
-	v.packed, v.ids = nil, idSet{}
+	s.memory.empty(v)
 	s.counts.Open--
 }
 
 // close puts out an open visit, cut into pieces, and remembers its ids.
 func (s *sessions) close(v *visit, end string, closedUS int64) {
-	entries := s.unpacked(v)
-	slices.SortFunc(entries, inOrder)
-	s.putOut(v, entries, end)
+	s.putOut(v, end)
 	for _, open := range v.visitor.open {
 		if open.start == "" && !open.late && open.firstUS > v.lastUS {
 			open.start = reasonGap
 		}
 	}
-	s.remember(v.visitor, closedVisit{ids: v.ids.sorted(), closedUS: closedUS})
+	s.remember(v.visitor, closedVisit{ids: s.memory.takeIDs(v), closedUS: closedUS})
 	s.drop(v)
 	s.touch(v.visitor)
 }
 
 // remember keeps the ids of a closed visit for the dedupe window, within the bounds.
 func (s *sessions) remember(v *visitor, closed closedVisit) {
-	v.closed = append(v.closed, closed)
+	s.memory.addClosed(v, closed)
 	s.expiries.push(closed.closedUS+s.windowUS, v)
 	ids := 0
-	for _, c := range v.closed {
-		ids += len(c.ids)
+	for i := range v.closed {
+		ids += len(v.closed[i].ids)
 	}
 	for len(v.closed) > 1 && (ids > maxClosedIDs || len(v.closed) > maxVisits) {
 		ids -= len(v.closed[0].ids)
+		s.memory.freeIDs(v.closed[0].ids)
 		v.closed = slices.Delete(v.closed, 0, 1)
 	}
 }
@@ -353,12 +384,14 @@ func (s *sessions) remember(v *visitor, closed closedVisit) {
 func (s *sessions) expire(v *visitor) {
 	before := len(v.closed)
 	v.closed = slices.DeleteFunc(v.closed, func(c closedVisit) bool {
-		return c.closedUS+s.windowUS <= s.clock.nowUS
+		over := c.closedUS+s.windowUS <= s.clock.nowUS
+		if over {
+			s.memory.freeIDs(c.ids)
+		}
+		return over
 	})
-	if len(v.closed) == 0 {
-		v.closed = nil
-	}
 	if len(v.closed) != before {
 		s.touch(v)
+		s.forget(v)
 	}
 }

@@ -20,15 +20,14 @@ import (
 func TestPacked(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		owner := &visitor{rules: newRules(DefaultRules())}
-		s, v := newSessions(DefaultConfig(), nil), &visit{visitor: owner}
+		s, v := newSessions(DefaultConfig(), 0, nil), &visit{visitor: owner}
 		var want []entry
-		var scratch []byte
 		for i := range rapid.IntRange(1, 20).Draw(t, "beacons") {
 			e := drawEntry(t, int64(i))
 			want = append(want, e)
-			scratch = v.add(&e, idOf(e.eventID), scratch)
+			v.add(&e, idOf(e.eventID), &s.memory.pools)
 			if rapid.IntRange(0, 4).Draw(t, "restart") == 0 {
-				restored, err := s.restoreVisit(owner, &schemas.OpenVisit{Beacons: v.packed})
+				restored, err := s.restoreVisit(owner, v.packed, false)
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -39,9 +38,13 @@ func TestPacked(t *testing.T) {
 				v = restored
 			}
 		}
-		got, err := unpack(nil, v.packed)
+		unpacked, err := unpack(nil, v.packed)
 		if err != nil {
 			t.Fatal(err)
+		}
+		var got []entry
+		for i := range unpacked {
+			got = append(got, unpacked[i].entry(v.packed))
 		}
 		if diff := cmp.Diff(fmt.Sprint(want), fmt.Sprint(got)); diff != "" {
 			t.Fatalf("unpacked (-in +out):\n%s", diff)
@@ -107,7 +110,7 @@ func TestOneVisitorIsBounded(t *testing.T) {
 					OccurredAtUs: at - int64(i)*flood.apart.Microseconds(),
 					Url:          strings.Repeat("x", flood.text) + fmt.Sprint(i),
 				}))}, &out)
-				for _, v := range m.sessions.visitors {
+				for _, v := range m.sessions.visitors.of {
 					if len(v.open) > maxVisits || len(v.closed) > maxVisits {
 						t.Fatalf("%d open, %d closed", len(v.open), len(v.closed))
 					}
@@ -127,7 +130,7 @@ func TestOneVisitorIsBounded(t *testing.T) {
 					})
 				}
 			}
-			m.sessions.emit = func(string, *schemas.Visit) {}
+			m.sessions.emit = func(_, _ []byte) {}
 			full := m.Counts().Visits
 			m.sessions.flush()
 			if full == 0 || m.Counts().Duplicates != 0 {
@@ -196,16 +199,17 @@ func FuzzRestore(f *testing.F) {
 func TestIDSet(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var set idSet
+		from := newPools()
 		want := map[uint64]bool{}
-		for range rapid.IntRange(0, 100).Draw(t, "n") {
+		for range rapid.IntRange(1, 100).Draw(t, "n") {
 			id := rapid.OneOf(rapid.Uint64Range(1, 60), rapid.Uint64Min(1)).Draw(t, "id")
 			if set.has(id) != want[id] {
 				t.Fatalf("has(%d) = %t", id, set.has(id))
 			}
-			set.add(id)
+			set.add(id, &from.ids)
 			want[id] = true
 		}
-		sorted := set.sorted()
+		sorted := set.take(&from.ids)
 		if len(sorted) != len(want) {
 			t.Fatalf("%d ids, want %d", len(sorted), len(want))
 		}

@@ -1,8 +1,6 @@
 package sessionize
 
 import (
-	"bytes"
-	"cmp"
 	"slices"
 
 	"google.golang.org/protobuf/encoding/protowire"
@@ -15,7 +13,11 @@ type visitor struct {
 	rules  *rules
 	open   []*visit // in no particular order; nearly always one
 	closed []closedVisit
-	dirty  bool // changed since the last checkpoint
+	// dirtyAt is one more than its place among the visitors that have changed since the last
+	// checkpoint, 0 where it has not.
+	dirtyAt int
+	// stored says that the checkpoints hold something of it.
+	stored bool
 }
 
 // closedVisit remembers the ids of a closed visit, ascending. closedUS is the clock at which it was
@@ -32,8 +34,8 @@ func (v *visitor) duplicate(id uint64) (in *visit, known bool) {
 			return open, true
 		}
 	}
-	for _, closed := range v.closed {
-		if _, found := slices.BinarySearch(closed.ids, id); found {
+	for i := range v.closed {
+		if _, found := slices.BinarySearch(v.closed[i].ids, id); found {
 			return nil, true
 		}
 	}
@@ -68,174 +70,38 @@ type visit struct {
 	start      string // why it began, where that is known already
 }
 
-type span struct{ from, to uint32 }
-
 // takes says whether a beacon at us leaves no gap longer than the rules allow.
 func (v *visit) takes(us int64) bool {
 	gap := v.visitor.rules.gapUS
 	return us >= v.firstUS-gap && us <= v.lastUS+gap
 }
 
-// add packs one beacon more. scratch is a buffer to work in; it is returned for the next time.
-func (v *visit) add(e *entry, id uint64, scratch []byte) []byte {
-	v.grow(e, id)
+// add packs one beacon more.
+func (v *visit) add(e *entry, id uint64, from *pools) {
+	v.grow(e.occurredUS)
+	v.ids.add(id, &from.ids)
 	same := uint64(0)
-	for i, text := range e.text {
-		if bytes.Equal(text, v.packed[v.latest[i].from:v.latest[i].to]) {
+	for i := range e.text {
+		if string(e.text[i]) == string(v.latest[i].of(v.packed)) {
 			same |= 1 << i
 		}
 	}
-	message := pack(scratch[:0], e, same)
-	v.packed = protowire.AppendVarint(v.packed, uint64(len(message)))
-	v.packed = append(v.packed, message...)
-	if same != allSame {
-		v.locate(message, len(v.packed)-len(message), same)
-	}
-	return message
+	size := packedSize(e, same)
+	to := from.packed.grow(v.packed, protowire.SizeBytes(size))
+	to = protowire.AppendVarint(to, uint64(size))
+	v.packed = pack(to, e, same, &v.latest)
 }
 
 // grow counts a beacon in and moves the visit's ends and its deadline.
-func (v *visit) grow(e *entry, id uint64) {
-	if v.beacons == 0 || e.occurredUS < v.firstUS {
-		v.firstUS = e.occurredUS
+func (v *visit) grow(occurredUS int64) {
+	if v.beacons == 0 || occurredUS < v.firstUS {
+		v.firstUS = occurredUS
 	}
-	if v.beacons == 0 || e.occurredUS > v.lastUS {
-		v.lastUS = e.occurredUS
+	if v.beacons == 0 || occurredUS > v.lastUS {
+		v.lastUS = occurredUS
 		if !v.late {
 			v.dueUS = v.lastUS + v.visitor.rules.gapUS + v.visitor.rules.graceUS
 		}
 	}
 	v.beacons++
-	v.ids.add(id)
-}
-
-const allSame = 1<<texts - 1
-
-// locate notes where the texts of a message that stands at an offset of packed are.
-func (v *visit) locate(message []byte, at int, same uint64) {
-	for i := range v.latest {
-		if same&(1<<i) == 0 {
-			v.latest[i] = span{}
-		}
-	}
-	for s := (scan{rest: message}); s.next(); {
-		if i := s.number - visitBeaconURL; i >= 0 && i < texts {
-			to := at + len(message) - len(s.rest)
-			v.latest[i] = span{from: uint32(to - len(s.value)), to: uint32(to)}
-		}
-	}
-}
-
-// sameOf reads the field same of a packed message.
-func sameOf(message []byte) uint64 {
-	for s := (scan{rest: message}); s.next(); {
-		if s.number == visitBeaconSame {
-			return s.varint
-		}
-	}
-	return 0
-}
-
-// The numbers of VisitBeacon's fields.
-const (
-	visitBeaconEventID  protowire.Number = 1
-	visitBeaconType     protowire.Number = 2
-	visitBeaconConsent  protowire.Number = 3
-	visitBeaconOccurred protowire.Number = 4
-	visitBeaconEngaged  protowire.Number = 5
-	visitBeaconURL      protowire.Number = 6 // the first of the texts, which follow each other
-	visitBeaconOffset   protowire.Number = 11
-	visitBeaconSame     protowire.Number = 12
-)
-
-// pack appends a VisitBeacon message without the texts in same.
-func pack(to []byte, e *entry, same uint64) []byte {
-	to = appendBytes(to, visitBeaconEventID, e.eventID)
-	to = appendVarint(to, visitBeaconType, uint64(e.kind))
-	to = appendVarint(to, visitBeaconConsent, uint64(e.consent))
-	to = appendVarint(to, visitBeaconOccurred, uint64(e.occurredUS))
-	to = appendVarint(to, visitBeaconEngaged, uint64(e.engagedMS))
-	for i, text := range e.text {
-		if same&(1<<i) == 0 {
-			to = appendBytes(to, visitBeaconURL+protowire.Number(i), text)
-		}
-	}
-	to = appendVarint(to, visitBeaconOffset, uint64(e.offset))
-	return appendVarint(to, visitBeaconSame, same)
-}
-
-func appendVarint(to []byte, number protowire.Number, value uint64) []byte {
-	if value == 0 {
-		return to
-	}
-	to = protowire.AppendTag(to, number, protowire.VarintType)
-	return protowire.AppendVarint(to, value)
-}
-
-func appendBytes(to []byte, number protowire.Number, value []byte) []byte {
-	if len(value) == 0 {
-		return to
-	}
-	to = protowire.AppendTag(to, number, protowire.BytesType)
-	return protowire.AppendBytes(to, value)
-}
-
-// unpack appends the beacons of a packed visit, in order of arrival. They share its memory.
-func unpack(to []entry, packed []byte) ([]entry, error) {
-	for before := (entry{}); len(packed) > 0; {
-		message, size := consumeBytes(packed)
-		if size < 0 {
-			return nil, protowire.ParseError(size)
-		}
-		packed = packed[size:]
-		var e entry
-		same, err := e.read(message)
-		if err != nil {
-			return nil, err
-		}
-		for i := range e.text {
-			if same&(1<<i) != 0 {
-				e.text[i] = before.text[i]
-			}
-		}
-		to = append(to, e)
-		before = e
-	}
-	return to, nil
-}
-
-// read reads a VisitBeacon. The texts in same are those of the beacon before it.
-func (e *entry) read(message []byte) (same int64, err error) {
-	s := scan{rest: message}
-	for s.next() {
-		switch s.number {
-		case visitBeaconEventID:
-			s.bytes(&e.eventID)
-		case visitBeaconType:
-			s.int32((*int32)(&e.kind))
-		case visitBeaconConsent:
-			s.int32((*int32)(&e.consent))
-		case visitBeaconOccurred:
-			s.int64(&e.occurredUS)
-		case visitBeaconEngaged:
-			s.int32(&e.engagedMS)
-		case visitBeaconURL + textURL, visitBeaconURL + textReferrer, visitBeaconURL + textChannel:
-			s.bytes(&e.text[s.number-visitBeaconURL])
-		case visitBeaconURL + textCampaign:
-			s.message(&e.text[textCampaign], campaignFields)
-		case visitBeaconURL + textAgent:
-			s.message(&e.text[textAgent], agentFields)
-		case visitBeaconOffset:
-			s.int64(&e.offset)
-		case visitBeaconSame:
-			s.int64(&same)
-		}
-	}
-	return same, s.err
-}
-
-// inOrder compares beacons as a visit orders them: by when they happened, then by event id, so
-// that the order of arrival does not matter.
-func inOrder(a, b entry) int {
-	return cmp.Or(cmp.Compare(a.occurredUS, b.occurredUS), bytes.Compare(a.eventID, b.eventID))
 }

@@ -1,8 +1,10 @@
 package sessionize
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/bits"
 
 	"google.golang.org/protobuf/encoding/protowire"
 )
@@ -13,83 +15,139 @@ var (
 	errRepeated = errors.New("given twice")
 )
 
-// scan goes over the fields of an encoded message without copying or allocating:
+// A tag is a field's number and its wire type. varintTag and bytesTag are the types that we read;
+// a string or a message is bytes.
+const (
+	varintTag = uint64(protowire.VarintType)
+	bytesTag  = uint64(protowire.BytesType)
+	tagShift  = 3
+	tagTypes  = 1<<tagShift - 1
+)
+
+// nextField reads the field that begins at an offset of an encoded message and says where it ends.
+// number is a varint's value, or the length of bytes, which stand at the end; of another type it
+// says nothing. A negative end is an error, see fieldError. It copies and allocates nothing.
+func nextField(message []byte, at int) (tag, number uint64, end int) {
+	tag = uint64(message[at])
+	at++
+	if tag >= 0x80 {
+		if at < len(message) && message[at] < 0x80 {
+			tag = tag&0x7f | uint64(message[at])<<7
+			at++
+		} else {
+			var size int
+			if tag, size = protowire.ConsumeVarint(message[at-1:]); size < 0 {
+				return tag, 0, size
+			}
+			at += size - 1
+		}
+	}
+	if tag <= tagTypes || tag>>tagShift > uint64(protowire.MaxValidNumber) {
+		return tag, 0, badTag
+	}
+	if wire := tag & tagTypes; wire != varintTag && wire != bytesTag {
+		size := protowire.ConsumeFieldValue(protowire.Number(tag>>tagShift), protowire.Type(wire),
+			message[at:])
+		if size >= 0 {
+			size += at
+		}
+		return tag, 0, size
+	}
+	if at < len(message) && message[at] < 0x80 {
+		number = uint64(message[at])
+		at++
+	} else {
+		var size int
+		if number, size = consumeLongVarint(message[at:]); size < 0 {
+			return tag, 0, size
+		}
+		at += size
+	}
+	if tag&tagTypes == varintTag {
+		return tag, number, at
+	}
+	if number > uint64(len(message)-at) {
+		return tag, 0, cutShort
+	}
+	return tag, number, at + int(number)
+}
+
+// What nextField returns besides protowire's own codes, which are small.
+const (
+	cutShort = -1 // protowire's own
+	badTag   = -100
+)
+
+// fieldError is the error of a negative end.
+func fieldError(tag uint64, end int) error {
+	if end == badTag {
+		return fmt.Errorf("no field has the tag %d", tag)
+	}
+	return protowire.ParseError(end)
+}
+
+// scan goes over the fields of an encoded message:
 //
 //	for s.next() {
 //		switch s.number { ... s.bytes(&to) ... }
 //	}
 //	return s.err
 type scan struct {
-	rest []byte // what is still to be read
+	rest []byte // what is still to be read; nothing after an error
 	// err is the first error; next is false after it.
 	err error
 
 	// The field that next read.
-	number protowire.Number
-	kind   protowire.Type
+	number uint64
+	kind   uint64 // varintTag, bytesTag, or another wire type
 	value  []byte // the payload where kind is bytes: a string or message, without its length
 	varint uint64 // the payload where kind is varint
 }
 
 // next reads one field more; false is the end of the message, or an error.
 func (s *scan) next() bool {
-	if s.err != nil || len(s.rest) == 0 {
+	if len(s.rest) == 0 {
 		return false
 	}
-	tag, size := consumeVarint(s.rest)
-	if size < 0 {
-		return s.stop(size)
-	}
-	if s.number, s.kind = protowire.DecodeTag(tag); s.number < protowire.MinValidNumber {
-		s.err = fmt.Errorf("no field has the tag %d", tag)
+	tag, number, end := nextField(s.rest, 0)
+	if end < 0 {
+		s.rest, s.err = nil, fieldError(tag, end)
 		return false
 	}
-	rest := s.rest[size:]
-	switch s.kind {
-	case protowire.VarintType:
-		s.varint, size = consumeVarint(rest)
-	case protowire.BytesType:
-		s.value, size = consumeBytes(rest)
-	default:
-		size = protowire.ConsumeFieldValue(s.number, s.kind, rest)
+	s.number, s.kind = tag>>tagShift, tag&tagTypes
+	s.varint = number
+	if s.kind == bytesTag {
+		s.value = s.rest[end-int(number) : end]
 	}
-	if size < 0 {
-		return s.stop(size)
-	}
-	s.rest = rest[size:]
+	s.rest = s.rest[end:]
 	return true
 }
 
-func (s *scan) stop(size int) bool {
-	s.err = protowire.ParseError(size)
-	return false
-}
-
-// consumeVarint is protowire.ConsumeVarint, with a short way for the one byte that most take.
-func consumeVarint(from []byte) (value uint64, size int) {
-	if len(from) > 0 && from[0] < 0x80 {
-		return uint64(from[0]), 1
+// consumeLongVarint is protowire.ConsumeVarint, with a way for up to eight bytes that does not
+// branch.
+func consumeLongVarint(from []byte) (value uint64, size int) {
+	const more = 0x8080_8080_8080_8080
+	if len(from) < 8 {
+		return protowire.ConsumeVarint(from)
 	}
-	return protowire.ConsumeVarint(from)
-}
-
-// consumeBytes is protowire.ConsumeBytes on top of consumeVarint.
-func consumeBytes(from []byte) (value []byte, size int) {
-	length, size := consumeVarint(from)
-	if size < 0 {
-		return nil, size
+	v := binary.LittleEndian.Uint64(from)
+	ends := ^v & more
+	if ends == 0 {
+		return protowire.ConsumeVarint(from)
 	}
-	if length > uint64(len(from)-size) {
-		_, size = protowire.ConsumeBytes(from) // for its error
-		return nil, size
-	}
-	return from[size:][:length], size + int(length)
+	v &= (ends&-ends)<<1 - 1 // up to the first byte that says no more
+	v &^= more
+	// Eight times seven bits become four times fourteen, two times 28, and once 56.
+	v = v&0x007f_007f_007f_007f | v>>1&0x3f80_3f80_3f80_3f80
+	v = v&0x0000_3fff_0000_3fff | v>>2&0x0fff_c000_0fff_c000
+	v = v&0x0000_0000_0fff_ffff | v>>4&0x00ff_ffff_f000_0000
+	return v, bits.TrailingZeros64(ends)/8 + 1
 }
 
 // fail stops the scan with an error in the current field.
-func (s *scan) fail(err error) { s.err = fmt.Errorf("field %d: %w", s.number, err) }
+func (s *scan) fail(err error) { s.rest, s.err = nil, fmt.Errorf("field %d: %w", s.number, err) }
 
-func (s *scan) is(kind protowire.Type) bool {
+func (s *scan) is(kind uint64) bool {
 	if s.kind != kind {
 		s.fail(errWireType)
 		return false
@@ -98,40 +156,118 @@ func (s *scan) is(kind protowire.Type) bool {
 }
 
 func (s *scan) bytes(to *[]byte) {
-	if s.is(protowire.BytesType) {
+	if s.is(bytesTag) {
 		*to = s.value
 	}
 }
 
 func (s *scan) int64(to *int64) {
-	if s.is(protowire.VarintType) {
+	if s.is(varintTag) {
 		*to = int64(s.varint)
 	}
 }
 
-func (s *scan) int32(to *int32) {
-	if s.is(protowire.VarintType) {
-		*to = int32(s.varint)
+// inner is the field's own fields, where it is a message.
+func (s *scan) inner() scan {
+	if !s.is(bytesTag) {
+		return scan{}
 	}
+	return scan{rest: s.value}
 }
 
-// message takes a message whose fields up to last are all strings, and leaves it encoded.
-func (s *scan) message(to *[]byte, last protowire.Number) {
-	if *to != nil {
-		s.fail(errRepeated)
-		return
-	}
-	s.bytes(to)
-	if s.err != nil {
-		return
-	}
-	inner := scan{rest: s.value}
-	for inner.next() {
-		if inner.number <= last {
-			inner.is(protowire.BytesType)
+// checkStrings says what is wrong with a message whose fields up to last should all be strings.
+func checkStrings(message []byte, last uint64) error {
+	for at := 0; at < len(message); {
+		tag, _, end := nextField(message, at)
+		if end < 0 {
+			return fieldError(tag, end)
 		}
+		if tag>>tagShift <= last && tag&tagTypes != bytesTag {
+			return fmt.Errorf("field %d: %w", tag>>tagShift, errWireType)
+		}
+		at = end
 	}
-	if inner.err != nil {
-		s.fail(inner.err)
+	return nil
+}
+
+// plain says whether an encoded message of strings is as the schema itself would write it: its
+// fields in order, none of them unknown, empty or twice.
+func plain(message []byte, last uint64) bool {
+	before, size := uint64(0), 0
+	for at := 0; at < len(message); {
+		tag, length, end := nextField(message, at)
+		if end < 0 || tag <= before || tag&tagTypes != bytesTag || tag>>tagShift > last {
+			return false
+		}
+		size += sizeBytes(tag>>tagShift, int(length))
+		before, at = tag, end
 	}
+	return size == len(message) // it is longer with an empty field, or a length written long
+}
+
+// appendTag appends a tag; those of numbers up to 15 take one byte.
+func appendTag(to []byte, tag uint64) []byte {
+	if tag < 0x80 {
+		return append(to, byte(tag))
+	}
+	return append(to, byte(tag)|0x80, byte(tag>>7))
+}
+
+func sizeTag(number uint64) int { return 1 + int(number>>4) }
+
+func sizeVarint(number, value uint64) int {
+	if value == 0 {
+		return 0
+	}
+	return sizeTag(number) + protowire.SizeVarint(value)
+}
+
+func appendVarint(to []byte, number, value uint64) []byte {
+	if value == 0 {
+		return to
+	}
+	to = appendTag(to, number<<tagShift|varintTag)
+	if value < 0x80 {
+		return append(to, byte(value))
+	}
+	return protowire.AppendVarint(to, value)
+}
+
+func appendBool(to []byte, number uint64, value bool) []byte {
+	return appendVarint(to, number, protowire.EncodeBool(value))
+}
+
+func sizeBytes(number uint64, length int) int {
+	if length == 0 {
+		return 0
+	}
+	return sizeMessage(number, length)
+}
+
+func appendBytes(to []byte, number uint64, value []byte) []byte {
+	if len(value) == 0 {
+		return to
+	}
+	return append(appendHead(to, number, len(value)), value...)
+}
+
+func appendText(to []byte, number uint64, value string) []byte {
+	if value == "" {
+		return to
+	}
+	return append(appendHead(to, number, len(value)), value...)
+}
+
+// sizeMessage is the length of a message of a length, with its head; it is there where it is empty.
+func sizeMessage(number uint64, length int) int {
+	return sizeTag(number) + protowire.SizeBytes(length)
+}
+
+// appendHead appends what stands before a payload of a length.
+func appendHead(to []byte, number uint64, length int) []byte {
+	to = appendTag(to, number<<tagShift|bytesTag)
+	if length < 0x80 {
+		return append(to, byte(length))
+	}
+	return protowire.AppendVarint(to, uint64(length))
 }
