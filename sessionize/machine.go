@@ -51,7 +51,7 @@ func (m *Machine) Counts() Counts { return m.sessions.counts }
 // ClockUS returns the partition's clock in microseconds since the epoch, 0 before the first record.
 func (m *Machine) ClockUS() int64 { return m.sessions.clock.nowUS }
 
-// Size estimates how many bytes of the heap the state takes: what was put out is not among them.
+// Size implements stage.Machine. What was put out is not in it.
 func (m *Machine) Size() int64 { return m.sessions.size() }
 
 // Apply implements stage.Machine.
