@@ -221,6 +221,7 @@ func (g *generation) keepRunning(ctx context.Context, partition int32) {
 			return
 		}
 		g.forget(partition)
+		g.health.set(partition, errRestoring)
 		if !kafka.Pause(ctx, rest) {
 			return
 		}
