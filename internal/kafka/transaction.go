@@ -2,7 +2,6 @@ package kafka
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"time"
 
@@ -111,13 +110,14 @@ func (t *Transactional) addPartitions(ctx context.Context, batches []partitionBa
 		if err != nil {
 			return err
 		}
-		var errs []error
 		for _, partitions := range res.Topics {
 			for _, p := range partitions {
-				errs = append(errs, fenced(p.Error))
+				if p.Error != nil {
+					return fenced(p.Error) // as a rule the same for all of them
+				}
 			}
 		}
-		return errors.Join(errs...)
+		return nil
 	})
 }
 
