@@ -2,9 +2,11 @@ package sessionize
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
 	"crumbtrail/internal/stage"
@@ -56,12 +58,44 @@ func TestSize(t *testing.T) {
 	m.Apply([]stage.Record{tickAt(t, end+2*3_600_000, 1)}, &out)
 	m.Checkpoint(func([]byte, []byte) {})
 	// What is left is free for the next visits, see maxFree and poolBytes.
-	const left = 4 << 20
+	const left = 3 << 19
 	if heap := int64(liveBytes() - before); heap > left || m.Size() > start+left {
 		t.Errorf("with nothing left size is %d of %d bytes held, and was %d", m.Size(), heap, start)
 	}
 	runtime.KeepAlive(records)
 	runtime.KeepAlive(state)
+}
+
+// TestComeAndGone says that nothing is held, or written, of a visitor who came and went between two
+// checkpoints, and that the next checkpoint says so of one whom the last holds.
+func TestComeAndGone(t *testing.T) {
+	m := New(DefaultConfig(), 0)
+	var out stage.Output
+	at := storyDay().UnixMilli()
+	come := func(visitor string) {
+		b := fullBeacon()
+		b.VisitorId, b.OccurredAtUs, b.ClockUs = visitor, at*1000, at*1000
+		m.Apply([]stage.Record{encoded(t, 0, at, beaconEntry(b))}, &out)
+	}
+	checkpoint := func() (keys []string) {
+		m.Checkpoint(func(key, value []byte) {
+			keys = append(keys, fmt.Sprintf("%s %t", key, value != nil))
+		})
+		return keys
+	}
+	come("held")
+	if diff := cmp.Diff([]string{"s\x00held true", " true"}, checkpoint()); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
+	come("gone")
+	at += 3 * 3_600_000
+	m.Apply([]stage.Record{tickAt(t, at, 1)}, &out)
+	if n := len(m.sessions.visitors.of); n != 1 || m.Counts().Visits != 2 {
+		t.Errorf("%d visitors are held; %+v", n, m.Counts())
+	}
+	if diff := cmp.Diff([]string{"s\x00held false", " true"}, checkpoint()); diff != "" {
+		t.Errorf("keys (-want +got):\n%s", diff)
+	}
 }
 
 // checkHeld counts again what belongs to visitors and visits.
