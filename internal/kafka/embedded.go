@@ -1,8 +1,8 @@
 package kafka
 
 import (
+	"context"
 	"crypto/rand"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -10,17 +10,24 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
 // Broker is the embedded broker: one node on a loopback port, its log on disk, fsynced with
-// every batch unless it is told to be lazy.
+// every batch unless it is told to be lazy. Its files are verified and mended before it opens them.
 type Broker struct {
 	cluster *kfake.Cluster
 	addr    string
+	keeper  *keeper
+	metrics *brokerMetrics
+	stop    context.CancelFunc
+	ran     sync.WaitGroup
 }
 
 // EmbeddedConfig says where the embedded broker keeps its data.
@@ -37,43 +44,104 @@ type EmbeddedConfig struct {
 	Listen func(network, address string) (net.Listener, error)
 	// MinSession is the shortest session timeout that a group's member may ask for. 0: 6 s, as Kafka.
 	MinSession time.Duration
-	Log        *slog.Logger
+	// Metrics takes the broker's metrics until Close. It may be nil.
+	Metrics prometheus.Registerer
+	Log     *slog.Logger
 }
 
-// Embedded starts the embedded broker.
+// Embedded starts the embedded broker. Damage to its files does not keep it from starting: it is
+// logged, counted and listed by Damage.
 func Embedded(cfg EmbeddedConfig) (*Broker, error) {
 	listen, err := listener(cfg)
 	if err != nil {
 		return nil, err
 	}
-	id, err := clusterID(cfg.Dir)
+	b, err := openBroker(cfg, listen)
 	if err != nil {
 		return nil, fmt.Errorf("start the embedded broker on %q: %w", cfg.Dir, err)
 	}
+	ctx, stop := context.WithCancel(context.Background())
+	b.stop = stop
+	b.ran.Go(func() { b.keeper.run(ctx) })
+	return b, nil
+}
+
+func openBroker(cfg EmbeddedConfig, listen listenFunc) (*Broker, error) {
+	id, err := clusterID(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{}
+	if b.keeper, err = newKeeper(cfg.Dir, cfg.Log); err != nil {
+		return nil, err
+	}
+	if b.metrics, err = newBrokerMetrics(cfg.Metrics, b.keeper); err != nil {
+		return nil, err
+	}
+	for range 2 {
+		if err := b.keeper.atRest(); err != nil {
+			b.metrics.unregister()
+			return nil, err
+		}
+		door := &door{listen: listen, opened: make(chan struct{})}
+		log := &brokerLog{log: cfg.Log, warnings: b.metrics.warnings, loading: b.keeper.hide}
+		b.cluster, err = kfake.NewCluster(brokerOptions(cfg, id, door, log)...)
+		if err != nil {
+			b.metrics.unregister()
+			return nil, err
+		}
+		if !b.keeper.unhide() {
+			b.addr = b.cluster.ListenAddrs()[0]
+			log.loaded()
+			close(door.opened)
+			return b, nil
+		}
+		b.cluster.Close()
+	}
+	b.metrics.unregister()
+	return nil, errors.New("it would still cut its segments after they were mended: its disk may " +
+		"be failing, copy the directory away and look at it")
+}
+
+// brokerOptions are the settings of a broker that lives long and forgets nothing by itself.
+func brokerOptions(cfg EmbeddedConfig, id string, door *door, log *brokerLog) []kfake.Opt {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.ClusterID(id),
 		kfake.DataDir(cfg.Dir),
-		kfake.ListenFn(listen),
-		kfake.WithLogger(brokerLog{cfg.Log}),
-	}
-	if cfg.MinSession > 0 {
-		opts = append(opts, kfake.GroupMinSessionTimeout(cfg.MinSession))
+		kfake.ListenFn(door.open),
+		kfake.WithLogger(log),
+		kfake.BrokerConfigs(map[string]string{
+			// A topic is kept for as long as its own settings say, a committed offset and a
+			// transactional id for as long as the directory.
+			"log.retention.ms":               "-1",
+			"offset.retention.ms":            never,
+			"transactional.id.expiration.ms": longest,
+			// A sealed segment is what retention and compaction work on.
+			"log.segment.bytes": strconv.Itoa(segmentBytes),
+		}),
 	}
 	if !cfg.LazySync {
 		opts = append(opts, kfake.SyncWrites())
 	}
-	cluster, err := kfake.NewCluster(opts...)
-	if err != nil {
-		return nil, fmt.Errorf("start the embedded broker on %q: %w", cfg.Dir, err)
+	if cfg.MinSession > 0 {
+		opts = append(opts, kfake.GroupMinSessionTimeout(cfg.MinSession))
 	}
-	return &Broker{cluster: cluster, addr: cluster.ListenAddrs()[0]}, nil
+	return opts
 }
+
+const (
+	// never is a hundred years in milliseconds: as nanoseconds it fits 63 bits.
+	never = "3155760000000"
+	// longest is the greatest number of milliseconds that the broker takes here, 24 days.
+	longest      = "2147483647"
+	segmentBytes = 64 << 20
+)
 
 // listener returns the function that the broker listens with: it asks for a loopback port of its
 // own choice, and is given the configured address.
-func listener(cfg EmbeddedConfig) (func(network, address string) (net.Listener, error), error) {
-	listen := cfg.Listen
+func listener(cfg EmbeddedConfig) (listenFunc, error) {
+	listen := listenFunc(cfg.Listen)
 	if listen == nil {
 		listen = net.Listen
 	}
@@ -111,57 +179,32 @@ func clusterID(dir string) (string, error) {
 // Addr returns the broker's host:port.
 func (b *Broker) Addr() string { return b.addr }
 
+// Damage returns what is missing from the broker's files, or cannot be read. It is safe for
+// concurrent use; the background may add to it.
+func (b *Broker) Damage() []Damage { return b.keeper.known() }
+
 // Close stops the broker and leaves its data in order.
-func (b *Broker) Close() { b.cluster.Close() }
+func (b *Broker) Close() {
+	b.stop()
+	b.ran.Wait()
+	b.cluster.Close()
+	if err := b.keeper.advance(true); err != nil {
+		b.keeper.log.Error("embedded broker: verify its files at the end", "error", err)
+	}
+	b.metrics.unregister()
+}
 
 // PartitionsAtRest reads from the files of an embedded broker that is not running how many
 // partitions a topic has, prefix included; 0 where there is none.
 func PartitionsAtRest(dir, topic string) (int, error) {
-	text, err := os.ReadFile(filepath.Join(dir, "topics.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0, nil
-	}
+	topics, err := topicsAtRest(dir)
 	if err != nil {
-		return 0, fmt.Errorf("topics of the embedded broker: %w", err)
+		return 0, err
 	}
-	var file struct {
-		Topics []struct {
-			Name       string `json:"name"`
-			Partitions int    `json:"partitions"`
-		} `json:"topics"`
-	}
-	if err := json.Unmarshal(text, &file); err != nil {
-		return 0, fmt.Errorf("topics of the embedded broker in %s: %w", dir, err)
-	}
-	for _, t := range file.Topics {
+	for _, t := range topics {
 		if t.Name == topic {
 			return t.Partitions, nil
 		}
 	}
 	return 0, nil
-}
-
-// brokerLog hands the broker's own warnings to our log: it reports damage to its files there and
-// nowhere else.
-type brokerLog struct{ log *slog.Logger }
-
-// slowCommit begins the one warning that tells of no damage: a commit took more than 5 ms, as any
-// does that is fsynced beside others. The stages' own metric has its time.
-const slowCommit = "txn: EndTxn slow"
-
-// Logf is what kfake calls.
-func (l brokerLog) Logf(level kfake.LogLevel, format string, args ...any) {
-	if level > kfake.LogLevelWarn || level == kfake.LogLevelNone {
-		return
-	}
-	detail := strings.TrimSpace(fmt.Sprintf(format, args...))
-	if level == kfake.LogLevelError {
-		l.log.Error("embedded broker", "detail", detail)
-		return
-	}
-	if strings.HasPrefix(detail, slowCommit) {
-		l.log.Debug("embedded broker", "detail", detail)
-		return
-	}
-	l.log.Warn("embedded broker", "detail", detail)
 }
