@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -128,6 +129,39 @@ func TestTransactions(t *testing.T) {
 	offset, metadata, err := client.Committed(ctx, "stage", "in", 0)
 	if err != nil || offset != 3 || metadata != "c" {
 		t.Errorf("committed %d %q %v, want 3 c", offset, metadata, err)
+	}
+}
+
+// An aborted transaction of more than a fetch brings stays hidden in each of its parts.
+func TestLargeAbortedTransactionStaysHidden(t *testing.T) {
+	_, client := embedded(t, t.TempDir())
+	ensure(t, client, 1, "out")
+	abandoned, err := client.NewTransactional(t.Context(), "stage-0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	noise := rand.NewChaCha8([32]byte{})
+	var msgs []Message
+	for range 2 * fetchBytes / 1000 {
+		value := make([]byte, 1000) // that no codec makes smaller
+		noise.Read(value)
+		msgs = append(msgs, Message{Topic: "out", Value: value})
+	}
+	batches, err := client.route(t.Context(), msgs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := abandoned.addPartitions(t.Context(), batches); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := abandoned.sender.send(t.Context(), batches); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.NewTransactional(t.Context(), "stage-0"); err != nil {
+		t.Fatal(err)
+	}
+	if seen := readAll(t, client, "out", 0); len(seen) > 0 {
+		t.Errorf("%d of %d aborted records are visible", len(seen), len(msgs))
 	}
 }
 
