@@ -7,10 +7,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"crumbtrail/schemas"
 )
@@ -113,26 +110,6 @@ func loadZone(name string) (*time.Location, error) {
 		return nil, fmt.Errorf("%w: use a name like Europe/Paris", err)
 	}
 	return zone, nil
-}
-
-// Fingerprint names everything in the configuration that visits depend on: two configurations
-// with the same fingerprint make the same visits of the same log.
-func (c Config) Fingerprint() string {
-	var text strings.Builder
-	fmt.Fprintf(&text, "%v %v %v", c.DedupeWindow, c.LateLinger, c.Default.fingerprint())
-	for _, site := range slices.Sorted(maps.Keys(c.Sites)) {
-		rules := c.Sites[site].fingerprint()
-		if rules == c.Default.fingerprint() {
-			continue // the same as not being there
-		}
-		fmt.Fprintf(&text, "\n%q %v", site, rules)
-	}
-	return fmt.Sprintf("%016x", xxhash.Sum64String(text.String()))
-}
-
-func (r Rules) fingerprint() string {
-	return fmt.Sprintf("%v %v %v %d %t %t %s", r.Gap, r.Grace, r.MaxVisit, r.MaxBeacons,
-		r.CutCampaign, r.CutMidnight, r.zone())
 }
 
 // storedConfig is a Config as it is stored: JSON, with every field in this order.

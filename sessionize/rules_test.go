@@ -103,8 +103,9 @@ func TestDecodeConfigRefuses(t *testing.T) {
 	}
 }
 
-func TestFingerprint(t *testing.T) {
-	seen := map[string]string{DefaultConfig().Fingerprint(): "the default"}
+// The bytes change with everything that visits depend on, and with nothing else.
+func TestEncodeTellsRulesApart(t *testing.T) {
+	seen := map[string]string{string(DefaultConfig().Encode()): "the default"}
 	for name, change := range map[string]func(*Config){
 		"gap":         func(c *Config) { c.Default.Gap++ },
 		"grace":       func(c *Config) { c.Default.Grace++ },
@@ -123,19 +124,19 @@ func TestFingerprint(t *testing.T) {
 	} {
 		cfg := DefaultConfig()
 		change(&cfg)
-		if other, ok := seen[cfg.Fingerprint()]; ok {
-			t.Errorf("%s has the fingerprint of %s", name, other)
+		if other, ok := seen[string(cfg.Encode())]; ok {
+			t.Errorf("%s has the bytes of %s", name, other)
 		}
-		seen[cfg.Fingerprint()] = name
+		seen[string(cfg.Encode())] = name
 	}
 	utc := DefaultConfig()
 	utc.Default.TimeZone = time.UTC
-	if utc.Fingerprint() != DefaultConfig().Fingerprint() {
+	if string(utc.Encode()) != string(DefaultConfig().Encode()) {
 		t.Error("no time zone is UTC")
 	}
 	named := DefaultConfig()
 	named.Sites = map[schemas.Site]Rules{"a": DefaultRules()}
-	if named.Fingerprint() != DefaultConfig().Fingerprint() {
+	if string(named.Encode()) != string(DefaultConfig().Encode()) {
 		t.Error("a site with the default's rules changes visits")
 	}
 }
