@@ -63,6 +63,7 @@ func Embedded(cfg EmbeddedConfig) (*Broker, error) {
 	ctx, stop := context.WithCancel(context.Background())
 	b.stop = stop
 	b.ran.Go(func() { b.keeper.run(ctx) })
+	b.ran.Go(func() { b.clean(ctx) })
 	return b, nil
 }
 
@@ -117,7 +118,9 @@ func brokerOptions(cfg EmbeddedConfig, id string, door *door, log *brokerLog) []
 			"log.retention.ms":               "-1",
 			"offset.retention.ms":            never,
 			"transactional.id.expiration.ms": longest,
-			// A sealed segment is what retention and compaction work on.
+			// The broker's own cleaner is not for what must not be lost: Broker.clean says why.
+			"log.cleaner.backoff.ms": never,
+			// Retention takes whole segments off the disk.
 			"log.segment.bytes": strconv.Itoa(segmentBytes),
 		}),
 	}

@@ -73,6 +73,9 @@ func newKeeper(dir string, log *slog.Logger) (*keeper, error) {
 func (k *keeper) atRest() error {
 	k.files.Lock()
 	defer k.files.Unlock()
+	if err := k.scrub.undoCompaction(); err != nil {
+		return err
+	}
 	if err := k.scrub.settle(); err != nil {
 		return err
 	}
@@ -331,7 +334,7 @@ func (k *keeper) unhide() bool {
 			k.scrub.mark.Partitions[name] = &unread
 		}
 	}
-	any := len(k.hidden) > 0
+	taken := len(k.hidden) > 0
 	k.hidden = nil
-	return any
+	return taken
 }
