@@ -37,12 +37,25 @@ func (g *generation) takeOver(ctx context.Context, partition int32) (*owner, err
 	if err := o.weigh(); err != nil {
 		return nil, err
 	}
+	if err := o.showLag(ctx); err != nil {
+		return nil, err
+	}
 	o.progress.settle(partition, o.read)
 	took := time.Since(began)
 	g.metrics.restore.Observe(took.Seconds())
 	g.log.Debug("partition taken over", "partition", partition, "offset", o.committed,
 		"checkpoint", o.checkpoint, "keys", keys, "seconds", took.Seconds())
 	return o, nil
+}
+
+// showLag tells how far the partition is behind, which otherwise nobody knows before the next record.
+func (o *owner) showLag(ctx context.Context) error {
+	ends, err := o.cluster.Ends(ctx, o.cfg.Input)
+	if err != nil {
+		return err
+	}
+	o.metrics.lag.WithLabelValues(partitionLabel(o.partition)).Set(float64(ends[o.partition] - o.read))
+	return nil
 }
 
 // locate finds P and C.
