@@ -1,107 +1,206 @@
 package main
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
+	"io"
 	"os"
-	"os/exec"
-	"path/filepath"
+	"slices"
 	"strconv"
-	"syscall"
-	"time"
+	"strings"
 
-	"crumbtrail/benchmarks/traffic"
+	"crumbtrail/benchmarks"
 )
 
-// measurement is what a bench prints with --json.
-type measurement struct {
-	Name   string `json:"name"`
-	Events int    `json:"events"`
-	// Seconds is the wall time of the process under test, from start to exit.
-	Seconds             float64 `json:"seconds"`
-	EventsPerSecond     float64 `json:"events_per_second"`
-	EventsPerCoreSecond float64 `json:"events_per_core_second"`
-	UserSeconds         float64 `json:"user_seconds"`
-	SystemSeconds       float64 `json:"system_seconds"`
-	PeakRSSBytes        int64   `json:"peak_rss_bytes"`
+// bench is one thing that can be measured.
+type bench struct {
+	name, help string
+	// flags are those that it takes beside --json.
+	flags []string
+	run   func(ctx context.Context, cfg benchmarks.Config, o benchOptions) (benchmarks.Result, error)
 }
 
-const benchNames = "replay: recorded beacons through every stage, embedded broker included"
+func benches() []bench {
+	return []bench{
+		{
+			"replay", "recorded beacons through every stage, embedded broker included",
+			[]string{"events"},
+			benchReplay,
+		},
+		{
+			"sessionize", "the sessionizer on a topic that is there already",
+			[]string{"events", "visitors", "brokers"},
+			benchSessionize,
+		},
+		{
+			"recovery", "the sessionizer's start with open visits, after a kill and after a stop",
+			[]string{"visits", "brokers"},
+			benchRecovery,
+		},
+		{
+			"latency", "from the beacon that closes a visit to the visit at a read_committed reader",
+			[]string{"visits", "rate", "brokers"},
+			benchLatency,
+		},
+	}
+}
+
+// benchOptions are the flags of all benches; 0 and "" are the bench's own default.
+type benchOptions struct {
+	events, visitors, rate int
+	visits                 string
+}
+
+func benchReplay(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	return benchmarks.Replay(ctx, cfg, orElse(o.events, 1_000_000))
+}
+
+func benchSessionize(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	return benchmarks.Sessionize(ctx, cfg, orElse(o.events, 4_000_000), orElse(o.visitors, 200_000))
+}
+
+func benchRecovery(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	sizes, err := counts("visits", o.visits, 100_000, 1_000_000)
+	if err != nil {
+		return benchmarks.Result{}, err
+	}
+	return benchmarks.Recover(ctx, cfg, sizes)
+}
+
+func benchLatency(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	visits, err := counts("visits", o.visits, 5000)
+	if err != nil {
+		return benchmarks.Result{}, err
+	}
+	if len(visits) != 1 {
+		return benchmarks.Result{}, usagef("--visits %s: want one number", o.visits)
+	}
+	return benchmarks.LiveVisits(ctx, cfg, visits[0], orElse(o.rate, 1000))
+}
+
+func orElse(n, otherwise int) int {
+	if n == 0 {
+		return otherwise
+	}
+	return n
+}
+
+// counts reads a list of numbers from 1 on.
+func counts(name, list string, otherwise ...int) ([]int, error) {
+	items := splitList(list)
+	if len(items) == 0 {
+		return otherwise, nil
+	}
+	all := make([]int, len(items))
+	for i, item := range items {
+		n, err := strconv.Atoi(item)
+		if err != nil || n < 1 {
+			return nil, usagef("--%s %s: want numbers from 1 on", name, list)
+		}
+		all[i] = n
+	}
+	return all, nil
+}
 
 // runBench measures one thing in a scratch directory.
 func runBench(ctx context.Context, c *call) error {
-	events := c.flags.Int("events", 1_000_000, "how many beacons")
+	var o benchOptions
+	c.flags.IntVar(&o.events, "events", 0,
+		"how many beacons; default: 1000000 of replay, 4000000 of sessionize")
+	c.flags.IntVar(&o.visitors, "visitors", 0, "how many visitors may come; default: 200000")
+	c.flags.StringVar(&o.visits, "visits", "",
+		"how many visits; default: 100000,1000000 open ones of recovery, 5000 of latency")
+	c.flags.IntVar(&o.rate, "rate", 0, "beacons in a second; default: 1000")
+	c.flags.StringVar(&c.brokers, "brokers", "",
+		"Kafka brokers, host:port,...; default: an embedded broker in a process of its own")
 	asJSON := c.flags.Bool("json", false, "print one JSON object")
 	if err := c.parse(); err != nil {
 		return err
 	}
-	if len(c.args) != 1 || c.args[0] != "replay" {
-		return usagef("want the name of a bench:\n  %s", benchNames)
+	chosen, err := c.bench()
+	if err != nil {
+		return err
 	}
-	if *events < 1 {
-		return usagef("--events %d: want at least 1", *events)
+	exe, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find this program's own file: %w", err)
 	}
-	m, err := benchReplay(ctx, c, *events)
+	result, err := chosen.run(ctx, benchmarks.Config{
+		Exe: exe, Brokers: splitList(c.brokers), Progress: c.stderr,
+		Topics: topicSpecs(DefaultConfig(""), true),
+	}, o)
 	if err != nil {
 		return err
 	}
 	if *asJSON {
-		return json.NewEncoder(c.stdout).Encode(m)
+		return json.NewEncoder(c.stdout).Encode(result)
 	}
-	fmt.Fprintf(c.stdout, "%s: %d beacons in %.1f s: %.0f/s, %.0f per core-second, peak "+
-		"memory %d MB\n",
-		m.Name, m.Events, m.Seconds, m.EventsPerSecond, m.EventsPerCoreSecond, m.PeakRSSBytes>>20)
+	printResult(c.stdout, result)
 	return nil
 }
 
-// benchReplay times `crumbtrail replay` as a whole process on input made beforehand.
-func benchReplay(ctx context.Context, c *call, events int) (m measurement, err error) {
-	scratch, err := os.MkdirTemp("", "crumbtrail-bench-")
-	if err != nil {
-		return m, fmt.Errorf("scratch directory: %w", err)
+// bench finds the bench that the call names and holds its flags against it.
+func (c *call) bench() (bench, error) {
+	var names []string
+	for _, b := range benches() {
+		names = append(names, fmt.Sprintf("%-10s  %s", b.name, b.help))
+		if len(c.args) != 1 || c.args[0] != b.name {
+			continue
+		}
+		var problems []error
+		c.flags.Visit(func(f *flag.Flag) {
+			number, err := strconv.Atoi(f.Value.String())
+			switch {
+			case f.Name == "json" || f.Name == "verbose":
+			case !slices.Contains(b.flags, f.Name):
+				problems = append(problems, fmt.Errorf("takes no --%s", f.Name))
+			case err == nil && number < 1:
+				problems = append(problems, fmt.Errorf("--%s %d: want at least 1", f.Name, number))
+			}
+		})
+		if err := errors.Join(problems...); err != nil {
+			return b, usagef("%s: %v", b.name, err)
+		}
+		return b, nil
 	}
-	defer os.RemoveAll(scratch)
-	input := filepath.Join(scratch, "beacons.ndjson")
-	if err := writeBeacons(input, events); err != nil {
-		return m, err
-	}
-	exe, err := os.Executable()
-	if err != nil {
-		return m, fmt.Errorf("find this program's own file: %w", err)
-	}
-	cmd := exec.CommandContext(ctx, exe, "replay", "--data", filepath.Join(scratch, "data"),
-		"--config", filepath.Join(scratch, "absent.yaml"), input)
-	cmd.Stderr = c.stderr
-	began := time.Now()
-	if err := cmd.Run(); err != nil {
-		return m, fmt.Errorf("replay of %s: %w", strconv.Itoa(events), err)
-	}
-	m = measurement{Name: "replay", Events: events, Seconds: time.Since(began).Seconds()}
-	m.UserSeconds = cmd.ProcessState.UserTime().Seconds()
-	m.SystemSeconds = cmd.ProcessState.SystemTime().Seconds()
-	m.EventsPerSecond = float64(events) / m.Seconds
-	m.EventsPerCoreSecond = float64(events) / (m.UserSeconds + m.SystemSeconds)
-	if usage, ok := cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		m.PeakRSSBytes = usage.Maxrss << 10 // Linux counts KiB
-	}
-	return m, nil
+	return bench{}, usagef("want the name of a bench:\n  %s", strings.Join(names, "\n  "))
 }
 
-func writeBeacons(path string, events int) (err error) {
-	f, err := os.Create(path)
-	if err != nil {
-		return fmt.Errorf("input of the bench: %w", err)
+const mebi = 1 << 20
+
+// printResult writes what was measured for people.
+func printResult(w io.Writer, r benchmarks.Result) {
+	fmt.Fprintf(w, "%s: %d beacons in %.1f s: %.0f/s, %.0f per core-second (%.1f s user, %.1f s "+
+		"system), peak memory %d MB\n", r.Name, r.Events, r.Seconds, r.EventsPerSecond,
+		r.EventsPerCoreSecond, r.UserSeconds, r.SystemSeconds, r.PeakRSSBytes/mebi)
+	if r.Visits > 0 {
+		fmt.Fprintf(w, "%d visits put out\n", r.Visits)
 	}
-	defer func() {
-		if closeErr := f.Close(); err == nil {
-			err = closeErr
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	if err := traffic.NDJSON(w, traffic.Config{}, events); err != nil {
-		return fmt.Errorf("input of the bench: %w", err)
+	if r.BrokerCoreSeconds > 0 {
+		fmt.Fprintf(w, "the broker took %.1f core-seconds\n", r.BrokerCoreSeconds)
 	}
-	return w.Flush()
+	if l := r.LatencyMS; l != nil {
+		fmt.Fprintf(w, "latency p50 %.0f ms, p99 %.0f ms, at most %.0f ms\n", l.P50, l.P99, l.Max)
+	}
+	if len(r.Recoveries) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%11s  %-7s  %8s  %10s  %9s  %9s  %8s  %12s\n", "open visits", "after", "ready s",
+		"restored s", "keys", "replayed", "peak MB", "changelog MB")
+	for _, v := range r.Recoveries {
+		fmt.Fprintf(w, "%11d  %-7s  %8.1f  %10.1f  %9d  %9d  %8d  %12d\n", v.Visits, v.After,
+			v.Seconds, v.RestoreSeconds, v.Keys, v.Replayed, v.PeakRSSBytes/mebi,
+			v.ChangelogBytes/mebi)
+	}
 }

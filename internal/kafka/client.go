@@ -164,6 +164,32 @@ func (c *Client) EnsureTopics(ctx context.Context, specs []TopicSpec) error {
 	return nil
 }
 
+// DeleteTopics deletes topics with all that is in them. A topic that does not exist is no error.
+func (c *Client) DeleteTopics(ctx context.Context, specs []TopicSpec) error {
+	req := &kafkago.DeleteTopicsRequest{}
+	for _, s := range specs {
+		req.Topics = append(req.Topics, c.prefix+s.Name)
+	}
+	defer c.forget()
+	err := retry(ctx, func() error {
+		res, err := c.client.DeleteTopics(ctx, req)
+		if err != nil {
+			return err
+		}
+		var all []error
+		for topic, err := range res.Errors {
+			if err != nil && !errors.Is(err, kafkago.UnknownTopicOrPartition) {
+				all = append(all, fmt.Errorf("topic %q: %w", topic, err))
+			}
+		}
+		return errors.Join(all...)
+	})
+	if err != nil {
+		return fmt.Errorf("delete topics: %w", err)
+	}
+	return nil
+}
+
 // Partitions returns how many partitions a topic has.
 func (c *Client) Partitions(ctx context.Context, topic string) (int, error) {
 	layout, err := c.layoutOf(ctx, topic)

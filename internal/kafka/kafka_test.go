@@ -183,6 +183,27 @@ func TestPartitionCountIsFixed(t *testing.T) {
 	}
 }
 
+func TestDeletedTopicsAreGone(t *testing.T) {
+	broker, client := embedded(t, t.TempDir())
+	ensure(t, client, 1, "in", "kept")
+	for range 2 { // the second time there is nothing to delete
+		if err := client.DeleteTopics(t.Context(), []TopicSpec{{Name: "in"}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := Dial(Config{Brokers: []string{broker.Addr()}, Prefix: "t."})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if n, err := other.Partitions(t.Context(), "in"); !errors.Is(err, ErrNoTopic) {
+		t.Errorf("the deleted topic has %d partitions, %v", n, err)
+	}
+	if _, err := other.Partitions(t.Context(), "kept"); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestRestartKeepsTheLog(t *testing.T) {
 	dir := t.TempDir()
 	broker, client := embedded(t, dir)

@@ -26,6 +26,7 @@ func rooms() map[string][]string {
 		"console":    {"schemas", "internal/*", "internal/duck"},
 
 		"benchmarks":         {"schemas", "ingest", "sessionize", "resolve", "lake", "score", "internal/*", "internal/duck"},
+		"benchmarks/load":    {"schemas", "internal/kafka"},
 		"benchmarks/traffic": {"schemas"},
 		"e2e":                {"schemas", "benchmarks", "internal/*", "internal/duck"},
 

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestBenchUsage(t *testing.T) {
+	for _, c := range []struct{ args, want string }{
+		{"", "want the name of a bench"},
+		{"help", "sessionize"},
+		{"replay sessionize", "want the name of a bench"},
+		{"replay --visits 5", "replay: takes no --visits"},
+		{"--rate 5 recovery", "recovery: takes no --rate"},
+		{"sessionize --data elsewhere", "sessionize: takes no --data"},
+		{"sessionize --events 0", "--events 0: want at least 1"},
+		{"sessionize --visitors -1", "--visitors -1: want at least 1"},
+		{"recovery --visits 10,x", "--visits 10,x: want numbers from 1 on"},
+		{"recovery --visits 10,0", "--visits 10,0: want numbers from 1 on"},
+		{"latency --visits 1,2", "--visits 1,2: want one number"},
+		{"latency --rate 0", "--rate 0: want at least 1"},
+	} {
+		var stdout, stderr strings.Builder
+		code := run(t.Context(), append([]string{"bench"}, strings.Fields(c.args)...), nil, &stdout,
+			&stderr)
+		if code != exitUsage || !strings.Contains(stderr.String(), c.want) || stdout.Len() > 0 {
+			t.Errorf("bench %s: exit code %d and %q, want %d and %q", c.args, code, stderr.String(),
+				exitUsage, c.want)
+		}
+	}
+}
