@@ -125,6 +125,12 @@ func (a *appender) run(ctx context.Context) {
 	}
 	for ctx.Err() == nil {
 		select {
+		case <-due: // goes first, and so seldom that nobody waits long for it
+			a.tick(ctx)
+			continue
+		default:
+		}
+		select {
 		case p := <-a.queue:
 			_ = a.round(ctx, p) // those who wait hear of it
 		case <-due:

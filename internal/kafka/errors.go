@@ -148,9 +148,11 @@ func repeat(ctx context.Context, request func() error, again func(error) bool) e
 	}
 }
 
-// Pause waits between half of d and d, and returns false where ctx ended first.
+// Pause waits between half of d and d, and returns false where ctx ended first. How long comes from
+// the clock's nanoseconds, which clients do not share, and which a test in fake time repeats.
 func Pause(ctx context.Context, d time.Duration) bool {
-	timer := time.NewTimer(d/2 + rand.N(d/2+1))
+	rng := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 0))
+	timer := time.NewTimer(d/2 + time.Duration(rng.Int64N(int64(d/2)+1)))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -31,7 +31,7 @@ func Follow(
 	batches chan<- Fetched, failed func(error),
 ) error {
 	pause := followFirst
-	for {
+	for ctx.Err() == nil {
 		batch, err := from.Fetch(ctx, topic, partition, offset, FetchWait)
 		switch {
 		case ctx.Err() != nil:
@@ -57,7 +57,7 @@ func Follow(
 		select {
 		case batches <- batch:
 		case <-ctx.Done():
-			return nil
 		}
 	}
+	return nil
 }

@@ -132,7 +132,8 @@ func (o *owner) commitIfDue(ctx context.Context) error {
 	return o.commit(ctx, checkpoint)
 }
 
-// untilDue is how long commitIfDue has nothing to do, if nothing comes in.
+// untilDue is how long commitIfDue has nothing to do, if nothing comes in. It is never nothing:
+// what waits already is applied first.
 func (o *owner) untilDue() time.Duration {
 	wait := o.cfg.Checkpoint
 	if o.read > o.checkpoint {
@@ -141,7 +142,7 @@ func (o *owner) untilDue() time.Duration {
 	if len(o.out.messages) > 0 {
 		wait = min(wait, o.cfg.Commit-time.Since(o.committedAt))
 	}
-	return max(0, wait)
+	return max(1, wait)
 }
 
 // commit writes outputs, the input offset and, with a checkpoint, the changed state in one
