@@ -29,6 +29,7 @@ func rooms() map[string][]string {
 		"benchmarks/load":    {"schemas", "internal/kafka"},
 		"benchmarks/traffic": {"schemas"},
 		"e2e":                {"schemas", "benchmarks", "internal/*", "internal/duck"},
+		"e2e/simulation":     {"schemas", "ingest", "sessionize", "resolve", "internal/*"},
 
 		"internal":       {},
 		"internal/kafka": {"internal/fault"},
