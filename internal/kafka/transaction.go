@@ -10,8 +10,9 @@ import (
 	"crumbtrail/internal/fault"
 )
 
-// transactionTimeout bounds how long an abandoned transaction holds readers up.
-const transactionTimeout = 10 * time.Second
+// transactionTimeout bounds how long a transaction may take, and an abandoned one that nobody takes
+// over hold readers up. A checkpoint of a hundred thousand keys on a loaded machine takes 10 s.
+const transactionTimeout = 30 * time.Second
 
 // Transactional writes outputs and input offsets in one Kafka transaction. One transactional id
 // belongs to one input partition: making a Transactional fences whoever had it before. It is not

@@ -163,6 +163,8 @@ func (o *owner) commit(ctx context.Context, checkpoint bool) error {
 	}
 	at := o.checkpoint
 	if checkpoint {
+		o.checkpoints <- struct{}{}
+		defer func() { <-o.checkpoints }()
 		at = o.read
 		o.machine.Checkpoint(func(key, value []byte) {
 			fault.Point(fault.Checkpoint)

@@ -33,7 +33,9 @@ func (g *generation) takeOver(ctx context.Context, partition int32) (*owner, err
 	if err := o.replay(ctx); err != nil {
 		return nil, err
 	}
-	o.committedAt, o.checkpointAt = time.Now(), time.Now()
+	// Partitions write their checkpoints one after the other, not all at once.
+	phase := g.cfg.Checkpoint * time.Duration(partition) / time.Duration(len(g.owners))
+	o.committedAt, o.checkpointAt = time.Now(), time.Now().Add(-phase)
 	if err := o.weigh(); err != nil {
 		return nil, err
 	}
@@ -48,7 +50,7 @@ func (g *generation) takeOver(ctx context.Context, partition int32) (*owner, err
 	return o, nil
 }
 
-// showLag tells how far the partition is behind, which otherwise nobody knows before the next record.
+// showLag tells how far the partition is behind, which nobody else does before the next record.
 func (o *owner) showLag(ctx context.Context) error {
 	ends, err := o.cluster.Ends(ctx, o.cfg.Input)
 	if err != nil {

@@ -51,7 +51,10 @@ const (
 	// outputBytes of outputs are committed at once, so that a replay's memory is bounded.
 	outputBytes = 8 << 20
 	// commitTimeout bounds one commit. A commit that has begun is not cut short by a stop.
-	commitTimeout = 10 * time.Second
+	commitTimeout = 30 * time.Second
+	// checkpointsAtOnce bounds how many partitions hold what they write to the changelog in memory
+	// at the same time: at a stop all of them would.
+	checkpointsAtOnce = 2
 )
 
 // MachineMaker makes the empty machine of a partition. It is called again whenever the partition's
@@ -68,7 +71,9 @@ type Runner struct {
 	metrics  *metrics
 	progress *progress
 	state    *budget
-	health   health
+	// checkpoints has a place for each partition that may write a checkpoint now.
+	checkpoints chan struct{}
+	health      health
 	// owners keeps by partition who ended in good order with the last generation, for the next one.
 	owners []*owner
 }
@@ -102,7 +107,8 @@ func New(
 	return &Runner{
 		cfg: cfg, cluster: cluster, machine: machine, log: log.With("stage", cfg.Name),
 		metrics: m, progress: newProgress(n), state: newBudget(n, cfg.MaxState),
-		health: health{partitions: map[int32]error{}}, owners: make([]*owner, n),
+		checkpoints: make(chan struct{}, checkpointsAtOnce),
+		health:      health{partitions: map[int32]error{}}, owners: make([]*owner, n),
 	}, nil
 }
 
