@@ -50,6 +50,7 @@ func (c *Config) collectorConfig() ingest.Config {
 		out.Sites = append(out.Sites, ingest.Site{
 			Key: s.Key, Origins: s.Origins, AnyLoopback: s.AnyLoopback,
 			Consent: ingest.ConsentPolicy(s.Consent), Gap: s.Gap, CookieLifetime: s.CookieLifetime,
+			Redirects: s.Redirects, Heartbeat: s.Heartbeat,
 		})
 	}
 	return out

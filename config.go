@@ -97,6 +97,10 @@ type Site struct {
 	TimeZone string `yaml:"time_zone"`
 	// CookieLifetime is what ct_visitor asks for; it is sent as at most 400 days.
 	CookieLifetime time.Duration `yaml:"cookie_lifetime"`
+	// Redirects are the hosts, as host or host:port, that GET /r/tp2 may lead to.
+	Redirects []string `yaml:"redirects,single"`
+	// Heartbeat is what a ping of the site's Snowplow trackers stands for.
+	Heartbeat time.Duration `yaml:"heartbeat"`
 }
 
 // defaultCookieLifetime is two years.
@@ -107,6 +111,7 @@ func (s *Site) SetDefaults() {
 	*s = Site{
 		Gap: 30 * time.Minute, Grace: time.Minute, MaxVisit: 24 * time.Hour, MaxBeacons: 10_000,
 		Consent: ConsentRequired, TimeZone: "UTC", CookieLifetime: defaultCookieLifetime,
+		Heartbeat: 10 * time.Second,
 	}
 }
 

@@ -168,6 +168,21 @@ func (r *configRules) sites() {
 				"no time zone is called %q", s.TimeZone)
 		}
 		r.between(at+"cookie_lifetime", s.CookieLifetime, day, 5*longest)
+		for j, host := range s.Redirects {
+			r.host(fmt.Sprintf("%sredirects[%d]", at, j), host)
+		}
+		// A ping counts for no more than half a minute.
+		r.between(at+"heartbeat", s.Heartbeat, time.Second, 30*time.Second)
+	}
+}
+
+// host reports what cannot be the host of a URL as a browser writes it.
+func (r *configRules) host(path, host string) {
+	u, err := url.Parse("https://" + host)
+	if err != nil || u.Hostname() == "" || browserOrigin(u) != "https://"+host ||
+		strings.Contains(host, "*") {
+		r.report(path, "write each host by itself, in lower case, with its port if it has one",
+			"%q is no host", host)
 	}
 }
 

@@ -74,9 +74,24 @@ type claim struct {
 	consent schemas.Consent
 	// receivedAt is for a replay alone, microseconds since the epoch, 0 where absent.
 	receivedAt int64
-	// form is the form's name and fields its fields, a JSON object; form_submit alone.
+	// form is the form's name and fields its fields, a JSON object. They make a submission of
+	// form_submit, and of every beacon with a kind of submission.
 	form   string
 	fields []byte
+	kind   schemas.SubmissionKind
+
+	// The rest is for protocols that say more than a beacon of our own does.
+
+	// happenedAt beats the clocks of the beacon, microseconds since the epoch, 0 where absent.
+	happenedAt int64
+	// user names a person in the sender's own system, and may stand for a visitor.
+	user string
+	// server is true where it was not the visitor's own machine that sent it, so that the
+	// connection says nothing of the visitor; address is what the client says instead.
+	server  bool
+	address string
+	// props makes the properties of what a consent allows, nil where they are in the beacon.
+	props func(schemas.Consent) []byte
 }
 
 // decodeBatch calls each with every beacon of a request's body, in order: of {"beacons":[…]}, of a
@@ -105,16 +120,20 @@ func decodeBatch(
 			return nil
 		}
 	}
+	return elements(body, list, limits.BatchBeacons, func(raw []byte) { each(raw, sentAt) })
+}
+
+// elements calls each with every element of a list in body, which it aliases.
+func elements(body []byte, list gjson.Result, most int, each func(raw []byte)) *Rejection {
 	count := 0
-	list.ForEach(func(_, _ gjson.Result) bool { count++; return count <= limits.BatchBeacons })
-	if count > limits.BatchBeacons {
+	list.ForEach(func(_, _ gjson.Result) bool { count++; return count <= most })
+	if count > most {
 		return &Rejection{
-			ReasonTooManyBeacons,
-			fmt.Sprintf("want at most %d beacons in one request", limits.BatchBeacons), "",
+			ReasonTooManyBeacons, fmt.Sprintf("want at most %d beacons in one request", most), "",
 		}
 	}
 	list.ForEach(func(_, v gjson.Result) bool {
-		each(body[v.Index:v.Index+len(v.Raw):v.Index+len(v.Raw)], sentAt)
+		each(body[v.Index : v.Index+len(v.Raw) : v.Index+len(v.Raw)])
 		return true
 	})
 	return nil
@@ -158,9 +177,7 @@ func decodeBeacon(raw []byte, limits Limits) (*claim, *Rejection) {
 // site leaves it to the input.
 func decodeFor(site string, raw []byte, limits Limits) (*claim, *Rejection) {
 	if len(raw) > limits.BeaconBytes {
-		return nil, &Rejection{
-			ReasonTooLarge, fmt.Sprintf("want at most %d bytes", limits.BeaconBytes), "",
-		}
+		return nil, tooLarge(limits.BeaconBytes)
 	}
 	if bad := wellFormed(raw, bounds{limits.Depth, limits.Keys, true}); bad != nil {
 		return nil, bad
@@ -185,6 +202,10 @@ func decodeFor(site string, raw []byte, limits Limits) (*claim, *Rejection) {
 		return nil, d.bad
 	}
 	return &d.claim, nil
+}
+
+func tooLarge(most int) *Rejection {
+	return &Rejection{ReasonTooLarge, fmt.Sprintf("want at most %d bytes", most), ""}
 }
 
 const protocolNative = "native"

@@ -33,15 +33,13 @@ func mediaType(header http.Header) string {
 
 // readBody returns a request's body, unpacked, or as much as could be read of one that is refused.
 func (c *Collector) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Rejection, error) {
-	raw, tooLarge, err := readUpTo(http.MaxBytesReader(w, r.Body, int64(c.limits.BodyBytes)),
+	raw, more, err := readUpTo(http.MaxBytesReader(w, r.Body, int64(c.limits.BodyBytes)),
 		int(min(max(r.ContentLength, 0), int64(c.limits.BodyBytes))), c.limits.BodyBytes)
 	switch {
 	case err != nil:
 		return nil, nil, fmt.Errorf("%w: %w", errGone, err)
-	case tooLarge:
-		return raw, &Rejection{
-			ReasonTooLarge, fmt.Sprintf("want at most %d bytes", c.limits.BodyBytes), "",
-		}, nil
+	case more:
+		return raw, tooLarge(c.limits.BodyBytes), nil
 	}
 	switch coding := strings.ToLower(r.Header.Get("Content-Encoding")); coding {
 	case "", "identity":

@@ -11,6 +11,7 @@ const preflightSeconds = "7200"
 func (c *Collector) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	h.Add("Vary", "Origin")
+	h.Set("Access-Control-Expose-Headers", "Retry-After, X-RateLimit-Reset")
 	switch origin := r.Header.Get("Origin"); {
 	case origin == "" || !c.sites.allow(origin):
 	case origin == originNull:
@@ -27,7 +28,8 @@ func (c *Collector) preflight(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
 	if h.Get("Access-Control-Allow-Origin") != "" {
 		h.Set("Access-Control-Allow-Methods", "POST")
-		h.Set("Access-Control-Allow-Headers", "Content-Type, Content-Encoding")
+		h.Set("Access-Control-Allow-Headers",
+			"Content-Type, Content-Encoding, Authorization, X-Retry-Count")
 		h.Set("Access-Control-Max-Age", preflightSeconds)
 	}
 	w.WriteHeader(http.StatusNoContent)

@@ -47,7 +47,8 @@ func newEnricher(addresses AddressPolicy) *enricher {
 // enrich fills campaign, channel and agent, and replaces the address by what may be kept of it.
 // remoteAddr is the peer's address, with or without port, empty in a replay, where the address in
 // the beacon stands; header is the request's and may be nil. What the beacon says of its user
-// agent beats the header: a beacon may be passed on by the site's own server.
+// agent and language beats the header: a beacon may be passed on by the site's own server. What
+// its URL says of the campaign beats what else it says.
 func (e *enricher) enrich(b *schemas.Beacon, remoteAddr string, header http.Header) {
 	if b.UserAgent == "" {
 		b.UserAgent = strings.ToValidUTF8(clip(header.Get("User-Agent"), maxUserAgent), "\uFFFD")
@@ -56,11 +57,17 @@ func (e *enricher) enrich(b *schemas.Beacon, remoteAddr string, header http.Head
 		b.Ip = remoteAddr
 	}
 	b.Ip = e.address(b.Ip)
-	var paidClick bool
-	b.Campaign, paidClick = campaign(b.Url)
+	inURL, paidClick := campaign(b.Url)
+	if inURL != nil {
+		b.Campaign = inURL
+	}
 	b.Channel = e.referrers.channel(b.Campaign, paidClick, hostOf(b.Url), b.Referrer)
+	language := b.GetAgent().GetLanguage()
+	if language == "" {
+		language = firstLanguage(header.Get("Accept-Language"))
+	}
 	b.Agent = e.agents.lookup(b.UserAgent)
-	if language := firstLanguage(header.Get("Accept-Language")); language != "" {
+	if language != "" {
 		agent := &schemas.Agent{
 			Device:   b.Agent.Device,
 			Browser:  b.Agent.Browser,

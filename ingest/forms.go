@@ -176,8 +176,7 @@ func (f *form) multipart(body []byte, boundary string, limits Limits) *Rejection
 
 func (f *form) json(body []byte, limits Limits) *Rejection {
 	if len(body) > limits.BeaconBytes {
-		detail := fmt.Sprintf("want at most %d bytes", limits.BeaconBytes)
-		return &Rejection{ReasonTooLarge, detail, ""}
+		return tooLarge(limits.BeaconBytes)
 	}
 	if bad := wellFormed(body, bounds{limits.Depth, limits.Keys, true}); bad != nil {
 		return bad
@@ -232,13 +231,15 @@ func (f *form) take(list *fields) {
 	f.fields = append(out, '}')
 }
 
-// quote is the JSON of text or of a list of it.
+// quote is the JSON of text or of a list of it, at most twice as long.
 func quote(value any) string {
-	text, err := json.Marshal(value)
-	if err != nil {
+	var out strings.Builder
+	e := json.NewEncoder(&out)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(value); err != nil {
 		panic("encode a field: " + err.Error())
 	}
-	return string(text)
+	return strings.TrimSuffix(out.String(), "\n")
 }
 
 func appendMember(object []byte, key, value string) []byte {

@@ -34,10 +34,32 @@ func (c *Collector) routes() []route {
 		{"GET /v1/pixel.gif", c.limited(c.getPixel)},
 		{"POST /v1/forms/{site}", c.limited(c.postForm)},
 		{"POST /v1/consent", c.limited(c.postConsent)},
-		{"OPTIONS /v1/", c.preflight},
+		{"OPTIONS /v1/{call}", c.preflight},
+		{"OPTIONS /v1/forms/{site}", c.preflight},
 		{"GET /t/{script}", c.getScript},
 		{"GET /robots.txt", getRobots},
 		{"GET /.well-known/gpc.json", getPrivacyControl},
+
+		// Segment's libraries.
+		{"POST /v1/{call}", c.limited(c.postSegment)},
+		{"GET /v1/{call}", onlyPost},
+		{"GET /v1/projects/{key}/settings", c.getSettings},
+		{"GET /v1/projects/{key}/integrations", c.getIntegrations},
+
+		// Snowplow's trackers.
+		{"POST /com.snowplowanalytics.snowplow/tp2", echoOrigin(c.limited(c.postSnowplow))},
+		{"GET /i", echoOrigin(c.limited(c.getSnowplow))},
+		{"GET /ice.png", echoOrigin(c.limited(c.getSnowplow))},
+		{"GET /r/tp2", c.limited(c.getRedirect)},
+		{"POST /com.snowplowanalytics.iglu/v1", echoOrigin(c.limited(c.snowplowHook))},
+		{"GET /com.snowplowanalytics.iglu/v1", echoOrigin(c.limited(c.snowplowHook))},
+		{"POST /{vendor}/{version}", echoOrigin(c.limited(c.vendorPath))},
+		{"GET /{vendor}/{version}", echoOrigin(c.limited(c.vendorPath))},
+		{"OPTIONS /i", echoOrigin(preflightSnowplow)},
+		{"OPTIONS /ice.png", echoOrigin(preflightSnowplow)},
+		{"OPTIONS /{vendor}/{version}", echoOrigin(preflightSnowplow)},
+		{"GET /health", getHealth},
+		{"GET /sink-health", c.getSinkHealth},
 	}
 }
 

@@ -43,8 +43,9 @@ type intake struct {
 	// index counts the inputs, rejected lists the refused ones.
 	index    int
 	rejected []rejectedBeacon
-	// known is the visitor in our cookie, fresh one that was made for this request.
-	known, fresh string
+	// known is the visitor in our cookie, claimed one that the client named and that was taken,
+	// fresh one that was made for this request.
+	known, claimed, fresh string
 	// site is the first site that took a beacon, allowed the most that its visitor allows.
 	site    *Site
 	allowed schemas.Consent
@@ -109,7 +110,13 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	}
 	b.Consent = lower(allowed, claim.consent)
 	if b.Consent > schemas.Consent_CONSENT_NONE {
+		if claim.visitor == "" && b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
+			claim.visitor = claim.user
+		}
 		b.VisitorId = in.visitor(claim.visitor)
+	}
+	if claim.props != nil {
+		b.Props = claim.props(b.Consent)
 	}
 	if b.EventId == "" {
 		b.EventId = schemas.NewID()
@@ -117,23 +124,38 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	b.Url, b.Referrer = cleanURL(b.Url), cleanURL(b.Referrer)
 	b.Protocol, b.Collector = in.protocol, in.c.cfg.Collector
 	b.ReceivedAtUs, b.ClockUs = in.us, in.us
-	b.OccurredAtUs, b.Clamped = occurred(in.us, b.CreatedAtUs, b.SentAtUs, in.c.limits.MaxAge)
-	b.Ip = "" // whose address it is says the connection
-	address := ""
-	if in.peer.IsValid() {
-		address = in.peer.String()
+	if claim.happenedAt != 0 {
+		b.OccurredAtUs, b.Clamped = occurred(in.us, claim.happenedAt, 0, in.c.limits.MaxAge)
+	} else {
+		b.OccurredAtUs, b.Clamped = occurred(in.us, b.CreatedAtUs, b.SentAtUs, in.c.limits.MaxAge)
 	}
-	in.c.enricher.enrich(b, address, in.r.Header)
-	if b.Consent == schemas.Consent_CONSENT_NONE {
-		b.Ip = "" // counted only
-	}
+	in.enrich(claim)
 	in.parcel.beacon(b, in.c.cfg.Partitions)
-	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT {
+	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT ||
+		claim.kind != schemas.SubmissionKind_SUBMISSION_KIND_UNSPECIFIED {
 		s, secrets := forms(in.c.cfg.Forms).submission(b, claim.form, claim.fields)
+		s.Kind = max(s.Kind, claim.kind)
 		in.parcel.submission(s, b.ClockUs)
 		in.parcel.tally.secrets += int64(secrets)
 	}
 	in.index++
+}
+
+// enrich adds to a beacon what the connection says of the visitor, if it is the visitor's.
+func (in *intake) enrich(claim *claim) {
+	b, header := claim.beacon, in.r.Header
+	address := claim.address
+	switch {
+	case claim.server:
+		header = nil
+	case address == "" && in.peer.IsValid():
+		address = in.peer.String()
+	}
+	b.Ip = "" // as a beacon of our own protocol claims it
+	in.c.enricher.enrich(b, address, header)
+	if b.Consent == schemas.Consent_CONSENT_NONE {
+		b.Ip = "" // counted only
+	}
 }
 
 // visitor returns who sends: our cookie, else what the client claims, else somebody new.
@@ -142,6 +164,7 @@ func (in *intake) visitor(claimed string) string {
 	case in.known != "":
 		return in.known
 	case claimed != "":
+		in.claimed = claimed
 		return claimed
 	case in.fresh == "":
 		in.fresh = newVisitor()
@@ -243,7 +266,11 @@ func (in *intake) answer(status int) {
 // unavailable asks the client to send again, not all of them at the same time.
 func unavailable(w http.ResponseWriter, status int, err error) {
 	const least, spread = 1, 4
-	w.Header().Set("Retry-After", strconv.Itoa(least+rand.IntN(spread)))
+	seconds := strconv.Itoa(least + rand.IntN(spread))
+	w.Header().Set("Retry-After", seconds)
+	if status == http.StatusTooManyRequests {
+		w.Header().Set("X-RateLimit-Reset", seconds)
+	}
 	text := "nothing was taken: send it again later"
 	if errors.Is(err, errFull) {
 		text = "too much is waiting: send it again later"

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -148,9 +149,10 @@ func keepOpen(out []byte, v gjson.Result, dropped *int) []byte {
 }
 
 // withoutSecrets returns what may be kept of a refused input. Where it cannot be read, and may be
-// a form's, that is nothing.
+// a form's or what a library says of a person, that is nothing.
 func withoutSecrets(raw []byte, limits Limits) (kept []byte, cut bool) {
-	if !bytes.Contains(raw, []byte("form_submit")) && !bytes.Contains(raw, []byte(`"fields"`)) {
+	if !slices.ContainsFunc([]string{"form_submit", `"fields"`, `"traits"`},
+		func(mark string) bool { return bytes.Contains(raw, []byte(mark)) }) {
 		return raw, false
 	}
 	if wellFormed(raw, bounds{depth: limits.Depth, keys: len(raw)}) != nil {

@@ -26,6 +26,11 @@ type Site struct {
 	CookieLifetime time.Duration
 	// FixedLifetime leaves ct_visitor to run out instead of renewing it at each visit.
 	FixedLifetime bool
+	// Redirects are the hosts, as host or host:port, that GET /r/tp2 may lead to.
+	Redirects []string
+	// Heartbeat is how often the site's Snowplow trackers ping while somebody is active: what a
+	// ping of theirs stands for, since they do not say it. 0 is 10 seconds.
+	Heartbeat time.Duration
 }
 
 // DefaultKey is the site that is there without a configuration.
@@ -39,6 +44,8 @@ func DefaultSite() Site {
 const (
 	defaultGap      = 30 * time.Minute
 	defaultLifetime = 2 * 365 * 24 * time.Hour
+	// defaultHeartbeat is what the documentation of Snowplow's trackers sets.
+	defaultHeartbeat = 10 * time.Second
 )
 
 // allows says whether browsers may send beacons of the site from pages of an origin.
@@ -87,7 +94,7 @@ func newSites(list []Site, anySite bool) (*sites, error) {
 	}
 	s := &sites{byKey: make(map[string]*Site, len(list))}
 	for _, site := range list {
-		site.Origins = append([]string(nil), site.Origins...)
+		site.Origins = slices.Clone(site.Origins)
 		if err := site.normalise(); err != nil {
 			return nil, err
 		}
@@ -134,6 +141,9 @@ func (s *Site) normalise() error {
 	}
 	if s.CookieLifetime == 0 {
 		s.CookieLifetime = defaultLifetime
+	}
+	if s.Heartbeat == 0 {
+		s.Heartbeat = defaultHeartbeat
 	}
 	for i, origin := range s.Origins {
 		if origin == "*" {

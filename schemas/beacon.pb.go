@@ -553,7 +553,7 @@ type Beacon struct {
 	EngagedMs int32 `protobuf:"varint,21,opt,name=engaged_ms,json=engagedMs,proto3" json:"engaged_ms,omitempty"`
 	// The sender's properties, a JSON object; personal data of forms is not in here.
 	Props []byte `protobuf:"bytes,22,opt,name=props,proto3" json:"props,omitempty"`
-	// Wire protocol: native, pixel, form, combined.
+	// Wire protocol: native, pixel, form, combined, snowplow, segment.
 	Protocol      string `protobuf:"bytes,23,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

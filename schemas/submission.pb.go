@@ -92,7 +92,7 @@ type Submission struct {
 	Consent      Consent `protobuf:"varint,5,opt,name=consent,proto3,enum=crumbtrail.v1.Consent" json:"consent,omitempty"`
 	ReceivedAtUs int64   `protobuf:"varint,6,opt,name=received_at_us,json=receivedAtUs,proto3" json:"received_at_us,omitempty"`
 	OccurredAtUs int64   `protobuf:"varint,7,opt,name=occurred_at_us,json=occurredAtUs,proto3" json:"occurred_at_us,omitempty"`
-	// Name of the form in the configuration or on the page.
+	// Name of the form in the configuration or on the page; identify, of a call by that name.
 	Form      string `protobuf:"bytes,8,opt,name=form,proto3" json:"form,omitempty"`
 	Url       string `protobuf:"bytes,9,opt,name=url,proto3" json:"url,omitempty"`
 	Email     string `protobuf:"bytes,10,opt,name=email,proto3" json:"email,omitempty"`
