@@ -26,6 +26,7 @@ type Broker struct {
 	addr    string
 	keeper  *keeper
 	metrics *brokerMetrics
+	notes   *commitNotes
 	stop    context.CancelFunc
 	ran     sync.WaitGroup
 }
@@ -94,6 +95,11 @@ func openBroker(cfg EmbeddedConfig, listen listenFunc) (*Broker, error) {
 		if !b.keeper.unhide() {
 			b.addr = b.cluster.ListenAddrs()[0]
 			log.loaded()
+			if err := b.noteCommits(cfg.LazySync); err != nil {
+				b.cluster.Close()
+				b.metrics.unregister()
+				return nil, err
+			}
 			close(door.opened)
 			return b, nil
 		}
@@ -191,6 +197,9 @@ func (b *Broker) Close() {
 	b.stop()
 	b.ran.Wait()
 	b.cluster.Close()
+	if err := b.notes.file.Close(); err != nil {
+		b.keeper.log.Error("embedded broker: close the notes of commits", "error", err)
+	}
 	if err := b.keeper.advance(true); err != nil {
 		b.keeper.log.Error("embedded broker: verify its files at the end", "error", err)
 	}

@@ -153,7 +153,7 @@ func TestInterruptedCompactionIsUndone(t *testing.T) {
 func TestCompactionWaitsForTransactions(t *testing.T) {
 	r := compactable(t)
 	want := r.last(t)
-	tx := openTransaction(t, r.client, []byte{0})
+	end := openTransaction(t, r.client, []byte{0})
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
 	done := make(chan error, 1)
@@ -166,7 +166,9 @@ func TestCompactionWaitsForTransactions(t *testing.T) {
 	if err := <-done; err == nil {
 		t.Error("compacted while a transaction was open")
 	}
-	tx()
+	if err := end(r.client, false); err != nil {
+		t.Fatal(err)
+	}
 	if err := r.compacted(t); err != nil {
 		t.Fatal(err)
 	}
@@ -175,8 +177,10 @@ func TestCompactionWaitsForTransactions(t *testing.T) {
 	}
 }
 
-// openTransaction writes a record in a transaction that abort aborts.
-func openTransaction(t *testing.T, client *Client, key []byte) (abort func()) {
+// openTransaction writes a record in a transaction, which end ends; through may be another client.
+func openTransaction(
+	t *testing.T, client *Client, key []byte,
+) (end func(through *Client, commit bool) error) {
 	t.Helper()
 	tx, err := client.NewTransactional(t.Context(), "open")
 	if err != nil {
@@ -192,13 +196,14 @@ func openTransaction(t *testing.T, client *Client, key []byte) (abort func()) {
 	if _, err := tx.sender.send(t.Context(), batches); err != nil {
 		t.Fatal(err)
 	}
-	return func() {
-		res, err := client.client.EndTxn(t.Context(), &kafkago.EndTxnRequest{
+	return func(through *Client, commit bool) error {
+		res, err := through.client.EndTxn(t.Context(), &kafkago.EndTxnRequest{
 			TransactionalID: tx.sender.transactional, ProducerID: int(tx.sender.id),
-			ProducerEpoch: int(tx.sender.epoch), Committed: false,
+			ProducerEpoch: int(tx.sender.epoch), Committed: commit,
 		})
-		if err != nil || res.Error != nil {
-			t.Fatal(err, res)
+		if err != nil {
+			return err
 		}
+		return res.Error
 	}
 }

@@ -79,6 +79,11 @@ func (k *keeper) atRest() error {
 	if err := k.scrub.settle(); err != nil {
 		return err
 	}
+	k.scrub.killed = !k.scrub.mark.Closed
+	k.scrub.mark.Closed = false
+	if err := k.save(); err != nil {
+		return err
+	}
 	found, err := k.scrub.atRest(time.Now())
 	k.torn.Store(k.scrub.torn)
 	k.report(found)
@@ -176,6 +181,7 @@ func (k *keeper) advance(closed bool) error {
 	if err != nil {
 		return err
 	}
+	k.scrub.mark.Closed = closed
 	return k.save()
 }
 

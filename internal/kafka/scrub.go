@@ -50,8 +50,10 @@ type scrub struct {
 	mark mark
 	// open reads a file; it is paced in the background.
 	open func(path string) (segmentFile, error)
-	read int64 // bytes of segments that were read
-	torn int64 // bytes at the ends of files that a stop had left unfinished
+	// killed is true at the start after a stop that was no Close.
+	killed bool
+	read   int64 // bytes of segments that were read
+	torn   int64 // bytes at the ends of files that a stop had left unfinished
 }
 
 // segmentFile is an open segment.

@@ -65,6 +65,16 @@ func entryAt(raw []byte, at int) (end int, ok bool) {
 	return end, crc32.Checksum(raw[at+entryCovered:end], castagnoli()) == sum
 }
 
+// frameEntry frames JSON as an entry.
+func frameEntry(text []byte) []byte {
+	b := make([]byte, entryHeader, entryHeader+len(text))
+	binary.LittleEndian.PutUint32(b, uint32(entryHeader-entryCovered+len(text)))
+	binary.LittleEndian.PutUint16(b[entryCovered:], 1)
+	b = append(b, text...)
+	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[entryCovered:], castagnoli()))
+	return b
+}
+
 // nextEntry finds the first whole entry behind a position.
 func nextEntry(raw []byte, after int) (at int, ok bool) {
 	for from := after + 1; from < len(raw); {

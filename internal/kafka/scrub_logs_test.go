@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
-	"hash/crc32"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -50,7 +49,8 @@ func TestScrubOfStateLogs(t *testing.T) {
 			name: "producers flipped", hurt: hurtLog("pids.log", false), first: 1, third: 3,
 			damage: "pids.log",
 		},
-		{name: "producers torn", hurt: hurtLog("pids.log", true), first: 1, third: 3, torn: true},
+		// Without its last entry the last commit is one that nobody was told of.
+		{name: "producers torn", hurt: hurtLog("pids.log", true), first: 1, third: -1, torn: true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			dir := t.TempDir()
@@ -83,6 +83,9 @@ func TestScrubOfStateLogs(t *testing.T) {
 			commitTo(t, after, "first", 4)
 			commitTo(t, after, "third", 5)
 			again := reopen(t, crashed(t, dir))
+			if len(again.Damage()) != len(found) {
+				t.Errorf("after another crash damage %v, before it %v", again.Damage(), found)
+			}
 			for group, want := range map[string]int64{"first": 4, "third": 5} {
 				if got := committed(t, again, group); got != want {
 					t.Errorf("after another crash %s has committed %d, want %d", group, got, want)
@@ -114,20 +117,12 @@ func hurtLog(name string, last bool) func(t *testing.T, dir string) {
 	}
 }
 
-func logEntry(json string) []byte {
-	b := make([]byte, entryHeader, entryHeader+len(json))
-	binary.LittleEndian.PutUint32(b, uint32(2+len(json)))
-	b[entryCovered] = 1
-	b = append(b, json...)
-	binary.LittleEndian.PutUint32(b[4:], crc32.Checksum(b[entryCovered:], castagnoli()))
-	return b
-}
-
 // FuzzScanLog looks for bytes of a state log that lead the scan astray.
 func FuzzScanLog(f *testing.F) {
 	var whole []byte
 	for i := range 4 {
-		whole = append(whole, logEntry(fmt.Sprintf(`{"type":"commit","g":"g","t":"t","o":%d}`, i))...)
+		entry := fmt.Appendf(nil, `{"type":"commit","g":"g","t":"t","o":%d}`, i)
+		whole = append(whole, frameEntry(entry)...)
 	}
 	f.Add(whole)
 	f.Add(whole[:len(whole)-3])

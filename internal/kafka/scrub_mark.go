@@ -25,6 +25,8 @@ const (
 type mark struct {
 	Version    int                       `json:"version"`
 	Partitions map[string]*partitionMark `json:"partitions"` // by name of the partition's folder
+	// Closed is true after Close, and not after a stop in the middle of something.
+	Closed bool `json:"closed"`
 }
 
 type partitionMark struct {
@@ -41,6 +43,8 @@ type partitionMark struct {
 	End int64 `json:"end"`
 	// Segments are those that were read, to tell one that retention took from one that is gone.
 	Segments []segmentMark `json:"segments,omitempty"`
+	// Open are the transactions that have neither been committed nor aborted, by producer.
+	Open map[int64]int16 `json:"open,omitempty"`
 	// Gaps are offsets that are known to be missing, ascending and apart.
 	Gaps []gap `json:"gaps,omitempty"`
 }

@@ -124,6 +124,25 @@ func TestNoOffsetIsGivenTwice(t *testing.T) {
 	}
 }
 
+// TestSnapshotOfAnotherEndIsNotBelieved moves the last batch: the sizes still fit the broker's
+// snapshot, which would hide the batch.
+func TestSnapshotOfAnotherEndIsNotBelieved(t *testing.T) {
+	_, dir := written(t, tableBatches, fourBatches())
+	remove(t, filepath.Join(dir, markName))
+	all := segments(t, dir)
+	s := all[len(all)-1]
+	last := frames(t, s)
+	change(t, s, flip(last[len(last)-1].at+6))
+	r := reopen(t, dir)
+	ends, err := r.client.Ends(t.Context(), "in")
+	if want := int64(tableBatches + 0x1000); err != nil || ends[0] != want {
+		t.Fatalf("ends at %d %v, want %d", ends[0], err, want)
+	}
+	if values, missing := r.values(t); len(values) != tableBatches || missing != 0x1000 {
+		t.Errorf("%d records, %d offsets missing", len(values), missing)
+	}
+}
+
 func TestDamagedFileIsKept(t *testing.T) {
 	dir, _ := written(t, tableBatches, fourBatches())
 	s := segments(t, dir)[1]

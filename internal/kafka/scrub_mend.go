@@ -19,6 +19,14 @@ func (s *scrub) atRest(now time.Time) ([]Damage, error) {
 	if err := s.complete(); err != nil {
 		return nil, err
 	}
+	if s.killed {
+		if err := removeIfThere(filepath.Join(s.dir, "session_state.json")); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.takeBackHalfCommit(now); err != nil {
+		return nil, fmt.Errorf("take back half a commit: %w", err)
+	}
 	committed, found, err := s.stateLogs(now)
 	if err != nil {
 		return nil, err
@@ -79,6 +87,11 @@ func (s *scrub) partition(
 			return w.damage, fmt.Errorf("mending it left %v", mended.damage)
 		}
 		w.mark = mended.mark
+	}
+	if s.killed && len(w.mark.Open) > 0 {
+		if err := s.abortOpen(p, &w.mark, now); err != nil {
+			return w.damage, fmt.Errorf("abort what was open: %w", err)
+		}
 	}
 	s.mark.Partitions[p.name] = &w.mark
 	// The broker believes a snapshot that fits the sizes of the segments. One that is of another end
@@ -158,7 +171,7 @@ func (s *scrub) mendSegment(
 		if err := copyWithout(path, path+".mending", m); err != nil {
 			return "", err
 		}
-		if err := os.Remove(p.index(base)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeIfThere(p.index(base)); err != nil {
 			return "", err
 		}
 		if err := os.Link(path, aside); err != nil {
@@ -257,14 +270,14 @@ func emptyBatch(offset int64, now time.Time) []byte {
 // come. The broker reads such a log up to the first entry that it cannot read and then appends
 // behind what it could not, so that what it writes next is lost at the stop after.
 func (s *scrub) stateLogs(now time.Time) (map[topicPartition]int64, []Damage, error) {
-	offsets := committedOffsets{}
+	offsets, producers := committedOffsets{}, producerEpochs{}
 	var found []Damage
 	for _, l := range []struct {
 		name, loss string
 		read       func([]byte)
 	}{
 		{"groups.log", "offsets that a group has committed may have stepped back", offsets.read},
-		{"pids.log", "producers may be unknown, and have to begin anew", func([]byte) {}},
+		{"pids.log", "producers may be unknown, and have to begin anew", producers.read},
 	} {
 		path := filepath.Join(s.dir, l.name)
 		raw, err := os.ReadFile(path)
@@ -298,6 +311,11 @@ func (s *scrub) stateLogs(now time.Time) (map[topicPartition]int64, []Damage, er
 			return nil, nil, fmt.Errorf("mend %s: %w", path, err)
 		}
 	}
+	if s.killed {
+		if err := producers.fence(filepath.Join(s.dir, "pids.log")); err != nil {
+			return nil, nil, err
+		}
+	}
 	return offsets.furthest(), found, nil
 }
 
@@ -325,6 +343,13 @@ func (s *scrub) rel(path string) string {
 		return path
 	}
 	return rel
+}
+
+func removeIfThere(path string) error {
+	if err := os.Remove(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
 }
 
 func truncateSynced(path string, size int64) error {

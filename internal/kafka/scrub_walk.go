@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"maps"
 	"os"
 	"slices"
 	"time"
@@ -71,6 +72,10 @@ func (s *scrub) walk(p *partitionFiles, m partitionMark, now time.Time) (partiti
 			w.mark.Segment, w.mark.Offset = p.segments[0], p.segments[0]
 		}
 	}
+	w.mark.Open = map[int64]int16{}
+	if resume {
+		maps.Copy(w.mark.Open, m.Open)
+	}
 	w.mark.End = w.mark.Offset
 	for i, base := range p.segments[first:] {
 		if i > 0 || !resume {
@@ -123,6 +128,11 @@ func (s *scrub) walkSegment(p *partitionFiles, w *partitionWalk, base int64, exa
 	sparse := p.topic.compacted()
 	scan, err := reader.scan(w.mark.Position, w.mark.Offset, sparse, func(b frame) bool {
 		entry++
+		if b.control() {
+			delete(w.mark.Open, b.producerID)
+		} else if b.inTransaction() {
+			w.mark.Open[b.producerID] = b.producerEpoch
+		}
 		return index.agrees(entry-1, b, sparse)
 	})
 	s.read += reader.read
