@@ -263,7 +263,7 @@ func TestScrubOfRandomFlips(t *testing.T) {
 	rng := rand.New(rand.NewPCG(seed, 0))
 	t.Logf("seed %d", seed)
 	killed, closed := written(t, tableBatches, fourBatches())
-	for round := range 16 {
+	for round := range 8 {
 		from := []string{killed, closed}[round%2]
 		dir := crashed(t, from)
 		all := segments(t, dir)
