@@ -92,7 +92,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			return exitUsage
 		case errors.As(err, &quiet):
 			return exitFailed
-		case ctx.Err() != nil:
+		case ctx.Err() != nil && errors.Is(err, context.Canceled):
 			fmt.Fprintf(stderr, "crumbtrail %s: interrupted\n", cmd.name)
 			return exitFailed
 		default:
