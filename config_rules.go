@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"crumbtrail/ingest/spill"
 	"crumbtrail/internal/strictyaml"
 )
 
@@ -34,6 +35,8 @@ const (
 	maxPartitions = 1024
 	maxVisitBound = 1_000_000
 	maxLimit      = 1 << 30
+	// maxSpill is more than any disk has, in bytes.
+	maxSpill = 1 << 50
 	// maxRecordPart is what of a beacon or its raw bytes fits a record of the log, in bytes.
 	maxRecordPart = 512 << 10
 )
@@ -332,7 +335,11 @@ func (r *configRules) limits() {
 		case time.Duration:
 			r.between(path, limit, time.Millisecond, longest)
 		case int:
-			r.count(path, limit, 1, maxLimit)
+			if name == "spill_bytes" {
+				r.count(path, limit, spill.LeastCapacity, maxSpill)
+			} else {
+				r.count(path, limit, 1, maxLimit)
+			}
 		case float64:
 			if !(limit > 0 && limit <= maxLimit) {
 				r.report(path, "set it above 0", "%v is out of range", limit)
@@ -340,6 +347,11 @@ func (r *configRules) limits() {
 		}
 	}
 	l := r.cfg.Limits
+	if l.SpillAfter > l.ProduceTimeout {
+		r.report(r.given("limits.spill_after", "limits.produce_timeout"), "lower the first",
+			"spill_after is %s, more than produce_timeout, %s: nothing would come to the spill in time",
+			strictyaml.FormatDuration(l.SpillAfter), strictyaml.FormatDuration(l.ProduceTimeout))
+	}
 	r.count("limits.beacon_bytes", l.BeaconBytes, 1, maxRecordPart)
 	r.count("limits.raw_bytes", l.RawBytes, 1, maxRecordPart)
 	if l.UnpackedBytes < l.BeaconBytes {

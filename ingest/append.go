@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
+	"crumbtrail/ingest/spill"
 	"crumbtrail/internal/kafka"
 
 	"golang.org/x/sync/semaphore"
@@ -24,12 +24,13 @@ var (
 	errStopped = errors.New("append: the collector has stopped")
 )
 
-// roundBytes is about how much goes into one produce request.
+// roundBytes is about how much goes into one produce request, or with one fsync into the spill.
 const roundBytes = 8 << 20
 
-// appender is the one goroutine that appends to the log. While a produce request is under way
+// appender is the one goroutine that decides where parcels go. While a produce request is under way
 // others wait, and the next request carries all of them: the busier it is, the more records share
-// one fsync (group commit).
+// one fsync (group commit). Where the log is slow or away, they go to the spill instead, and so do
+// those that come while the spill holds anything, so that what comes later stays behind.
 type appender struct {
 	producer Producer
 	log      *slog.Logger
@@ -40,6 +41,10 @@ type appender struct {
 	linger time.Duration
 	// timeout bounds a produce request; 0 waits for as long as it takes.
 	timeout time.Duration
+	// spill is nil where there is none. Its methods, but for Stats, are called by run alone.
+	spill *spill.Log
+	// spillAfter is how long a request may be under way before its parcels go to the spill.
+	spillAfter time.Duration
 
 	queue chan *parcel
 	// room is the bytes that may wait or be under way.
@@ -48,6 +53,21 @@ type appender struct {
 	// stopped closes when nothing will be appended any more.
 	stopped chan struct{}
 	health  health
+
+	// The rest is run's. underWay is nil while the log has nothing to answer; its answer comes on
+	// outcome.
+	underWay *shipment
+	outcome  chan error
+	// overdue fires once underWay has been so for spillAfter.
+	overdue <-chan time.Time
+	// away is true while the log does not answer in that time.
+	away bool
+	// again fires when the log is to be asked again after an error.
+	again <-chan time.Time
+	// chunk is about how many bytes of the spill go in one request.
+	chunk int64
+	// tickDue says that the log is to be told the time.
+	tickDue bool
 }
 
 // offer queues a parcel if there is room.
@@ -121,56 +141,116 @@ func (a *appender) run(ctx context.Context) {
 		ticker := time.NewTicker(tickEvery)
 		defer ticker.Stop()
 		due = ticker.C
-		a.tick(ctx) // the time is known from the start, and whether the log takes it
+		a.tickDue = true // the time is known from the start, and whether the log takes it
 	}
 	for ctx.Err() == nil {
-		select {
-		case <-due: // goes first, and so seldom that nobody waits long for it
-			a.tick(ctx)
+		a.ship(ctx)
+		if a.hasten(due) {
 			continue
-		default:
 		}
 		select {
-		case p := <-a.queue:
-			_ = a.round(ctx, p) // those who wait hear of it
+		case p := <-a.ready():
+			a.take(ctx, p)
+		case err := <-a.outcome:
+			a.landed(err)
+		case <-a.overdue:
+			a.late()
+		case <-a.again:
+			a.again = nil
 		case <-due:
-			a.tick(ctx)
+			a.tick()
 		case <-ctx.Done():
 		}
 	}
-	a.drain(ctx)
+	a.finish(ctx)
 }
 
-// drain appends what is queued, as long as the log takes it: a stop is not to wait for it.
-func (a *appender) drain(ctx context.Context) {
-	for {
+// hasten does what goes first where several things are ready, so that the same input runs the same
+// way in fake time, and says whether there was such a thing.
+func (a *appender) hasten(due <-chan time.Time) bool {
+	select {
+	case err := <-a.outcome:
+		a.landed(err)
+		return true
+	default:
+	}
+	select {
+	case <-a.overdue:
+		a.late()
+		return true
+	default:
+	}
+	select {
+	case <-due: // so seldom that nobody waits long for it
+		a.tick()
+		return true
+	default:
+		return false
+	}
+}
+
+// tick has the log told the time once it is free for that, and looks after the spill.
+func (a *appender) tick() {
+	a.tickDue = true
+	if a.spill != nil {
+		a.spill.Check()
+	}
+}
+
+// finish appends what is queued, as long as anything takes it: a stop is not to wait for a log that
+// is away. What is in the spill stays there for the next start.
+func (a *appender) finish(ctx context.Context) {
+	if a.underWay != nil && a.spill != nil && a.overdue == nil {
+		a.underWay.cancel()
+	}
+	for a.underWay != nil || len(a.queue) > 0 {
 		select {
-		case p := <-a.queue:
-			if a.round(ctx, p) != nil {
+		case p := <-a.ready():
+			a.take(ctx, p)
+		case err := <-a.outcome:
+			a.landed(err)
+			if err != nil && a.spill == nil {
 				return
 			}
-		default:
-			return
+		case <-a.overdue:
+			a.late()
+			a.underWay.cancel()
 		}
 	}
 }
 
 // close sheds what was left in the queue, or slipped into it.
 func (a *appender) close() {
+	if a.spill != nil {
+		a.spill.Close()
+	}
 	close(a.stopped)
 	for {
 		select {
 		case p := <-a.queue:
-			a.settle([]*parcel{p}, errStopped)
+			a.settle([]*parcel{p}, "", errStopped)
 		default:
 			return
 		}
 	}
 }
 
-// round appends a parcel together with all that wait behind it.
-func (a *appender) round(ctx context.Context, first *parcel) error {
+// ready is the queue where parcels are taken from it now: to the spill, or to the log if nothing is
+// under way.
+func (a *appender) ready() <-chan *parcel {
+	if a.underWay == nil || a.diverted() {
+		return a.queue
+	}
+	return nil
+}
+
+// take appends a parcel together with all that wait behind it.
+func (a *appender) take(ctx context.Context, first *parcel) {
 	parcels := a.collect(ctx, first)
+	if a.diverted() {
+		a.divert(parcels)
+		return
+	}
 	var msgs []kafka.Message
 	if len(parcels) == 1 {
 		msgs = first.msgs
@@ -183,18 +263,13 @@ func (a *appender) round(ctx context.Context, first *parcel) error {
 			msgs = a.ticks.recorded(msgs, p.clockUs)
 		}
 	}
-	err := a.produce(ctx, msgs)
-	if err == nil {
-		a.ticks.said(msgs)
-	}
-	a.settle(parcels, err)
-	return err
+	a.send(ctx, &shipment{msgs: msgs, parcels: parcels})
 }
 
 // collect takes what waits, up to about roundBytes.
 func (a *appender) collect(ctx context.Context, first *parcel) []*parcel {
 	parcels, bytes := []*parcel{first}, len(first.buf)
-	if a.linger > 0 && ctx.Err() == nil {
+	if a.linger > 0 && ctx.Err() == nil && !a.diverted() {
 		select {
 		case <-time.After(a.linger):
 		case <-ctx.Done():
@@ -213,28 +288,8 @@ func (a *appender) collect(ctx context.Context, first *parcel) []*parcel {
 	return parcels
 }
 
-// produce is not cut short by the end of the run: those who wait would not know the outcome. A
-// replay is, since it may wait for ever.
-func (a *appender) produce(ctx context.Context, msgs []kafka.Message) error {
-	if a.timeout > 0 {
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), a.timeout)
-		defer cancel()
-	}
-	began := time.Now()
-	err := a.producer.Produce(ctx, msgs)
-	a.metrics.produced(time.Since(began), err)
-	switch changed := a.health.note(err); {
-	case changed && err != nil:
-		a.log.Error("the log takes nothing; requests are answered 503 until it does", "err", err)
-	case changed:
-		a.log.Info("the log takes records")
-	}
-	return err
-}
-
-// settle tells those who wait, and counts.
-func (a *appender) settle(parcels []*parcel, err error) {
+// settle tells those who wait, and counts; path is where a parcel is durable.
+func (a *appender) settle(parcels []*parcel, path string, err error) {
 	for _, p := range parcels {
 		if p.arrival != nil {
 			a.arrivals.leave(p.arrival)
@@ -243,41 +298,9 @@ func (a *appender) settle(parcels []*parcel, err error) {
 			a.metrics.shed(&p.tally)
 		} else {
 			a.metrics.took(&p.tally)
+			a.metrics.acknowledged(path)
 		}
 		a.room.Release(a.share(p))
 		p.done <- err
 	}
-}
-
-// tick appends the collector's time to every partition that has not heard it lately.
-func (a *appender) tick(ctx context.Context) {
-	clockUs, lowUs := a.arrivals.times()
-	msgs := a.ticks.live(clockUs, lowUs)
-	if len(msgs) == 0 {
-		return
-	}
-	if a.produce(ctx, msgs) != nil {
-		// Next time to all of them: which ones heard it is not known.
-		a.ticks.forget()
-	}
-}
-
-// health knows whether the log takes anything. Safe for concurrent use.
-type health struct{ state atomic.Pointer[error] }
-
-// note takes in an outcome and says whether it differs from the one before.
-func (h *health) note(err error) (changed bool) {
-	before := h.state.Swap(&err)
-	return before == nil || (*before == nil) != (err == nil)
-}
-
-// check returns nil if the last that was appended got through.
-func (h *health) check() error {
-	switch state := h.state.Load(); {
-	case state == nil:
-		return errors.New("nothing has been appended to the log yet")
-	case *state != nil:
-		return fmt.Errorf("the log takes nothing: %w", *state)
-	}
-	return nil
 }

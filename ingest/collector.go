@@ -14,6 +14,8 @@ import (
 	"sync"
 	"time"
 
+	"crumbtrail/ingest/spill"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
 )
@@ -41,6 +43,9 @@ type Config struct {
 	Forms []FormMapping
 	// Linger waits for company before each append, for slow logs; 0 appends at once.
 	Linger time.Duration
+	// Spill is the directory, this process's alone, that takes what the log does not; nil for none,
+	// as where time is recorded: that input can be sent again.
+	Spill spill.FS
 }
 
 // Collector takes beacons and appends them to the log. Its methods are for concurrent use.
@@ -59,7 +64,8 @@ type Collector struct {
 	scripts   *scripts
 }
 
-// New makes a collector. Nothing is appended before Run.
+// New makes a collector, which goes on with what an earlier one left in the spill. Nothing is
+// appended before Run, which must be called.
 func New(
 	cfg Config, producer Producer, log *slog.Logger, reg prometheus.Registerer,
 ) (*Collector, error) {
@@ -81,14 +87,22 @@ func New(
 		ticks:    newTicks(cfg.Collector, cfg.Partitions),
 		queue:    make(chan *parcel, l.QueueRequests),
 		room:     semaphore.NewWeighted(int64(l.QueueBytes)), most: int64(l.QueueBytes),
-		stopped: make(chan struct{}),
+		stopped: make(chan struct{}), outcome: make(chan error, 1),
+		spillAfter: l.SpillAfter, chunk: mostChunk,
 	}
 	if cfg.Clock != nil {
 		a.timeout = 0
 	}
-	a.metrics, err = newMetrics(reg, func() float64 { return float64(len(a.queue)) })
-	if err != nil {
+	if a.metrics, err = newMetrics(reg, a); err != nil {
 		return nil, fmt.Errorf("collector: %w", err)
+	}
+	if cfg.Spill != nil {
+		a.spill, err = spill.Open(cfg.Spill, spill.Config{
+			Capacity: int64(l.SpillBytes), Observe: a.metrics.synced,
+		}, log)
+		if err != nil {
+			return nil, fmt.Errorf("collector: %w", err)
+		}
 	}
 	return &Collector{
 		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Addresses),
@@ -105,6 +119,9 @@ func (cfg Config) validate() error {
 	}
 	if cfg.Partitions < 1 {
 		errs = append(errs, fmt.Errorf("%d partitions: want at least one", cfg.Partitions))
+	}
+	if cfg.Clock != nil && cfg.Spill != nil {
+		errs = append(errs, errors.New("a spill and recorded time: one or the other"))
 	}
 	return errors.Join(append(errs, cfg.Addresses.Validate(), cfg.Limits.validate())...)
 }
@@ -129,9 +146,13 @@ func (c *Collector) Ready() error {
 	case <-c.appender.stopped:
 		return errStopped
 	default:
-		return c.appender.health.check()
+		return c.appender.check()
 	}
 }
+
+// Notice is what those who run the collector should know although it is ready, such as that the
+// spill is in use; empty is nothing.
+func (c *Collector) Notice() string { return c.appender.notice() }
 
 // Append appends recorded input, in order, and returns nil once it is durable. It waits for room
 // in the queue, and its entries, which are the collector's from then on, move the recorded clock.

@@ -27,8 +27,11 @@ type tape struct {
 	err   error
 	// gate, where it is set, must let each call through.
 	gate chan struct{}
+	// takes is how long each call takes.
+	takes time.Duration
 }
 
+// Produce takes no time but in a bubble.
 func (l *tape) Produce(ctx context.Context, msgs []kafka.Message) error {
 	if l.gate != nil {
 		select {
@@ -38,12 +41,22 @@ func (l *tape) Produce(ctx context.Context, msgs []kafka.Message) error {
 		}
 	}
 	l.mu.Lock()
+	takes := l.takes
+	l.mu.Unlock()
+	time.Sleep(takes)
+	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.err != nil {
 		return l.err
 	}
 	l.calls = append(l.calls, append([]kafka.Message(nil), msgs...))
 	return nil
+}
+
+func (l *tape) slow(takes time.Duration) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.takes = takes
 }
 
 func (l *tape) fail(err error) {
@@ -84,7 +97,8 @@ func (o *logged) take(t testing.TB, m kafka.Message) {
 		switch e := r.Entry.(type) {
 		case *schemas.BeaconRecord_Beacon:
 			o.beacons = append(o.beacons, e.Beacon)
-			if want := kafka.PartitionOf(m.Key, testPartitions); m.Partition != want {
+			want := kafka.PartitionOf(m.Key, testPartitions)
+			if m.Partition != want && m.Partition != kafka.AnyPartition {
 				t.Errorf("beacon %s in partition %d, want %d", e.Beacon.EventId, m.Partition, want)
 			}
 		case *schemas.BeaconRecord_Tick:

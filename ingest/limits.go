@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"crumbtrail/ingest/spill"
 )
 
 // Limits bounds what one request, and one beacon in it, may ask of the collector.
@@ -38,9 +40,13 @@ type Limits struct {
 	// QueueBytes and QueueRequests are how much may wait for the log before requests are shed.
 	QueueBytes    int
 	QueueRequests int
-	// ProduceTimeout is how long the log may take before a request is answered 503. A replay waits
-	// for as long as it takes.
+	// ProduceTimeout is how long the log may take before a request is answered 503, where the spill
+	// has not taken it. A replay waits for as long as it takes.
 	ProduceTimeout time.Duration
+	// SpillAfter is how long the log may take before a request goes to the spill.
+	SpillAfter time.Duration
+	// SpillBytes is the most that the spill takes of the disk.
+	SpillBytes int
 	// StrangersPerSecond is how many beacons a second of unknown sites and of origins that are not
 	// allowed are kept in bad-beacons; the others are only counted.
 	StrangersPerSecond float64
@@ -71,6 +77,8 @@ func DefaultLimits() Limits {
 		QueueBytes:         64 << 20,
 		QueueRequests:      4096,
 		ProduceTimeout:     10 * time.Second,
+		SpillAfter:         time.Second,
+		SpillBytes:         1 << 30,
 		StrangersPerSecond: 10,
 		RequestsPerSecond:  200,
 		RequestsAtOnce:     1000,
@@ -90,11 +98,16 @@ func (l Limits) validate() error {
 	atLeast("unpacked_bytes", l.UnpackedBytes, l.BeaconBytes, "which is beacon_bytes")
 	atLeast("queue_bytes", l.QueueBytes, 2*l.UnpackedBytes, "twice unpacked_bytes")
 	atLeast("queue_requests", l.QueueRequests, 1, "or nothing can come in")
+	atLeast("spill_bytes", l.SpillBytes, spill.LeastCapacity, "a few segments")
 	// A record of the log holds a beacon and what enrichment adds to it.
 	const mostBeaconBytes = 512 << 10
 	if l.BeaconBytes > mostBeaconBytes || l.RawBytes > mostBeaconBytes {
 		errs = append(errs, fmt.Errorf("limits beacon_bytes and raw_bytes are %d and %d: want at "+
 			"most %d, which fits a record of the log", l.BeaconBytes, l.RawBytes, mostBeaconBytes))
+	}
+	if l.SpillAfter <= 0 || l.SpillAfter > l.ProduceTimeout {
+		errs = append(errs, fmt.Errorf("limit spill_after is %s: want more than nothing and at most "+
+			"produce_timeout, which is %s", l.SpillAfter, l.ProduceTimeout))
 	}
 	if least := l.BodyTimeout + l.ProduceTimeout; l.WriteTimeout < least {
 		errs = append(errs, fmt.Errorf("limit write_timeout is %s: want at least body_timeout and "+

@@ -6,6 +6,8 @@ import (
 	"sync"
 	"time"
 
+	"crumbtrail/ingest/spill"
+
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -45,9 +47,11 @@ type metrics struct {
 
 	produce  *prometheus.HistogramVec
 	requests *prometheus.HistogramVec
+	acks     *prometheus.CounterVec
+	fsync    prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, queued func() float64) (*metrics, error) {
+func newMetrics(reg prometheus.Registerer, a *appender) (*metrics, error) {
 	describe := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("crumbtrail_ingest_"+name, help, labels, nil)
 	}
@@ -67,16 +71,69 @@ func newMetrics(reg prometheus.Registerer, queued func() float64) (*metrics, err
 			Name: "crumbtrail_ingest_request_seconds", Help: "How long requests took to answer.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"route", "code"}),
+		acks: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "crumbtrail_ingest_ack_path_total", Help: "Requests, by what made them durable.",
+		}, []string{"path"}),
+		fsync: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "crumbtrail_ingest_spill_fsync_seconds", Help: "How long the spill's fsyncs took.",
+			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
+		}),
 	}
-	queue := prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.acks.WithLabelValues(pathKafka)
+	m.acks.WithLabelValues(pathSpill)
+	all := []prometheus.Collector{m, m.produce, m.requests, m.acks, m.fsync}
+	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crumbtrail_ingest_queue_requests", Help: "Requests that wait for the log.",
-	}, queued)
-	for _, c := range []prometheus.Collector{m, m.produce, m.requests, queue} {
+	}, func() float64 { return float64(len(a.queue)) }))
+	for _, c := range append(all, spillMetrics(a)...) {
 		if err := reg.Register(c); err != nil {
 			return nil, err
 		}
 	}
 	return m, nil
+}
+
+// spillMetrics are what the spill says of itself; all are 0 where there is none.
+func spillMetrics(a *appender) (all []prometheus.Collector) {
+	of := func(value func(spill.Stats) float64) func() float64 {
+		return func() float64 {
+			if a.spill == nil {
+				return 0
+			}
+			return value(a.spill.Stats())
+		}
+	}
+	for _, g := range []struct {
+		name, help string
+		value      func(spill.Stats) float64
+	}{
+		{"pending_bytes", "Bytes of what waits in the spill.", func(s spill.Stats) float64 {
+			return float64(s.Bytes)
+		}},
+		{"pending_records", "Records that wait in the spill.", func(s spill.Stats) float64 {
+			return float64(s.Records)
+		}},
+		{"oldest_seconds", "Age of the oldest of them.", func(s spill.Stats) float64 {
+			if s.LowUs == 0 {
+				return 0
+			}
+			return max(0, time.Since(time.UnixMicro(s.LowUs)).Seconds())
+		}},
+		{"used_bytes", "What the spill takes of the disk.", func(s spill.Stats) float64 {
+			return float64(s.Used)
+		}},
+		{"capacity_bytes", "The most that it may take.", func(s spill.Stats) float64 {
+			return float64(s.Capacity)
+		}},
+	} {
+		all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "crumbtrail_ingest_spill_" + g.name, Help: g.help,
+		}, of(g.value)))
+	}
+	return append(all, prometheus.NewCounterFunc(prometheus.CounterOpts{
+		Name: "crumbtrail_ingest_spill_corrupt_segments_total",
+		Help: "Files of the spill that did not verify.",
+	}, of(func(s spill.Stats) float64 { return float64(s.Corrupt) })))
 }
 
 // Describe and Collect make metrics a prometheus.Collector, whose values belong together.
@@ -140,6 +197,12 @@ func (m *metrics) produced(took time.Duration, err error) {
 	}
 	m.produce.WithLabelValues(result).Observe(took.Seconds())
 }
+
+// acknowledged counts a request that is durable.
+func (m *metrics) acknowledged(path string) { m.acks.WithLabelValues(path).Inc() }
+
+// synced takes in how long the spill took to be durable.
+func (m *metrics) synced(took time.Duration) { m.fsync.Observe(took.Seconds()) }
 
 func (m *metrics) answered(route string, code int, took time.Duration) {
 	m.requests.WithLabelValues(route, strconv.Itoa(code)).Observe(took.Seconds())

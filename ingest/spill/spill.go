@@ -69,8 +69,11 @@ type Log struct {
 	lowUs    int64
 	corrupt  int64
 
-	failed    error
-	failedAt  time.Time
+	// wanted is how large the frame is that found no room last, 0 once one has.
+	wanted   int64
+	failed   error
+	failedAt time.Time
+
 	mu        sync.Mutex
 	published Stats
 }
@@ -167,7 +170,7 @@ func (l *Log) room() (int64, error) {
 	}
 	room := min(l.cfg.Capacity-l.used(), free-l.cfg.reserve()) - headerBytes
 	switch {
-	case room > frameBytes:
+	case room > max(frameBytes, l.wanted):
 		return room, nil
 	case free-l.cfg.reserve() < l.cfg.Capacity-l.used():
 		return 0, fmt.Errorf("%w: %d MB are left on the disk, of which %d are kept free", ErrFull,
@@ -200,14 +203,16 @@ func (l *Log) Append(frames []Frame) (n int, m Mark, err error) {
 
 // fitting returns how many of the frames there is room for, with an error where it is not for all.
 func (l *Log) fitting(frames []Frame) (int, error) {
+	l.wanted = 0
 	room, err := l.room()
 	if err != nil {
 		return 0, fmt.Errorf("spill: %w", err)
 	}
 	for n := range frames {
-		if room -= sizeOf(&frames[n]); room < 0 {
-			return n, fmt.Errorf("spill: %w: a frame of %d bytes finds no room", ErrFull,
-				sizeOf(&frames[n]))
+		size := sizeOf(&frames[n])
+		if room -= size; room < 0 {
+			l.wanted = size
+			return n, fmt.Errorf("spill: %w: a frame of %d bytes finds no room", ErrFull, size)
 		}
 	}
 	return len(frames), nil

@@ -7,23 +7,43 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/http/pprof"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
+// Degraded is what a process that does its work says of what it lacks.
+type Degraded string
+
+// Error is what it lacks.
+func (d Degraded) Error() string { return string(d) }
+
+// degraded says whether nothing in err but Degraded keeps a process from being well.
+func degraded(err error) bool {
+	if all, ok := err.(interface{ Unwrap() []error }); ok {
+		return !slices.ContainsFunc(all.Unwrap(), func(err error) bool { return !degraded(err) })
+	}
+	_, ok := err.(Degraded)
+	return ok
+}
+
 // Handler serves /livez and its other name /healthz: the process can answer; /readyz: it can do
-// its work, as ready says, which is asked each time and must not wait; /metrics; /debug/pprof/.
+// its work, as ready says, which is asked each time and must not wait, also where that is Degraded;
+// /metrics; /debug/pprof/.
 func Handler(metrics prometheus.Gatherer, ready func() error) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", alive)
 	mux.HandleFunc("GET /healthz", alive)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := ready(); err != nil {
+		switch err := ready(); {
+		case err == nil:
+			answer(w, http.StatusOK, health{Status: "ok"})
+		case degraded(err):
+			answer(w, http.StatusOK, health{Status: "ok", Reason: err.Error()})
+		default:
 			answer(w, http.StatusServiceUnavailable, health{Status: "unavailable", Reason: err.Error()})
-			return
 		}
-		answer(w, http.StatusOK, health{Status: "ok"})
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)

@@ -27,6 +27,15 @@ func TestHandler(t *testing.T) {
 		{"/healthz", errors.New("log away"), 200, `{"status":"ok"}`},
 		{"/readyz", nil, 200, `{"status":"ok"}`},
 		{"/readyz", errors.New("log away"), 503, `{"status":"unavailable","reason":"log away"}`},
+		{"/readyz", Degraded("log away"), 200, `{"status":"ok","reason":"log away"}`},
+		{
+			"/readyz", errors.Join(Degraded("log away"), Degraded("slow")), 200,
+			`{"status":"ok","reason":"log away\nslow"}`,
+		},
+		{
+			"/readyz", errors.Join(Degraded("slow"), errors.Join(errors.New("log away"))), 503,
+			`{"status":"unavailable","reason":"slow\nlog away"}`,
+		},
 		{"/readyz", nil, 200, `{"status":"ok"}`},
 		{"/metrics", nil, 200, "crumbtrail_test_things 7"},
 		{"/debug/pprof/", nil, 200, "goroutine"},
