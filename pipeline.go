@@ -58,6 +58,8 @@ type pipelineOptions struct {
 	join bool
 	// commit overrides how often stages commit; 0 leaves it to them.
 	commit time.Duration
+	// later leaves it to the caller to look at the log, which may not be there yet.
+	later bool
 	// alone names the one stage that this process runs; empty is all of them.
 	alone string
 }
@@ -92,10 +94,23 @@ func openPipeline(
 	if err != nil || p.joined {
 		return p, err
 	}
-	if err := p.client.EnsureTopics(ctx, topicSpecs(cfg, o.recorded)); err != nil {
-		return p, err
+	if !o.later {
+		if err := p.prepareLog(ctx, o); err != nil {
+			return p, err
+		}
 	}
 	return p, p.openStages(ctx, o)
+}
+
+// prepareLog looks whether it is the log that the directory belongs to and makes the topics that
+// are missing.
+func (p *pipeline) prepareLog(ctx context.Context, o pipelineOptions) error {
+	if p.lock != nil {
+		if err := p.sameLog(ctx); err != nil {
+			return err
+		}
+	}
+	return p.client.EnsureTopics(ctx, topicSpecs(p.cfg, o.recorded))
 }
 
 // takeDirectory locks the data directory and connects to the brokers that go with it: those that
@@ -121,9 +136,6 @@ func (p *pipeline) takeDirectory(ctx context.Context, c *call, o pipelineOptions
 		brokers = []string{p.broker.Addr()}
 	}
 	if err := p.connect(ctx, brokers); err != nil || p.joined {
-		return err
-	}
-	if err := p.sameLog(ctx); err != nil {
 		return err
 	}
 	return p.lock.Publish(datadir.Holder{

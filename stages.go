@@ -1,16 +1,24 @@
 package main
 
-import "context"
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"crumbtrail/ingest"
+	"crumbtrail/internal/kafka"
+)
 
 // Each of these runs one stage against a Kafka cluster, any number of times beside each other.
 
 func runIngest(ctx context.Context, c *call) error {
 	c.publicFlag()
 	return runAlone(ctx, c, func(ctx context.Context, p *pipeline) ([]part, error) {
-		if err := p.refuseFuture(ctx); err != nil {
+		log, found, err := p.seekLog(ctx)
+		if err != nil {
 			return nil, err
 		}
-		collector, err := p.openCollector(ctx, edgeOptions{})
+		collector, err := p.openCollector(ctx, edgeOptions{log: found})
 		if err != nil {
 			return nil, err
 		}
@@ -18,9 +26,64 @@ func runIngest(ctx context.Context, c *call) error {
 		if err != nil {
 			return nil, err
 		}
-		private, err := p.serveAdmin(c, collector.Ready)
-		return append(edge, private), err
+		private, err := p.serveAdmin(c, edgeHealth(collector))
+		return append(edge, log, private), err
 	})
+}
+
+// seekLog has the log looked at and its topics made. A log that does not answer at once is sought
+// by the part that it returns, while the collector fills its spill; found closes when it is there.
+// One that is the wrong log ends the process.
+func (p *pipeline) seekLog(ctx context.Context) (part, <-chan struct{}, error) {
+	const atOnce = 2 * time.Second
+	found, outcome := make(chan struct{}), make(chan error, 1)
+	ctx, cancel := context.WithCancel(ctx)
+	go func() {
+		err := p.prepareLog(ctx, pipelineOptions{})
+		if err == nil {
+			err = p.refuseFuture(ctx)
+		}
+		if err == nil {
+			close(found)
+		}
+		outcome <- err
+	}()
+	seek := part{"log", func(ctx context.Context) error {
+		defer cancel()
+		select {
+		case err := <-outcome:
+			if err == nil {
+				<-ctx.Done()
+			}
+			return err
+		case <-ctx.Done():
+			return nil
+		}
+	}}
+	select {
+	case err := <-outcome:
+		outcome <- err
+		return seek, found, err
+	case <-time.After(atOnce):
+		p.log.Warn("the log does not answer; beacons go to the spill until it does")
+		return seek, found, nil
+	}
+}
+
+// awaited is the producer of a log that may not be there yet.
+type awaited struct {
+	found    <-chan struct{}
+	producer ingest.Producer
+}
+
+// Produce implements ingest.Producer.
+func (a awaited) Produce(ctx context.Context, msgs []kafka.Message) error {
+	select {
+	case <-a.found:
+		return a.producer.Produce(ctx, msgs)
+	case <-ctx.Done():
+		return fmt.Errorf("seek the log: %w", ctx.Err())
+	}
 }
 
 func runSessionize(ctx context.Context, c *call) error {
@@ -61,7 +124,9 @@ func runAlone(
 	if err != nil {
 		return err
 	}
-	p, err := openPipeline(ctx, c, cfg, pipelineOptions{alone: c.flags.Name()})
+	p, err := openPipeline(ctx, c, cfg, pipelineOptions{
+		alone: c.flags.Name(), later: c.flags.Name() == "ingest",
+	})
 	if err != nil {
 		return err
 	}

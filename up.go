@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"crumbtrail/ingest"
+	"crumbtrail/ingest/spill"
 	"crumbtrail/internal/admin"
 	"crumbtrail/schemas"
 	"crumbtrail/score"
@@ -39,6 +40,8 @@ type edgeOptions struct {
 	clock *ingest.RecordedClock
 	// anySite takes sites that the configuration does not have, under the default's rules.
 	anySite bool
+	// log closes once the log has been found to be the right one; nil: it has been.
+	log <-chan struct{}
 	// trusted are peers that may say whom they speak for.
 	trusted []netip.Prefix
 }
@@ -61,7 +64,7 @@ func up(ctx context.Context, c *call, cfg Config, models []*score.Model) error {
 	if err != nil {
 		return err
 	}
-	private, err := p.serveAdmin(c, collector.Ready)
+	private, err := p.serveAdmin(c, edgeHealth(collector))
 	if err != nil {
 		return err
 	}
@@ -113,7 +116,31 @@ func (p *pipeline) openCollector(ctx context.Context, o edgeOptions) (*ingest.Co
 	cfg.SigningKey = []byte(key)
 	cfg.Partitions, cfg.Clock, cfg.AnySite = p.cfg.Topics.Partitions, o.clock, o.anySite
 	cfg.TrustedProxies = o.trusted
+	if o.clock == nil {
+		if cfg.Spill, err = spill.Make(filepath.Join(p.data, spillDir)); err != nil {
+			return nil, err
+		}
+	}
+	if o.log != nil {
+		return ingest.New(cfg, awaited{o.log, producer}, p.log, p.registry)
+	}
 	return ingest.New(cfg, producer, p.log, p.registry)
+}
+
+// spillDir is where beacons wait in the data directory.
+const spillDir = "spill"
+
+// edgeHealth is a collector's health, with what is to be known of one that is ready.
+func edgeHealth(collector *ingest.Collector) func() error {
+	return func() error {
+		if err := collector.Ready(); err != nil {
+			return err
+		}
+		if notice := collector.Notice(); notice != "" {
+			return admin.Degraded(notice)
+		}
+		return nil
+	}
 }
 
 // kept returns the text of a small file of the data directory, made on the first start: what a
