@@ -193,7 +193,7 @@ func waitFor(within time.Duration, holds func() bool) bool {
 	return true
 }
 
-// server is `crumbtrail up` as a process.
+// server is a command with a collector as a process.
 type server struct {
 	t           *testing.T
 	cmd         *exec.Cmd
@@ -210,12 +210,18 @@ const (
 	stopTimeout  = 90 * time.Second
 )
 
-// up starts the program on a data directory and waits until it is ready.
+// up starts all stages on a data directory and waits until they are ready.
 func up(t *testing.T, data, config string) *server {
 	t.Helper()
+	return serve(t, "up", "--data", data, "--config", config)
+}
+
+// serve starts the program and waits until it is ready.
+func serve(t *testing.T, args ...string) *server {
+	t.Helper()
 	s := &server{t: t, ended: make(chan struct{}), heard: make(chan struct{})}
-	s.cmd = exec.Command(program, "up", "--data", data, "--config", config,
-		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
+	s.cmd = exec.Command(program,
+		append(args, "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")...)
 	s.cmd.Dir = t.TempDir()
 	stderr, err := s.cmd.StderrPipe()
 	if err != nil {
@@ -229,11 +235,11 @@ func up(t *testing.T, data, config string) *server {
 	select {
 	case <-s.heard:
 	case <-s.ended:
-		t.Fatalf("crumbtrail up ended at its start:\n%s", s.said())
+		t.Fatalf("crumbtrail %s ended at its start:\n%s", args[0], s.said())
 	case <-time.After(startTimeout):
-		t.Fatalf("crumbtrail up did not say where it listens:\n%s", s.said())
+		t.Fatalf("crumbtrail %s did not say where it listens:\n%s", args[0], s.said())
 	}
-	eventually(t, startTimeout, "crumbtrail up to be ready", func() bool {
+	eventually(t, startTimeout, "crumbtrail "+args[0]+" to be ready", func() bool {
 		resp, err := http.Get(s.admin + "/readyz")
 		if err != nil {
 			return false
@@ -294,10 +300,10 @@ func (s *server) stop() {
 	case <-time.After(stopTimeout):
 		_ = s.cmd.Process.Signal(syscall.SIGQUIT) // a dump of what it waits for
 		<-s.ended
-		s.t.Fatalf("crumbtrail up did not stop within %v:\n%s", stopTimeout, s.said())
+		s.t.Fatalf("the process did not stop within %v:\n%s", stopTimeout, s.said())
 	}
 	if code := s.cmd.ProcessState.ExitCode(); code != 0 {
-		s.t.Fatalf("crumbtrail up: exit code %d:\n%s", code, s.said())
+		s.t.Fatalf("the process ended with exit code %d:\n%s", code, s.said())
 	}
 }
 
