@@ -31,7 +31,8 @@ XML
 [ -d jars ] || mvn -q -B -f pom.xml \
   org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies -DoutputDirectory=jars
 
-# One node is broker and controller; the inner topics must not wait for replicas that never come.
+# One node is broker and controller; the inner topics must not wait for replicas that never come, nor
+# a test of killed group members for the 6 s that Kafka asks for.
 cat >server.properties <<PROPERTIES
 process.roles=broker,controller
 node.id=1
@@ -44,6 +45,7 @@ inter.broker.listener.name=PLAINTEXT
 log.dirs=$PWD/log
 auto.create.topics.enable=false
 group.initial.rebalance.delay.ms=0
+group.min.session.timeout.ms=1000
 offsets.topic.num.partitions=4
 offsets.topic.replication.factor=1
 transaction.state.log.num.partitions=4

@@ -46,7 +46,7 @@ func named() []string { return []string{"internal/duck", "internal/tidy"} }
 func homes() map[string][]string {
 	return map[string][]string{
 		"github.com/segmentio/kafka-go":         {"internal/kafka"},
-		"github.com/twmb/franz-go":              {"internal/kafka"},
+		"github.com/twmb/franz-go":              {"internal/kafka", "e2e/faults"}, // there: a client that is not ours
 		"github.com/marcboeker/go-duckdb":       {"internal/duck"},
 		"github.com/apache/arrow":               {"lake"},
 		"github.com/chromedp":                   {"e2e"},

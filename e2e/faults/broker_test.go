@@ -1,0 +1,97 @@
+package faults
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// broker is a Kafka broker in a process of its own, which comes back at the same address with the
+// same data.
+type broker struct {
+	name    string
+	address string
+	command func() *exec.Cmd
+	process *process
+}
+
+// sessionTimeout is what the brokers here let members of a group ask for, so that a killed one does
+// not hold up the next for long.
+const sessionTimeout = time.Second
+
+// embedded starts the program's own broker for one test.
+func embedded(t *testing.T) *broker {
+	t.Helper()
+	program, dir := binary(t, shared.program), t.TempDir()
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePorts(t)))
+	b := &broker{name: "embedded", address: address, command: func() *exec.Cmd {
+		cmd := exec.Command(program, "broker", "--data", dir, "--listen", address,
+			"--min-session", sessionTimeout.String())
+		cmd.Dir = dir
+		return cmd
+	}}
+	b.start(t)
+	t.Cleanup(func() { b.process.kill() })
+	return b
+}
+
+// realKafka starts one Kafka broker for all tests: each has topics of its own there.
+func realKafka(t *testing.T) *broker {
+	t.Helper()
+	for _, tool := range []string{"bash", "java", "mvn"} {
+		if _, err := exec.LookPath(tool); err != nil {
+			lacking(t, tool)
+		}
+	}
+	shared.realOnce.Do(func() {
+		dir, port := filepath.Join(shared.dir, "kafka"), freePorts(t)
+		shared.real = &broker{
+			name: "Kafka", address: net.JoinHostPort("127.0.0.1", strconv.Itoa(port)),
+			command: func() *exec.Cmd {
+				return exec.Command("bash", "../kafka.sh", dir, strconv.Itoa(port))
+			},
+		}
+		shared.real.start(t)
+	})
+	if !shared.real.process.alive() {
+		t.Fatalf("Kafka has ended:\n%s", shared.real.process.said())
+	}
+	return shared.real
+}
+
+// start runs the broker and waits until it answers.
+func (b *broker) start(t *testing.T) {
+	t.Helper()
+	const within = 3 * time.Minute // the first time, Maven brings Kafka's jars
+	b.process = launch(t, b.name, b.command())
+	client, err := kgo.NewClient(kgo.SeedBrokers(b.address), kgo.DisableClientMetrics())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	answers := waitFor(within, func() bool {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		return !b.process.alive() || client.Ping(ctx) == nil
+	})
+	if !answers || !b.process.alive() {
+		t.Fatalf("broker %s does not answer:\n%s", b.name, b.process.said())
+	}
+}
+
+// stop ends the broker as an operator does.
+func (b *broker) stop(t *testing.T) {
+	t.Helper()
+	code := 0
+	if b == shared.real {
+		code = 128 + int(syscall.SIGTERM) // a JVM's
+	}
+	b.process.stop(t, code)
+}
