@@ -80,7 +80,7 @@ const removed = 2
 func (w *world) removeAtRest() {
 	w.living()[0].stop(w.t, 0)
 	from := w.load.count()
-// removeUnderReader removes what comes in while the reader stands still, shorter than its session.
+	eventually(w.t, time.Minute, "beacons to come in", func() bool { return w.load.count() > from+200 })
 	w.remove()
 	w.stage()
 }
