@@ -112,8 +112,13 @@ func (c *conn) request(raw []byte) {
 		c.send(&c.far, raw)
 		return
 	}
-	n.asked[x.Request]++
-	x.N = n.asked[x.Request]
+	switch x.Key {
+	case Heartbeat, FindCoordinator:
+		x.N = int(time.Now().UnixMilli())
+	default:
+		n.asked[x.Request]++
+		x.N = n.asked[x.Request]
+	}
 	if n.cfg.Plan != nil && !n.calm {
 		x.fault = n.cfg.Plan(x.Request)
 	}
@@ -125,7 +130,7 @@ func (c *conn) request(raw []byte) {
 		delay += x.fault.For
 	}
 	at := latest(time.Now().Add(delay), c.lastOut.Add(1))
-	c.lastOut = n.alone(at)
+	c.lastOut = n.alone(at, x)
 	time.AfterFunc(time.Until(c.lastOut), func() { c.arrive(x, raw) })
 	n.mu.Unlock()
 }
@@ -140,7 +145,7 @@ func (c *conn) arrive(x *exchange, raw []byte) {
 		return
 	}
 	if left := n.stall(owner, x); left > 0 {
-		at := n.alone(time.Now().Add(left + n.delay(x.Request, 'o')))
+		at := n.alone(time.Now().Add(left+n.delay(x.Request, 'o')), x)
 		n.mu.Unlock()
 		time.AfterFunc(time.Until(at), func() { c.arrive(x, raw) })
 		return
@@ -227,7 +232,7 @@ func (c *conn) answer(x *exchange, raw []byte) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	at := latest(time.Now().Add(delay), c.lastIn.Add(1))
-	c.lastIn = n.alone(at)
+	c.lastIn = n.alone(at, x)
 	time.AfterFunc(time.Until(c.lastIn), func() { c.deliver(x, raw) })
 }
 
@@ -241,7 +246,7 @@ func (c *conn) deliver(x *exchange, raw []byte) {
 		return
 	}
 	if left := n.stall(owner, x); left > 0 {
-		at := n.alone(time.Now().Add(left + n.delay(x.Request, 'i')))
+		at := n.alone(time.Now().Add(left+n.delay(x.Request, 'i')), x)
 		n.mu.Unlock()
 		time.AfterFunc(time.Until(at), func() { c.deliver(x, raw) })
 		return
@@ -287,13 +292,20 @@ func (n *Network) aside(raw []byte) {
 	}
 }
 
-// alone returns the first instant from at on in which no other message arrives. n.mu is held.
-func (n *Network) alone(at time.Time) time.Time {
-	for n.instants[at.UnixNano()] {
+// alone returns the first instant from at on in which no message of another name arrives. n.mu is
+// held.
+func (n *Network) alone(at time.Time, x *exchange) time.Time {
+	if x.Key == Heartbeat {
+		return at
+	}
+	for {
+		other, taken := n.instants[at.UnixNano()]
+		if !taken || other == x.Request {
+			n.instants[at.UnixNano()] = x.Request
+			return at
+		}
 		at = at.Add(1)
 	}
-	n.instants[at.UnixNano()] = true
-	return at
 }
 
 func latest(a, b time.Time) time.Time {

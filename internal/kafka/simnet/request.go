@@ -29,14 +29,14 @@ const (
 	TxnOffsetCommit    = int16(kmsg.TxnOffsetCommit)
 )
 
-// Request names a request. Nothing in it depends on the order of goroutines, as long as no client
-// sends two with the same name in one instant.
+// Request names a request. Nothing in it depends on the order of goroutines.
 type Request struct {
 	Client string
 	Key    int16
 	// Subject is the transactional id, the group or the partition that it is about, if any.
 	Subject string
-	// N counts the requests of this client, key and subject, from 1.
+	// N counts the requests of this client, key and subject, from 1. Of those that goroutines may
+	// send in one instant, and of heartbeats, it is when that was, in milliseconds since the epoch.
 	N int
 }
 
@@ -138,6 +138,9 @@ func correlation(answer []byte) int32 { return int32(binary.BigEndian.Uint32(ans
 
 // delay returns how long a message takes.
 func (n *Network) delay(r Request, way byte) time.Duration {
+	if r.Key == Heartbeat && way != 'h' {
+		return 0
+	}
 	return 1 + time.Duration(Draw(n.cfg.Seed, r, way)%uint64(latency))
 }
 

@@ -16,19 +16,20 @@
 //   - All that runs must have ended with the bubble: clients closed, then the Network.
 //   - Seed crypto/rand (testing/cryptotest) and math/rand (kfake draws producer ids from it).
 //   - Iterating over a map on the way to a request changes its bytes, and perhaps its size.
-//   - kfake draws the leader of a group that has lost its own: see group.go for how that is hidden.
+//   - kfake draws the leader of a group that has lost its own: group.go hides that.
 //   - kfake ends a transaction at once. A real broker may answer CONCURRENT_TRANSACTIONS for a
 //     while and have the offsets from before: Settle does that.
-//   - Where several cases of a select are ready in one instant, the runtime draws one. kafka-go has
-//     such a place: a heartbeat that was due when its generation ended is sent or not.
+//   - Where several cases of a select are ready in one instant, the runtime draws one. kafka-go
+//     has such a place: a heartbeat that was due when its generation ended is sent or not. So
+//     heartbeats take no time and are no part of the trace.
 package simnet
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kfake"
@@ -63,7 +64,7 @@ type Network struct {
 	asked    map[Request]int // by name, N being 0
 	fired    map[Kind]int
 	calm     bool
-	instants map[int64]bool // taken by a message, in nanoseconds
+	instants map[int64]Request // whose message arrives when, in nanoseconds since the epoch
 	messages int
 	trace    uint64
 	offsets  offsets
@@ -83,7 +84,7 @@ type client struct {
 func New(cfg Config) (*Network, error) {
 	n := &Network{
 		cfg: cfg, clients: map[string]*client{}, conns: map[*conn]bool{}, asked: map[Request]int{},
-		fired: map[Kind]int{}, trace: offset64, offsets: newOffsets(), instants: map[int64]bool{},
+		fired: map[Kind]int{}, trace: offset64, offsets: newOffsets(), instants: map[int64]Request{},
 		syncing: map[generation][]held{}, over: map[string]int32{},
 		members: map[generation][]kmsg.JoinGroupResponseMember{},
 	}
@@ -115,8 +116,8 @@ func (n *Network) Close() {
 	n.broker.Close()
 }
 
-// errKilled is what a killed client gets from its connections.
-var errKilled = errors.New("the client has been killed")
+// errKilled is what a killed client hears: what it goes on trying comes to nothing.
+var errKilled = fmt.Errorf("the client has been killed: %w", syscall.ECONNREFUSED)
 
 // Dial returns the dial function of a client.
 func (n *Network) Dial(name string) func(context.Context, string, string) (net.Conn, error) {
@@ -217,7 +218,8 @@ func (n *Network) Fired() map[Kind]int {
 	return fired
 }
 
-// Trace returns how many messages have arrived, and a checksum of them all with their times.
+// Trace returns how many messages have arrived, and a checksum of them with their times, but for
+// heartbeats.
 func (n *Network) Trace() (messages int, sum uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -229,7 +231,9 @@ func (n *Network) note(way byte, x *exchange, size int) {
 	n.messages++
 	delete(n.instants, time.Now().UnixNano())
 	line := fmt.Appendf(nil, "%d %c %v %d %v", time.Now().UnixNano(), way, x.Request, size, x.fault)
-	n.trace = hashBytes(n.trace, line)
+	if x.Key != Heartbeat {
+		n.trace = hashBytes(n.trace, line)
+	}
 	if n.cfg.Log != nil {
 		n.cfg.Log(string(line))
 	}
