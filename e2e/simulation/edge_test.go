@@ -22,9 +22,15 @@ type edge struct {
 	*world
 	sends sync.WaitGroup
 
-	handler http.Handler // nil while no collector runs
+	server *server // nil while no collector runs
 	// sent and acked are the ids of beacons that were sent, and that were answered 2xx.
 	sent, acked map[string]bool
+}
+
+// server is a collector as clients know it.
+type server struct {
+	http.Handler
+	dead <-chan struct{}
 }
 
 // startEdge keeps a collector running, life after life.
@@ -34,17 +40,32 @@ func (w *world) startEdge() *edge {
 	w.wg.Go(func() {
 		for life := 1; w.ctx.Err() == nil; life++ {
 			e.collect(fmt.Sprintf("collector.%d", life))
-			w.sleep(200*time.Millisecond + time.Duration(rng.Int64N(int64(3*time.Second))))
+			w.rest(time.Duration(rng.Int64N(int64(3 * time.Second))))
 		}
 	})
 	return e
 }
 
-// collect runs a collector until it is killed or everything ends.
+// collect runs a collector until it is killed or everything ends. What is left of a killed one ends
+// by itself.
 func (e *edge) collect(life string) {
 	ctx, cancel := context.WithCancel(e.ctx)
-	defer cancel()
-	e.net.OnKill(life, cancel)
+	killed, ended := make(chan struct{}), make(chan struct{})
+	e.net.OnKill(life, func() { close(killed); cancel() })
+	defer e.born(life)()
+	e.wg.Go(func() {
+		defer close(ended)
+		defer cancel()
+		e.runCollector(ctx, life, killed)
+	})
+	select {
+	case <-killed:
+	case <-ended:
+	}
+	e.serve(nil)
+}
+
+func (e *edge) runCollector(ctx context.Context, life string, dead <-chan struct{}) {
 	client := e.dial(life)
 	defer client.Close()
 	producer, err := client.NewProducer(ctx)
@@ -60,18 +81,15 @@ func (e *edge) collect(life string) {
 		e.problem("%s: %v", life, err)
 		return
 	}
-	e.serve(collector.Handler())
-	defer e.serve(nil)
-	stop := context.AfterFunc(ctx, func() { e.serve(nil) })
-	defer stop()
+	e.serve(&server{collector.Handler(), dead})
 	if err := collector.Run(ctx); err != nil {
 		e.problem("%s: %v", life, err)
 	}
 }
 
-func (e *edge) serve(h http.Handler) {
+func (e *edge) serve(s *server) {
 	e.mu.Lock()
-	e.handler = h
+	e.server = s
 	e.mu.Unlock()
 }
 
@@ -110,18 +128,27 @@ func (e *edge) wait() { e.sends.Wait() }
 // post sends, and returns true where it was acknowledged.
 func (e *edge) post(p post) bool {
 	e.mu.Lock()
-	handler := e.handler
+	server := e.server
 	for _, id := range p.ids {
 		e.sent[id] = true
 	}
 	e.mu.Unlock()
-	if handler == nil {
+	if server == nil {
 		return false
 	}
 	r := httptest.NewRequest(http.MethodPost, "/v1/beacons", strings.NewReader(p.body))
 	r.RemoteAddr = "127.0.0.1:1"
 	w := httptest.NewRecorder()
-	handler.ServeHTTP(w, r)
+	answered := make(chan struct{})
+	e.wg.Go(func() {
+		defer close(answered)
+		server.ServeHTTP(w, r)
+	})
+	select {
+	case <-server.dead:
+		return false
+	case <-answered:
+	}
 	if w.Code != http.StatusOK {
 		return false
 	}

@@ -55,6 +55,7 @@ type world struct {
 	mu       sync.Mutex
 	calm     bool
 	lives    int
+	alive    map[string]bool
 	problems []string
 }
 
@@ -90,6 +91,7 @@ func simulate(t *testing.T, s scenario) result {
 	ctx, stop := context.WithCancel(context.Background())
 	w := &world{
 		scenario: s, t: t, net: net, quiet: slog.New(slog.DiscardHandler), ctx: ctx, stop: stop,
+		alive: map[string]bool{},
 	}
 	watcher := w.dial(watchers)
 	defer watcher.Close()
@@ -104,6 +106,7 @@ func simulate(t *testing.T, s scenario) result {
 	for i := range 2 {
 		w.instances("resolve", i)
 	}
+	w.wg.Go(w.disasters)
 	edge.drive()
 	w.net.Calm()
 	w.mu.Lock()
@@ -162,9 +165,16 @@ func (w *world) instances(name string, slot int) {
 		for life := 1; w.ctx.Err() == nil; life++ {
 			w.live(name, fmt.Sprintf("%s-%c.%d", name, 'a'+slot, life),
 				5*time.Second+time.Duration(rng.Int64N(int64(60*time.Second))))
-			w.sleep(100*time.Millisecond + time.Duration(rng.Int64N(int64(4*time.Second))))
+			w.rest(time.Duration(rng.Int64N(int64(4 * time.Second))))
 		}
 	})
+}
+
+// rest is the pause between two lives. It does not depend on how long the last one took to end, to
+// within a tenth of a second.
+func (w *world) rest(d time.Duration) {
+	const grid = 100 * time.Millisecond
+	w.sleep(time.Until(time.Now().Truncate(grid).Add(grid + d)))
 }
 
 // sleep returns early where the run ends.
@@ -175,14 +185,69 @@ func (w *world) sleep(d time.Duration) {
 	}
 }
 
-// live runs an instance until it is killed, has had its time, or everything ends.
+// born counts a life, and returns what ends it.
+func (w *world) born(life string) (gone func()) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.lives++
+	w.alive[life] = true
+	return func() {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		delete(w.alive, life)
+	}
+}
+
+// disasters hit whole machines: all processes die in one moment, the broker is out of reach for
+// all, or one process stands still for longer than its session.
+func (w *world) disasters() {
+	rng := w.draw("disasters")
+	for {
+		w.sleep(8*time.Second + time.Duration(rng.Int64N(int64(30*time.Second))))
+		w.mu.Lock()
+		over, alive := w.calm || w.ctx.Err() != nil, slices.Sorted(maps.Keys(w.alive))
+		w.mu.Unlock()
+		if over || len(alive) == 0 {
+			return
+		}
+		some := time.Duration(rng.Int64N(int64(12 * time.Second)))
+		one := alive[rng.IntN(len(alive))]
+		switch what := rng.IntN(3); {
+		case what == 0:
+			for _, life := range alive {
+				w.net.Kill(life)
+			}
+		case what == 1:
+			for _, life := range alive {
+				w.net.Stall(life, some)
+			}
+		default:
+			w.net.Stall(one, 7*time.Second+some)
+		}
+	}
+}
+
+// live runs an instance until it is killed, has had its time, or everything ends. What is left of a
+// killed one ends by itself.
 func (w *world) live(name, life string, span time.Duration) {
 	ctx, cancel := context.WithCancel(w.ctx)
-	defer cancel()
-	w.net.OnKill(life, cancel)
-	w.mu.Lock()
-	w.lives++
-	w.mu.Unlock()
+	killed, ended := make(chan struct{}), make(chan struct{})
+	w.net.OnKill(life, func() { close(killed); cancel() })
+	defer w.born(life)()
+	w.wg.Go(func() {
+		defer close(ended)
+		defer cancel()
+		w.runLife(ctx, cancel, name, life, span)
+	})
+	select {
+	case <-killed:
+	case <-ended:
+	}
+}
+
+func (w *world) runLife(
+	ctx context.Context, cancel func(), name, life string, span time.Duration,
+) {
 	retire := time.AfterFunc(span, func() {
 		w.mu.Lock()
 		calm := w.calm
@@ -198,7 +263,7 @@ func (w *world) live(name, life string, span time.Duration) {
 	if w.broken != nil {
 		cluster = w.broken(cluster, life)
 	}
-	runner, err := w.runner(ctx, name, cluster)
+	runner, err := w.runner(ctx, name, cluster, w.draw(life).IntN(2) == 0)
 	if err == nil {
 		err = runner.Run(ctx)
 	}
@@ -212,7 +277,7 @@ func (w *world) live(name, life string, span time.Duration) {
 func (w *world) wrapUp(client *kafka.Client, name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), settling)
 	defer cancel()
-	runner, err := w.runner(ctx, name, stage.OnKafka(client))
+	runner, err := w.runner(ctx, name, stage.OnKafka(client), false)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -237,20 +302,27 @@ func input(name string) string {
 	return string(schemas.Beacons)
 }
 
+// runner makes a stage. Where it is other, its rules differ in what none of the input is about, so
+// that taking a partition over means a change of rules.
 func (w *world) runner(
-	ctx context.Context, name string, cluster stage.Cluster,
+	ctx context.Context, name string, cluster stage.Cluster, other bool,
 ) (*stage.Runner, error) {
+	visits, contacts := rules(), resolve.DefaultConfig()
+	if other {
+		visits.Sites = map[schemas.Site]sessionize.Rules{"elsewhere": sessionize.DefaultRules()}
+		contacts.KeepTags = true
+	}
 	cfg := stage.Config{
 		Name: name, Commit: 700 * time.Millisecond, Checkpoint: 7 * time.Second,
 		Input: input(name), Changelog: string(schemas.SessionizeChangelog),
-		Rules: rules().Encode(),
+		Rules: visits.Encode(),
 	}
 	make := func(partition int32, rules []byte) (stage.Machine, error) {
 		cfg, err := sessionize.DecodeConfig(rules)
 		return sessionize.New(cfg, partition), err
 	}
 	if name == "resolve" {
-		cfg.Changelog, cfg.Rules = string(schemas.ResolveChangelog), resolve.DefaultConfig().Encode()
+		cfg.Changelog, cfg.Rules = string(schemas.ResolveChangelog), contacts.Encode()
 		make = func(_ int32, rules []byte) (stage.Machine, error) {
 			cfg, err := resolve.DecodeConfig(rules)
 			return resolve.New(cfg), err
