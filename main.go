@@ -149,6 +149,7 @@ type options struct {
 	listen      string
 	adminListen string
 	verbose     bool
+	skipMissing bool
 }
 
 func newCall(cmd command, raw []string, stdin io.Reader, stdout, stderr io.Writer) *call {
@@ -171,6 +172,8 @@ func newCall(cmd command, raw []string, stdin io.Reader, stdout, stderr io.Write
 func (c *call) clusterFlags() {
 	c.flags.StringVar(&c.brokers, "brokers", "",
 		"Kafka brokers, host:port,...; default: an embedded broker in the data directory")
+	c.flags.BoolVar(&c.skipMissing, "skip-missing", false,
+		"go on behind records that are lost in the middle of a topic, which else halts its readers")
 }
 
 // listenFlags adds the flags of commands that serve the public.

@@ -40,9 +40,10 @@ type pipeline struct {
 	lake       *lake.Lake
 
 	// joined is true where another process runs the stages on this directory.
-	joined bool
-	lock   *datadir.Lock // nil for a stage that keeps nothing there
-	broker *kafka.Broker // nil with --brokers
+	joined      bool
+	lock        *datadir.Lock // nil for a stage that keeps nothing there
+	broker      *kafka.Broker // nil with --brokers
+	skipMissing bool
 	// loopback is true where the broker is an embedded one, ours or another process's: what the
 	// configuration says of a cluster's security does not hold for it.
 	loopback bool
@@ -80,7 +81,9 @@ func openPipeline(
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	p = &pipeline{cfg: cfg, data: data, log: c.log, registry: newRegistry()}
+	p = &pipeline{
+		cfg: cfg, data: data, log: c.log, registry: newRegistry(), skipMissing: c.skipMissing,
+	}
 	defer func() {
 		if err != nil {
 			p.close()
@@ -127,7 +130,7 @@ func (p *pipeline) takeDirectory(ctx context.Context, c *call, o pipelineOptions
 		return err
 	case len(brokers) == 0:
 		p.broker, err = kafka.Embedded(kafka.EmbeddedConfig{
-			Dir: filepath.Join(p.data, brokerDir), LazySync: o.recorded, Log: c.log,
+			Dir: filepath.Join(p.data, brokerDir), LazySync: o.recorded, Metrics: p.registry, Log: c.log,
 		})
 		if err != nil {
 			return err
@@ -200,8 +203,9 @@ func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error
 		}
 	}
 	if o.runs("lake") {
-		p.lake, err = lake.Open(ctx, lake.Config{Dir: p.data, Flush: p.cfg.Lake.Flush},
-			p.client, duck.Catalog{}, p.log, p.registry)
+		p.lake, err = lake.Open(ctx, lake.Config{
+			Dir: p.data, Flush: p.cfg.Lake.Flush, SkipMissing: p.skipMissing,
+		}, p.client, duck.Catalog{}, p.log, p.registry)
 	}
 	return err
 }
@@ -213,8 +217,8 @@ func (p *pipeline) openSessionize(ctx context.Context, commit time.Duration) (er
 		Name: "sessionize", Input: string(schemas.Beacons),
 		Changelog: string(schemas.SessionizeChangelog), Rules: rules.Encode(), Commit: commit,
 		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
-		MaxState: int64(p.cfg.Stages.StateBytes),
-		Observe:  p.visits.observe,
+		MaxState: int64(p.cfg.Stages.StateBytes), SkipMissing: p.skipMissing,
+		Observe: p.visits.observe,
 	}, stage.OnKafka(p.client), func(partition int32, rules []byte) (stage.Machine, error) {
 		cfg, err := sessionize.DecodeConfig(rules)
 		if err != nil {
@@ -231,7 +235,7 @@ func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err e
 		Name: "resolve", Input: string(schemas.Submissions),
 		Changelog: string(schemas.ResolveChangelog), Rules: strategies.Encode(), Commit: commit,
 		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
-		MaxState: int64(p.cfg.Stages.StateBytes),
+		MaxState: int64(p.cfg.Stages.StateBytes), SkipMissing: p.skipMissing,
 	}, stage.OnKafka(p.client), func(_ int32, rules []byte) (stage.Machine, error) {
 		cfg, err := resolve.DecodeConfig(rules)
 		if err != nil {

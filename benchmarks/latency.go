@@ -164,7 +164,7 @@ func (b *bed) watch(ctx context.Context) *watcher {
 		batches := make(chan kafka.Fetched)
 		w.followers.Go(func() {
 			defer close(batches)
-			w.note(kafka.Follow(ctx, b.client, string(schemas.Visits), int32(p), 0, false, batches,
+			w.note(kafka.Follow(ctx, b.client, string(schemas.Visits), int32(p), 0, kafka.GapsRefused, batches,
 				func(error) {}))
 		})
 		w.followers.Go(func() {

@@ -29,6 +29,19 @@ type Config struct {
 	Flush time.Duration
 	// Memory bounds the rows that wait in memory, in bytes; default 64 MiB.
 	Memory int64
+	// SkipMissing goes on behind records that are lost in the middle of a topic.
+	SkipMissing bool
+}
+
+// gaps says what missing offsets of a topic mean.
+func (c Config) gaps(t schemas.TopicSpec) kafka.Gaps {
+	switch {
+	case t.Compacted:
+		return kafka.GapsExpected
+	case c.SkipMissing:
+		return kafka.GapsSkipped
+	}
+	return kafka.GapsRefused
 }
 
 func (c Config) withDefaults() Config {
@@ -131,7 +144,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 		for i, start := range starts {
 			l.partitions = append(l.partitions, &partition{
 				source: source{topic, int32(i)}, decode: decode, reader: from,
-				complete: !t.Compacted, start: start,
+				gaps: l.cfg.gaps(t), start: start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
 				metrics: l.metrics, budget: &l.budget, moved: &l.moved,
 				encoders: l.encoders,

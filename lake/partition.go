@@ -22,8 +22,7 @@ type partition struct {
 	source
 	decode decoder
 	reader Source
-	// complete is true where no offset of the topic may be missing: it is not compacted.
-	complete bool
+	gaps   kafka.Gaps
 	// start is where a partition of which nothing is published yet begins.
 	start    int64
 	layout   layout
@@ -171,7 +170,7 @@ func (p *partition) follow(ctx context.Context) error {
 	batches, failed := make(chan kafka.Fetched), make(chan error, 1)
 	go func() {
 		defer close(batches)
-		failed <- kafka.Follow(fetching, p.reader, p.topic, p.partition, p.next, p.complete, batches,
+		failed <- kafka.Follow(fetching, p.reader, p.topic, p.partition, p.next, p.gaps, batches,
 			func(err error) {
 				p.log.Warn("fetch for the lake", "topic", p.topic, "partition", p.partition, "err", err)
 			})

@@ -25,6 +25,10 @@ var ErrOffsetOutOfRange = errors.New("offset out of range: its records are gone 
 // ErrNoTopic means that the cluster does not have a topic.
 var ErrNoTopic = errors.New("the cluster has no such topic")
 
+// errUnstored means that a broker could not store a batch and may have counted its sequence as used
+// all the same: the batch sent again under it would be taken for a duplicate, and acknowledged.
+var errUnstored = errors.New("the broker could not store the batch")
+
 // Retryable says whether the same request, or the whole step that it was part of, may succeed
 // later without anybody's help.
 func Retryable(err error) bool {
@@ -119,7 +123,8 @@ func retry(ctx context.Context, request func() error) error {
 		var code kafkago.Error
 		stale := errors.As(err, &code) && unsettled(code)
 		var moved *rawproduce.Error
-		return Retryable(err) && !stale && !errors.Is(err, ErrFenced) && !errors.As(err, &moved)
+		return Retryable(err) && !stale && !errors.Is(err, ErrFenced) &&
+			!errors.Is(err, errUnstored) && !errors.As(err, &moved)
 	})
 }
 

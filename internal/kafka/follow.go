@@ -23,11 +23,31 @@ const (
 	followMost  = 5 * time.Second
 )
 
+// Gaps says what missing offsets mean to a reader.
+type Gaps int
+
+const (
+	// GapsExpected is for a topic that is compacted.
+	GapsExpected Gaps = iota
+	// GapsRefused makes the first gap an error, which is ErrMissing.
+	GapsRefused
+	// GapsSkipped tells of each gap and goes on behind it: somebody has accepted the loss.
+	GapsSkipped
+)
+
+// Check returns what to tell of a batch that was read from an offset, and whether that is the end.
+func (g Gaps) Check(b Fetched, topic string, partition int32, offset int64) (end bool, err error) {
+	if b.Missing == 0 || g == GapsExpected {
+		return false, nil
+	}
+	return g == GapsRefused, fmt.Errorf("%w: %d of those between offset %d and %d of %q partition %d", ErrMissing,
+		b.Missing, offset, b.Next, topic, partition)
+}
+
 // Follow hands on what a partition has from offset on, batch by batch and one fetch ahead, until
-// ctx ends, and then returns nil. It repeats what can be repeated, and tells failed of it. Where
-// complete is true the topic is not compacted, and a gap in its offsets is ErrMissing.
+// ctx ends, and then returns nil. It repeats what can be repeated, and tells failed of it.
 func Follow(
-	ctx context.Context, from Fetcher, topic string, partition int32, offset int64, complete bool,
+	ctx context.Context, from Fetcher, topic string, partition int32, offset int64, gaps Gaps,
 	batches chan<- Fetched, failed func(error),
 ) error {
 	pause := followFirst
@@ -46,9 +66,10 @@ func Follow(
 		default:
 			return err
 		}
-		if complete && batch.Missing > 0 {
-			return fmt.Errorf("%w: %d between offset %d and %d of %q partition %d",
-				ErrMissing, batch.Missing, offset, batch.Next, topic, partition)
+		if end, err := gaps.Check(batch, topic, partition, offset); end {
+			return err
+		} else if err != nil {
+			failed(err)
 		}
 		if batch.Next == offset {
 			continue

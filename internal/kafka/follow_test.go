@@ -40,16 +40,17 @@ func TestFollow(t *testing.T) {
 	tests := []struct {
 		name     string
 		answers  scripted
-		complete bool
+		gaps     Gaps
 		records  int
 		repeated int
 		err      error
 	}{
-		{"batches", scripted{some(3, 0), some(0, 0), some(2, 0)}, true, 5, 0, nil},
-		{"broker away", scripted{some(3, 0), broken(io.EOF), broken(io.EOF), some(2, 0)}, true, 5, 2, nil},
-		{"overtaken", scripted{some(3, 0), broken(ErrOffsetOutOfRange)}, true, 3, 0, ErrOffsetOutOfRange},
-		{"hole", scripted{some(3, 0), some(4, 2)}, true, 3, 0, ErrMissing},
-		{"compacted", scripted{some(3, 0), some(4, 2)}, false, 5, 0, nil},
+		{"batches", scripted{some(3, 0), some(0, 0), some(2, 0)}, GapsRefused, 5, 0, nil},
+		{"broker away", scripted{some(3, 0), broken(io.EOF), broken(io.EOF), some(2, 0)}, GapsRefused, 5, 2, nil},
+		{"overtaken", scripted{some(3, 0), broken(ErrOffsetOutOfRange)}, GapsRefused, 3, 0, ErrOffsetOutOfRange},
+		{"hole", scripted{some(3, 0), some(4, 2)}, GapsRefused, 3, 0, ErrMissing},
+		{"accepted hole", scripted{some(3, 0), some(4, 2)}, GapsSkipped, 5, 1, nil},
+		{"compacted", scripted{some(3, 0), some(4, 2)}, GapsExpected, 5, 0, nil},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -59,7 +60,7 @@ func TestFollow(t *testing.T) {
 				repeated := 0
 				go func() {
 					defer close(batches)
-					done <- Follow(ctx, &test.answers, "in", 0, 0, test.complete, batches,
+					done <- Follow(ctx, &test.answers, "in", 0, 0, test.gaps, batches,
 						func(error) { repeated++ })
 				}()
 				go func() {

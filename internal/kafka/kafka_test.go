@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	kafkago "github.com/segmentio/kafka-go"
 	"github.com/segmentio/kafka-go/protocol"
+	"github.com/segmentio/kafka-go/protocol/produce"
 	"github.com/segmentio/kafka-go/protocol/rawproduce"
 	"pgregory.net/rapid"
 )
@@ -352,5 +353,23 @@ func TestRetryable(t *testing.T) {
 		if got := Retryable(c.err); got != c.want {
 			t.Errorf("Retryable(%v) = %t", c.err, got)
 		}
+	}
+}
+
+// A broker that failed to store a batch may take it for a duplicate when it comes again.
+func TestUnstoredBatchIsNotSentUnderItsSequence(t *testing.T) {
+	requests := 0
+	err := retry(t.Context(), func() error {
+		requests++
+		_, err := produced(&produce.Response{Topics: []produce.ResponseTopic{{
+			Topic: "in", Partitions: []produce.ResponsePartition{{ErrorCode: -1}},
+		}}})
+		return err
+	})
+	if requests != 1 {
+		t.Errorf("asked %d times", requests)
+	}
+	if !Retryable(err) {
+		t.Errorf("a new producer may not try it: %v", err)
 	}
 }

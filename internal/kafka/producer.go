@@ -301,6 +301,9 @@ func produced(m protocol.Message) (map[string]map[int32]bool, error) {
 			switch code := kafkago.Error(p.ErrorCode); code {
 			case 0, kafkago.DuplicateSequenceNumber:
 				acked[t.Topic][p.Partition] = true
+			case kafkago.Unknown:
+				errs = append(errs, fmt.Errorf("%q partition %d: %w: %w",
+					t.Topic, p.Partition, errUnstored, code))
 			default:
 				errs = append(errs, fmt.Errorf("%q partition %d: %w", t.Topic, p.Partition, fenced(code)))
 			}

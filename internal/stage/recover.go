@@ -193,9 +193,11 @@ func (o *owner) replayBatch(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if batch.Missing > 0 {
-		return fmt.Errorf("%w: %d between offset %d and %d of %q", kafka.ErrMissing, batch.Missing,
-			o.read, batch.Next, o.cfg.Input)
+	end, err := o.cfg.gaps().Check(batch, o.cfg.Input, o.partition, o.read)
+	if end {
+		return err
+	} else if err != nil {
+		o.log.Warn("fetch", "partition", o.partition, "err", err)
 	}
 	records := batch.Records
 	for len(records) > 0 && records[len(records)-1].Offset >= o.committed {

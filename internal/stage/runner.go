@@ -38,6 +38,8 @@ type Config struct {
 	// MaxState bounds in bytes the state of all partitions that this process holds; a partition that
 	// goes beyond is halted. 0 is no bound.
 	MaxState int64
+	// SkipMissing goes on behind input that is lost, which else halts a partition.
+	SkipMissing bool
 	// Observe, if set, is shown a partition's machine after its state was read back and after each
 	// batch, and nil once this process holds the partition no more. The goroutine that owns the
 	// machine calls it: to read its figures, not to keep it.
@@ -56,6 +58,13 @@ const (
 	// at the same time: at a stop all of them would.
 	checkpointsAtOnce = 2
 )
+
+func (c Config) gaps() kafka.Gaps {
+	if c.SkipMissing {
+		return kafka.GapsSkipped
+	}
+	return kafka.GapsRefused
+}
 
 // MachineMaker makes the empty machine of a partition. It is called again whenever the partition's
 // state has to be read back, then perhaps with earlier rules. An error means that this binary
