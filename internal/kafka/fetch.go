@@ -20,7 +20,9 @@ import (
 
 const (
 	// fetchBytes is the most that one fetch asks of a partition; a larger batch comes alone.
-	fetchBytes = 4 << 20
+	fetchBytes = 1 << 20
+	// reserveMost is the most records that room is made for before they have been unpacked.
+	reserveMost = 1 << 16
 	// FetchWait is how long a reader that has nothing else to do waits at the end of a partition.
 	FetchWait = 500 * time.Millisecond
 )
@@ -87,6 +89,7 @@ func (p *fetchPartition) decode(offset int64, dec *zstd.Decoder) (Fetched, error
 		if !ok {
 			break
 		}
+		before := len(data)
 		data = rest
 		if b.baseOffset > out.Next {
 			out.Missing += b.baseOffset - out.Next
@@ -106,9 +109,12 @@ func (p *fetchPartition) decode(offset int64, dec *zstd.Decoder) (Fetched, error
 			if err != nil {
 				return out, err
 			}
+			// A record takes at least seven bytes: a lying count reserves no more than that.
+			room := min(int(b.count), len(unpacked)/7+1)
 			if out.Records == nil {
-				// A record takes at least seven bytes: a lying count reserves no more than that.
-				out.Records = make([]Record, 0, min(int(b.count), len(unpacked)/7+1))
+				// The batches of an answer are much alike.
+				alike := room * (1 + len(rest)/(before-len(rest)))
+				out.Records = make([]Record, 0, max(room, min(alike, reserveMost)))
 			}
 			if out.Records, err = b.appendRecords(out.Records, unpacked, offset); err != nil {
 				return out, err
