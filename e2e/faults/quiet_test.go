@@ -80,7 +80,9 @@ const removed = 2
 func (w *world) removeAtRest() {
 	w.living()[0].stop(w.t, 0)
 	from := w.load.count()
-	eventually(w.t, time.Minute, "beacons to come in", func() bool { return w.load.count() > from+200 })
+	eventually(w.t, time.Minute, "beacons to come in", func() bool {
+		return w.load.count() > from+200
+	})
 	w.remove()
 	w.stage()
 }
