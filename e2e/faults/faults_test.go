@@ -6,7 +6,7 @@
 // Each test prints its seed and its figures. CRUMBTRAIL_E2E=1 runs them with small counts; larger
 // ones, and one run again, are asked for by the settings below:
 //
-//	CRUMBTRAIL_E2E=1 CRUMBTRAIL_KILLS=200 go test ./e2e/faults -run 'Kill' -v -timeout 2h
+//	CRUMBTRAIL_E2E=1 CRUMBTRAIL_KILLS=200 go test ./e2e/faults -run Kill -count=1 -v -timeout 2h
 //
 //	CRUMBTRAIL_KILLS          kills at random moments, embedded broker (8)
 //	CRUMBTRAIL_KAFKA_KILLS    the same, real Kafka (4)

@@ -39,6 +39,7 @@ const partitions = 8
 // newWorld makes the topics of a test and begins to read the visits.
 func newWorld(t *testing.T, b *broker, seed uint64, cfg loadConfig) *world {
 	t.Helper()
+	binary(t, shared.program) // so that the load does not run while it is being built
 	w := &world{
 		t: t, broker: b, seed: seed, partitions: partitions, spared: map[int32]bool{},
 		prefix: fmt.Sprintf("%s-%d.", t.Name(), seed%1e9),
