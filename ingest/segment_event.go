@@ -145,6 +145,9 @@ func (m *segmentMessage) claim(site string) *claim {
 		consent: consentOf(m.context("consent.categoryPreferences")),
 		address: segmentText(m.context("ip")), server: !m.fromDevice(),
 	}
+	if m.call == "alias" && c.visitor == "" {
+		c.visitor = clientID(m.text("previousId")) // the browser that it was until then
+	}
 	if traits := m.body.Get("traits"); m.call == "identify" && traits.IsObject() &&
 		!emptyObject(traits.Raw) {
 		c.kind, c.form = schemas.SubmissionKind_SUBMISSION_KIND_API, m.call

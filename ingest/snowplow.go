@@ -251,7 +251,7 @@ func decodePayload(body []byte, each func(raw []byte)) *Rejection {
 }
 
 // clientID is an id that a client made, empty where it names nobody: what broken code makes of a
-// missing id, and the id of all who are anonymous.
+// missing id, and the id of all who are anonymous. Nor is an e-mail address an id.
 func clientID(id string) string {
 	switch strings.ToLower(id) {
 	case "null", "undefined", "none", "nil", "nan", "0", "-1", "true", "false", "guest", "anonymous",
@@ -259,7 +259,7 @@ func clientID(id string) string {
 		"00000000-0000-4000-a000-000000000000":
 		return ""
 	}
-	if !cleanName(id) || len(id) > maxVisitor {
+	if !cleanName(id) || len(id) > maxVisitor || isTelling("", id) {
 		return ""
 	}
 	return id

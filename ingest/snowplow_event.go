@@ -253,9 +253,9 @@ func (e *snowplowEvent) surroundings(consent schemas.Consent) (list []string) {
 const uriRedirect = "iglu:" + snowplowVendor + "/uri_redirect/jsonschema/1-0-0"
 
 // personID stands for the visitor of somebody whom a sender's own system names, and whom no cookie
-// does. Nothing is made of an e-mail address.
+// does.
 func personID(site, user string) string {
-	if user = clientID(user); user == "" || isTelling("", user) {
+	if user = clientID(user); user == "" {
 		return ""
 	}
 	return schemas.NewNames("user").ID([]byte(site + "\x00" + user))
