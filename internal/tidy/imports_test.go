@@ -50,7 +50,7 @@ func homes() map[string][]string {
 		"github.com/marcboeker/go-duckdb":       {"internal/duck"},
 		"github.com/apache/arrow":               {"lake"},
 		"github.com/chromedp":                   {"e2e"},
-		"github.com/evanw/esbuild":              {"ingest"},
+		"github.com/evanw/esbuild":              {"ingest", "e2e"},
 		"github.com/google/uuid":                {"schemas"},
 		"github.com/medama-io/go-useragent":     {"ingest"},
 		"github.com/tidwall/gjson":              {"ingest"},
