@@ -245,15 +245,12 @@ func (c *Collector) segmentHere(w http.ResponseWriter, r *http.Request) (here st
 		http.NotFound(w, r)
 		return "", false
 	}
-	host, protocol := r.Host, "http"
-	if c.trusted(peerOf(r)) {
-		if forwarded := r.Header.Get("X-Forwarded-Host"); forwarded != "" {
-			host = forwarded
-		}
-		host += strings.TrimSuffix(r.Header.Get("X-Forwarded-Prefix"), "/")
-	}
-	if c.overTLS(r) {
-		protocol = "https"
+	// Whoever asks can but mislead themselves: the answer is for them alone, and nobody keeps it.
+	host := cmp.Or(r.Header.Get("X-Forwarded-Host"), r.Host) +
+		strings.TrimSuffix(r.Header.Get("X-Forwarded-Prefix"), "/")
+	protocol := "http"
+	if c.overTLS(r) || strings.HasPrefix(cmp.Or(r.Header.Get("Origin"), r.Referer()), "https://") {
+		protocol = "https" // a page that came by it can send by nothing else
 	}
 	w.Header().Set("Content-Type", "application/json")
 	return `{"Segment.io":{"apiKey":` + quote(key) + `,"apiHost":` + quote(host+"/v1") +
