@@ -273,7 +273,8 @@ func TestProtocolsBackPressure(t *testing.T) {
 		for _, r := range requests {
 			w := e.send(r.method, r.target, r.body, "Origin", "https://acme.example")
 			h := w.Header()
-			if w.Code != want || h.Get("Retry-After") == "" || h.Get("Location") != "" ||
+			if w.Code != want || !strings.HasSuffix(w.Body.String(), " later\n") ||
+				h.Get("Retry-After") == "" || h.Get("Location") != "" ||
 				h.Get("Set-Cookie") != "" || h.Get("Access-Control-Allow-Origin") == "" ||
 				!strings.Contains(h.Get("Access-Control-Expose-Headers"), "Retry-After") ||
 				(h.Get("X-RateLimit-Reset") != "") != (want == http.StatusTooManyRequests) {
