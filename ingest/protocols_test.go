@@ -235,6 +235,11 @@ func TestSegmentLimits(t *testing.T) {
 		{"/v1/batch", batch(2501, event), 400, 0, 1},
 		{"/v1/batch", batch(1, sized(32<<10)+","+sized(32<<10+1)+","+event), 200, 2, 1},
 		{"/v1/batch", batch(15, sized(32<<10)), 200, 15, 0},
+		{"/v1/batch", `{"context":{"app":"` + strings.Repeat("x", 4<<10-10) + `"},` +
+			batch(3, event)[1:], 200, 3, 0},
+		{"/v1/batch", `{"context":{"app":"` + strings.Repeat("x", 4<<10-9) + `"},` +
+			batch(3, event)[1:], 200, 0, 3},
+		{"/v1/batch", `{"context":{"app":"\ud800"},` + batch(3, event)[1:], 200, 0, 3},
 		{"/v1/batch", batch(16, sized(32<<10)), 400, 0, 1},
 	} {
 		for _, coding := range []string{"", "gzip"} {
@@ -402,6 +407,9 @@ func FuzzSegment(f *testing.F) {
 		list, batch, bad := segmentMembers(body)
 		if bad != nil {
 			return
+		}
+		if batch.bad = checkContext(batch.context.Raw, limits); batch.bad != nil {
+			batch.context = gjson.Result{}
 		}
 		events := 0
 		_ = elements(body, list, segmentEvents, func(raw []byte) { events++; one("", raw, batch) })

@@ -24,6 +24,8 @@ const (
 	segmentCallBytes  = 32 << 10
 	segmentBatchBytes = 500 << 10
 	segmentEvents     = 2500
+	// segmentContextBytes is ours: what a batch says of all its events is in each of their beacons.
+	segmentContextBytes = 4 << 10
 )
 
 // Calls of the tracking API: what a single one says has happened, and those that are none.
@@ -71,6 +73,8 @@ type segmentBatch struct {
 	writeKey string
 	sentAt   int64
 	context  gjson.Result
+	// bad is what is wrong with the context, and so with every event.
+	bad *Rejection
 }
 
 // postSegment takes a call, whatever its media type: browsers send text/plain without asking first.
@@ -140,6 +144,9 @@ func (s *segment) decodeBatch(body []byte) *Rejection {
 	if bad != nil {
 		return bad
 	}
+	if batch.bad = checkContext(batch.context.Raw, s.limits); batch.bad != nil {
+		batch.context = gjson.Result{}
+	}
 	s.batch = batch
 	return elements(body, list, segmentEvents, func(raw []byte) { s.event("", raw) })
 }
@@ -174,6 +181,26 @@ func segmentMembers(body []byte) (list gjson.Result, batch segmentBatch, bad *Re
 		return list, batch, &Rejection{ReasonWrongType, "want an array", "/batch"}
 	}
 	return list, batch, nil
+}
+
+// checkContext looks whether a batch's context can be part of its events.
+func checkContext(context string, limits Limits) *Rejection {
+	if context == "" {
+		return nil
+	}
+	var bad *Rejection
+	switch raw := []byte(context); {
+	case len(raw) > segmentContextBytes:
+		bad = tooLarge(segmentContextBytes)
+	default:
+		if bad = wellFormed(raw, bounds{limits.Depth, limits.Keys, true}); bad == nil {
+			bad = cleanText(raw)
+		}
+	}
+	if bad != nil {
+		bad.Path = "/context"
+	}
+	return bad
 }
 
 // event takes one event; call is empty where it says itself what it is.

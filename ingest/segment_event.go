@@ -29,16 +29,14 @@ func parseSegment(
 	if len(raw) > limits.BeaconBytes {
 		return m, tooLarge(limits.BeaconBytes)
 	}
-	for _, text := range [][]byte{raw, []byte(batch.context.Raw)} {
-		if len(text) == 0 {
-			continue
-		}
-		if bad := wellFormed(text, bounds{limits.Depth, limits.Keys, true}); bad != nil {
-			return m, bad
-		}
-		if bad := cleanText(text); bad != nil {
-			return m, bad
-		}
+	if batch.bad != nil {
+		return m, batch.bad
+	}
+	if bad := wellFormed(raw, bounds{limits.Depth, limits.Keys, true}); bad != nil {
+		return m, bad
+	}
+	if bad := cleanText(raw); bad != nil {
+		return m, bad
 	}
 	m.body = gjson.ParseBytes(raw)
 	if !m.body.IsObject() {
