@@ -138,8 +138,11 @@ func settle(ctx context.Context, request func() error) error {
 }
 
 // repeat pauses between attempts, twice as long each time and jittered, so that clients do not
-// come back together.
+// come back together. Nothing is asked any more once ctx has ended.
 func repeat(ctx context.Context, request func() error, again func(error) bool) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	pause := retryFirst
 	for {
 		err := request()

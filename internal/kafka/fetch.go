@@ -44,6 +44,9 @@ func (c *Client) Fetch(
 func (c *Client) fetch(
 	ctx context.Context, topic string, partition int32, offset int64, wait time.Duration,
 ) (Fetched, error) {
+	if err := ctx.Err(); err != nil {
+		return Fetched{}, err
+	}
 	m, err := c.transport.RoundTrip(ctx, c.client.Addr, &fetch.Request{
 		ReplicaID: -1, MaxWaitTime: int32(wait / time.Millisecond), MinBytes: 1,
 		// The partition's bound is enough. Where this one cuts an answer short, the embedded broker
