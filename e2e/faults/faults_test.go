@@ -14,7 +14,7 @@
 //	CRUMBTRAIL_STOPPED        how long a zombie stands still (3s)
 //	CRUMBTRAIL_REBALANCING    how long members of a group come and go, real Kafka (25s)
 //	CRUMBTRAIL_BOUNCES        bounces of each broker (4)
-//	CRUMBTRAIL_BEACONS        beacons sent while brokers bounce (20000)
+//	CRUMBTRAIL_BEACONS        beacons sent at least while brokers bounce (20000)
 //	CRUMBTRAIL_SEED           the seed of an earlier run
 package faults
 

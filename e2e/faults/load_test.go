@@ -39,8 +39,6 @@ type loadConfig struct {
 	topic string
 	// traffic are the partitions that get beacons, ticks those that hear the time.
 	traffic, ticks []int32
-	// most beacons are sent; 0: until halt.
-	most int
 	// rate is how many visitors come in a step.
 	rate int
 }
@@ -96,7 +94,7 @@ func newLoad(t *testing.T, address string, seed uint64, cfg loadConfig) *load {
 	}
 }
 
-// run sends until all beacons are sent, or until halt; then it sends what is still on its way.
+// run sends until halt, and then what is still on its way.
 func (l *load) run() {
 	defer close(l.done)
 	pace := time.NewTicker(loadStep)
@@ -110,11 +108,7 @@ func (l *load) run() {
 			}
 			return
 		}
-		more := l.most == 0 || l.beacons < l.most
-		if !more && len(l.waiting) == 0 {
-			return
-		}
-		for n := 0; more && n < l.rate; n++ {
+		for range l.rate {
 			l.visit()
 		}
 		l.step()
