@@ -37,11 +37,12 @@ func runIngest(ctx context.Context, c *call) error {
 func (p *pipeline) seekLog(ctx context.Context) (part, <-chan struct{}, error) {
 	const atOnce = 2 * time.Second
 	found, outcome := make(chan struct{}), make(chan error, 1)
-	ctx, cancel := context.WithCancel(ctx)
+	// Not ended with ctx, but by the part, in its turn: a stop while the log is away is a clean one.
+	seekCtx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	go func() {
-		err := p.prepareLog(ctx, pipelineOptions{})
+		err := p.prepareLog(seekCtx, pipelineOptions{})
 		if err == nil {
-			err = p.refuseFuture(ctx)
+			err = p.refuseFuture(seekCtx)
 		}
 		if err == nil {
 			close(found)
@@ -57,6 +58,8 @@ func (p *pipeline) seekLog(ctx context.Context) (part, <-chan struct{}, error) {
 			}
 			return err
 		case <-ctx.Done():
+			cancel()
+			<-outcome
 			return nil
 		}
 	}}
@@ -64,6 +67,10 @@ func (p *pipeline) seekLog(ctx context.Context) (part, <-chan struct{}, error) {
 	case err := <-outcome:
 		outcome <- err
 		return seek, found, err
+	case <-ctx.Done():
+		cancel()
+		<-outcome
+		return seek, found, ctx.Err()
 	case <-time.After(atOnce):
 		p.log.Warn("the log does not answer; beacons go to the spill until it does")
 		return seek, found, nil

@@ -4,11 +4,18 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
 
 	"crumbtrail/ingest/spill"
 )
 
 var errUnknown = errors.New("nothing has been appended to the log yet")
+
+// slowError says that the log has not answered for a while, which it may still do.
+type slowError struct{ after time.Duration }
+
+// Error says for how long.
+func (e *slowError) Error() string { return fmt.Sprintf("no answer for %s", e.after) }
 
 // health knows whether the log takes anything. Safe for concurrent use.
 type health struct{ state atomic.Pointer[error] }
@@ -21,9 +28,12 @@ func (h *health) note(err error) (changed bool) {
 
 // log returns nil if the last that was appended to the log got through.
 func (h *health) log() error {
+	var slow *slowError
 	switch state := h.state.Load(); {
 	case state == nil:
 		return errUnknown
+	case errors.As(*state, &slow):
+		return fmt.Errorf("the log is slow: %w", *state)
 	case *state != nil:
 		return fmt.Errorf("the log takes nothing: %w", *state)
 	}
@@ -36,7 +46,10 @@ func (a *appender) note(err error) {
 	if a.spill != nil {
 		instead = "beacons go to the spill until it does"
 	}
+	var slow *slowError
 	switch changed := a.health.note(err); {
+	case changed && errors.As(err, &slow):
+		a.log.Warn("the log is slow; "+instead, "err", err)
 	case changed && err != nil:
 		a.log.Error("the log takes nothing; "+instead, "err", err)
 	case changed:

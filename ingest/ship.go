@@ -96,7 +96,7 @@ func (a *appender) send(ctx context.Context, s *shipment) {
 // gets through after all, they need not go again.
 func (a *appender) late() {
 	a.overdue, a.away = nil, true
-	a.note(fmt.Errorf("no answer for %s", a.spillAfter))
+	a.note(&slowError{a.spillAfter})
 	s := a.underWay
 	n, mark, _ := a.store(s.parcels)
 	if n > 0 {
