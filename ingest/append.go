@@ -213,7 +213,6 @@ func (a *appender) finish(ctx context.Context) {
 				return
 			}
 		case <-a.overdue:
-			a.late()
 			a.underWay.cancel()
 		}
 	}

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -211,8 +213,15 @@ func TestSpillIsFull(t *testing.T) {
 }
 
 // A stop while the log is away has what is queued durable in the spill, and the next start delivers
-// it. TestStopSpills runs in a bubble.
+// it.
 func TestStopSpills(t *testing.T) {
+	for _, after := range []time.Duration{0, 500 * time.Millisecond, 5 * time.Second} {
+		stopSpills(t, after)
+	}
+}
+
+// stopSpills runs in a bubble.
+func stopSpills(t *testing.T, after time.Duration) {
 	synctest.Test(t, func(t *testing.T) {
 		change := spilling(t, nil)
 		e := newEdge(t, change)
@@ -226,11 +235,12 @@ func TestStopSpills(t *testing.T) {
 			go func() { answers <- e.ping(n + 1).Code }()
 			synctest.Wait()
 		}
+		time.Sleep(after)
 		began := time.Now()
 		cancel()
 		<-done
-		if took := time.Since(began); took > time.Second {
-			t.Errorf("the stop took %s", took)
+		if took := time.Since(began); took > max(0, time.Second-after) {
+			t.Errorf("%s after the log began to hang, the stop took %s", after, took)
 		}
 		for range 3 {
 			if code := <-answers; code != http.StatusOK {
@@ -274,6 +284,117 @@ func TestLoadWhileEmptying(t *testing.T) {
 			t.Errorf("while requests came %q", e.Notice())
 		}
 		e.inOrder(t, n)
+	})
+}
+
+// A log that takes two seconds for everything is not waited for each time.
+// TestSpillWhileSlowForLong runs in a bubble.
+func TestSpillWhileSlowForLong(t *testing.T) {
+	bubble(t, spilling(t, nil), func(t *testing.T, e *edge, _ func()) {
+		synctest.Wait()
+		e.tape.slow(2 * time.Second)
+		waited := 0
+		for n := range 200 {
+			began := time.Now()
+			e.pings(t, n+1, n+1)
+			if time.Since(began) > 0 {
+				waited++
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		if waited > 1 {
+			t.Errorf("%d of 200 requests were waited for", waited)
+		}
+		e.tape.slow(0)
+		time.Sleep(5 * time.Second)
+		e.inOrder(t, 200)
+	})
+}
+
+// fickle is a directory that may not be read, on a disk that may be full.
+type fickle struct {
+	spill.FS
+	unreadable, full atomic.Bool
+}
+
+func (f *fickle) Open(name string) (spill.File, error) {
+	if f.unreadable.Load() {
+		return nil, syscall.EIO
+	}
+	return f.FS.Open(name)
+}
+
+func (f *fickle) Free() (int64, error) {
+	if f.full.Load() {
+		return 0, nil
+	}
+	return f.FS.Free()
+}
+
+func onFickle(t *testing.T) (*fickle, func(*Config)) {
+	t.Helper()
+	f := &fickle{}
+	return f, spilling(t, func(cfg *Config) {
+		f.FS = cfg.Spill
+		cfg.Spill = f
+		cfg.Limits = DefaultLimits()
+		cfg.Limits.SpillBytes = spill.LeastCapacity
+	})
+}
+
+// What comes while the spill cannot be read stays behind what is in it.
+// TestSpillIsUnreadable runs in a bubble.
+func TestSpillIsUnreadable(t *testing.T) {
+	f, change := onFickle(t)
+	bubble(t, change, func(t *testing.T, e *edge, _ func()) {
+		synctest.Wait()
+		e.tape.fail(errAway)
+		e.pings(t, 1, 3)
+		time.Sleep(500 * time.Millisecond)
+		f.unreadable.Store(true)
+		e.tape.fail(nil)
+		time.Sleep(5 * time.Second)
+		e.pings(t, 4, 6)
+		e.inOrder(t, 0)
+		f.unreadable.Store(false)
+		time.Sleep(2 * time.Second)
+		e.inOrder(t, 6)
+	})
+}
+
+// A disk that is full while the spill is being emptied: what comes now must wait, so nothing is
+// taken, and health says so. It turns green by itself. TestDiskIsFull runs in a bubble.
+func TestDiskIsFull(t *testing.T) {
+	f, change := onFickle(t)
+	bubble(t, change, func(t *testing.T, e *edge, _ func()) {
+		synctest.Wait()
+		e.tape.fail(errAway)
+		long := strings.Repeat("x", 30_000)
+		for range 9 { // several segments
+			e.post("/v1/beacons", `{"site":"acme","type":"custom","props":{"a":"`+long+`"}}`)
+		}
+		e.tape.gate = make(chan struct{})
+		e.tape.fail(nil)
+		e.tape.gate <- struct{}{} // the first of them
+		synctest.Wait()
+		if err := e.Ready(); err != nil {
+			t.Errorf("both take beacons, but %v", err)
+		}
+		f.full.Store(true)
+		time.Sleep(500 * time.Millisecond)
+		if w := e.ping(1); w.Code != http.StatusServiceUnavailable {
+			t.Errorf("nothing may be taken, but %d", w.Code)
+		}
+		if err := e.Ready(); !errors.Is(err, spill.ErrFull) {
+			t.Errorf("ready: %v", err)
+		}
+		f.full.Store(false)
+		time.Sleep(1200 * time.Millisecond)
+		if err := e.Ready(); err != nil {
+			t.Errorf("there is room again, but %v", err)
+		}
+		close(e.tape.gate)
+		time.Sleep(3 * time.Second)
 	})
 }
 

@@ -183,9 +183,13 @@ func TestFailedWrite(t *testing.T) {
 			m := newMemory(1)
 			log := mustOpen(t, m, small)
 			fill(t, log, 1, 3)
+			used := log.Stats().Used
 			m.failAt = m.operations + map[string]int{"write": 1, "sync": 2}[operation]
 			if n, _, err := log.Append([]Frame{frame(4)}); n != 0 || err == nil {
 				t.Fatalf("%d taken", n)
+			}
+			if now := log.Stats().Used; operation == "write" && now != used {
+				t.Errorf("%d bytes of a failed write are kept", now-used)
 			}
 			if _, _, err := log.Append([]Frame{frame(5)}); !errors.Is(err, ErrPaused) {
 				t.Errorf("right after it: %v", err)
@@ -213,13 +217,12 @@ func TestFailingForLong(t *testing.T) {
 		m := newMemory(1)
 		log := mustOpen(t, m, small)
 		for n := range uint64(50) {
-			m.failAt = m.operations + 4 // create, write, sync and sync of the directory work
+			m.failAt = m.operations + 5 // a segment can be made: create, write, sync, directory
+			if taken, _, err := log.Append([]Frame{frame(n + 1)}); taken != 0 || err == nil {
+				t.Fatalf("%d taken", taken)
+			}
 			if l := len(m.names); l > 1 {
 				t.Fatalf("%d files", l)
-			}
-			if taken, _, err := log.Append([]Frame{frame(n + 1)}); taken != 0 || err == nil {
-				m.failAt = m.operations + 1
-				continue
 			}
 			time.Sleep(failurePause)
 		}
