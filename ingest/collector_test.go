@@ -25,7 +25,7 @@ type tape struct {
 	mu    sync.Mutex
 	calls [][]kafka.Message
 	err   error
-	// gate, where it is set, must let each call through.
+	// gate, where it is set, must let each call through. A call of fail after it makes it known.
 	gate chan struct{}
 	// takes is how long each call takes.
 	takes time.Duration
@@ -33,16 +33,16 @@ type tape struct {
 
 // Produce takes no time but in a bubble.
 func (l *tape) Produce(ctx context.Context, msgs []kafka.Message) error {
-	if l.gate != nil {
+	l.mu.Lock()
+	gate, takes := l.gate, l.takes
+	l.mu.Unlock()
+	if gate != nil {
 		select {
-		case <-l.gate:
+		case <-gate:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
 	}
-	l.mu.Lock()
-	takes := l.takes
-	l.mu.Unlock()
 	time.Sleep(takes)
 	l.mu.Lock()
 	defer l.mu.Unlock()
