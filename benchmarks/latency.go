@@ -47,7 +47,7 @@ const (
 // LiveVisits measures, on traffic of so many beacons a second, how long it takes from the answer to
 // the beacon that closes a visit until a read_committed reader has the visit.
 func LiveVisits(ctx context.Context, cfg Config, visits, rate int) (r Result, err error) {
-	b, err := makeBed(ctx, cfg)
+	b, err := makeBed(ctx, cfg, "")
 	if err != nil {
 		return r, err
 	}
@@ -164,8 +164,8 @@ func (b *bed) watch(ctx context.Context) *watcher {
 		batches := make(chan kafka.Fetched)
 		w.followers.Go(func() {
 			defer close(batches)
-			w.note(kafka.Follow(ctx, b.client, string(schemas.Visits), int32(p), 0, kafka.GapsRefused, batches,
-				func(error) {}))
+			w.note(kafka.Follow(ctx, b.client, string(schemas.Visits), int32(p), 0,
+				kafka.GapsRefused, batches, func(error) {}))
 		})
 		w.followers.Go(func() {
 			for batch := range batches {

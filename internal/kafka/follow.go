@@ -40,8 +40,8 @@ func (g Gaps) Check(b Fetched, topic string, partition int32, offset int64) (end
 	if b.Missing == 0 || g == GapsExpected {
 		return false, nil
 	}
-	return g == GapsRefused, fmt.Errorf("%w: %d of those between offset %d and %d of %q partition %d", ErrMissing,
-		b.Missing, offset, b.Next, topic, partition)
+	return g == GapsRefused, fmt.Errorf("%w: %d of those between offset %d and %d of %q partition %d",
+		ErrMissing, b.Missing, offset, b.Next, topic, partition)
 }
 
 // Follow hands on what a partition has from offset on, batch by batch and one fetch ahead, until

@@ -57,7 +57,8 @@ func (o *owner) run(ctx context.Context) error {
 	batches, failed := make(chan kafka.Fetched), make(chan error, 1)
 	go func() {
 		defer close(batches)
-		failed <- kafka.Follow(following, o.cluster, o.cfg.Input, o.partition, o.read, o.cfg.gaps(), batches,
+		failed <- kafka.Follow(following, o.cluster, o.cfg.Input, o.partition, o.read,
+			o.cfg.gaps(), batches,
 			func(err error) { o.log.Warn("fetch", "partition", o.partition, "err", err) })
 	}()
 	defer func() {
