@@ -16,6 +16,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crumbtrail/ingest/spill"
 	"crumbtrail/internal/datadir"
 	"crumbtrail/internal/kafka"
 	"crumbtrail/internal/strictyaml"
@@ -86,6 +87,7 @@ func check(ctx context.Context, o checkOptions, out io.Writer) (clean bool) {
 	models := k.models()
 	holder, held := k.directory()
 	k.disk()
+	k.spill()
 	k.addresses(held)
 	k.topics(ctx, holder, held)
 	for _, p := range k.problems {
@@ -246,6 +248,26 @@ func (k *checker) disk() {
 	case free < leastFree:
 		k.note("only %d MB are free for %s: beacons are refused once the disk is full",
 			free>>20, k.o.data)
+	}
+}
+
+// spill looks at what waits on disk for Kafka.
+func (k *checker) spill() {
+	if _, err := existing(k.o.data); err != nil {
+		return // directory has reported it
+	}
+	report, err := spill.Inspect(spill.Directory(filepath.Join(k.o.data, spillDir)), nil)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case err != nil:
+		k.problem("--data", "", "%v", err)
+	case report.Corrupt():
+		k.problem("--data", "see what `crumbtrail spill verify` says",
+			"something in the spill of %s does not verify", k.o.data)
+	}
+	if records := report.Waiting(); records > 0 {
+		k.note("%s in the spill until Kafka takes them", plural(records, "record"))
 	}
 }
 

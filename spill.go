@@ -47,7 +47,7 @@ func verifySpill(dir spill.FS, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	frames, records, pending := 0, 0, 0
+	frames, records := 0, 0
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "segment\tframes\trecords\twaiting\tsequences\tbytes\tcut off\t state")
 	for _, s := range report.Segments {
@@ -60,7 +60,7 @@ func verifySpill(dir spill.FS, out io.Writer) error {
 		}
 		fmt.Fprintf(table, "%s\t%d\t%d\t%d\t%d-%d\t%d\t%d\t %s\n", s.Name, s.Frames, s.Records,
 			s.Pending, s.First, s.Last, s.Bytes, s.Torn, state)
-		frames, records, pending = frames+s.Frames, records+s.Records, pending+s.Pending
+		frames, records = frames+s.Frames, records+s.Records
 	}
 	if len(report.Segments) > 0 {
 		_ = table.Flush()
@@ -72,7 +72,7 @@ func verifySpill(dir spill.FS, out io.Writer) error {
 		fmt.Fprintf(out, "the position: %v\n", report.PositionErr)
 	}
 	fmt.Fprintf(out, "%s of %s, of which %d wait for Kafka\n", plural(frames, "frame"),
-		plural(records, "record"), pending)
+		plural(records, "record"), report.Waiting())
 	if report.Corrupt() {
 		return &reportedError{}
 	}

@@ -53,7 +53,7 @@ func TestSpillCommand(t *testing.T) {
 		t.Fatal(err)
 	}
 	code, out := callSpill("verify", "--data", data)
-	if code != exitDone || !strings.Contains(out, "2 frames of 4 records, of which 2 wait") {
+	if code != exitDone || !strings.Contains(out, "2 frames of 4 records, of which 4 wait") {
 		t.Errorf("%d %s", code, out)
 	}
 	code, out = callSpill("show", "--data", data)

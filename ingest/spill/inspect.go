@@ -27,10 +27,18 @@ func (r Report) Corrupt() bool {
 		slices.ContainsFunc(r.Segments, func(s SegmentReport) bool { return s.Err != nil })
 }
 
+// Waiting is how many records are not delivered.
+func (r Report) Waiting() (records int) {
+	for _, s := range r.Segments {
+		records += s.Pending
+	}
+	return records
+}
+
 // SegmentReport is what a segment holds.
 type SegmentReport struct {
 	Name string
-	// Frames and Records count what verifies, Pending the frames that are not delivered.
+	// Frames and Records count what verifies, Pending the records that are not delivered.
 	Frames, Records, Pending int
 	// First and Last are the sequence numbers of its frames.
 	First, Last uint64
@@ -116,7 +124,7 @@ func (r *Report) segment(dir FS, name string, id uint64, yield func(Record) erro
 		if sequence < r.Position {
 			return
 		}
-		s.Pending++
+		s.Pending += len(f.Messages)
 		if yield != nil && err == nil {
 			err = yield(Record{name, sequence, *f})
 		}

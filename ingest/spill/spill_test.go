@@ -422,6 +422,9 @@ func TestInspect(t *testing.T) {
 			t.Errorf("%+v", s)
 		}
 	}
+	if r.Waiting() != 2*54 {
+		t.Errorf("%d records wait", r.Waiting())
+	}
 	if frames != 59 || len(shown) != 54 || shown[0] != 6 || !slices.IsSorted(shown) {
 		t.Errorf("%d frames, %d pending: %v", frames, len(shown), shown)
 	}
