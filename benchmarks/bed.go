@@ -36,8 +36,9 @@ const gap = 30 * time.Minute
 // group is the consumer group of the stage that is measured.
 const group = "sessionize"
 
-// makeBed makes everything but the process under test.
-func makeBed(ctx context.Context, cfg Config) (b *bed, err error) {
+// makeBed makes everything but the process under test, which gets the settings, YAML, in its
+// configuration.
+func makeBed(ctx context.Context, cfg Config, settings string) (b *bed, err error) {
 	b = &bed{cfg: cfg, brokers: strings.Join(cfg.Brokers, ",")}
 	defer func() {
 		if err != nil {
@@ -48,7 +49,7 @@ func makeBed(ctx context.Context, cfg Config) (b *bed, err error) {
 		return b, fmt.Errorf("scratch directory: %w", err)
 	}
 	prefix := "bench-" + strings.ToLower(rand.Text()[:8]) + "."
-	settings := fmt.Sprintf("topics: {prefix: %q}\n", prefix)
+	settings += fmt.Sprintf("topics: {prefix: %q}\n", prefix)
 	if err := os.WriteFile(b.config(), []byte(settings), 0o644); err != nil {
 		return b, fmt.Errorf("configuration of the bench: %w", err)
 	}

@@ -9,7 +9,7 @@ import (
 
 // Sessionize measures how fast the sessionizer gets through a topic that is there already.
 func Sessionize(ctx context.Context, cfg Config, events, visitors int) (r Result, err error) {
-	b, err := makeBed(ctx, cfg)
+	b, err := makeBed(ctx, cfg, "")
 	if err != nil {
 		return r, err
 	}
