@@ -334,39 +334,3 @@ func (c *Client) TopicConfig(ctx context.Context, topic string) (map[string]stri
 	}
 	return out, nil
 }
-
-// Committed returns the offset that a group has committed for a partition and the metadata that
-// was committed with it; offset is -1 where there is none. Only after InitProducerID of the
-// partition's transactional id is the answer sure to be the last one.
-func (c *Client) Committed(
-	ctx context.Context, group, topic string, partition int32,
-) (offset int64, metadata string, err error) {
-	name := c.prefix + topic
-	err = retry(ctx, func() error {
-		res, err := c.client.OffsetFetch(ctx, &kafkago.OffsetFetchRequest{
-			GroupID: c.prefix + group, Topics: map[string][]int{name: {int(partition)}},
-		})
-		if err != nil {
-			return err
-		}
-		offset, metadata = -1, ""
-		// A group that was never used: Kafka says offset -1, kfake says 69 and no topic.
-		if res.Error != nil && !errors.Is(res.Error, kafkago.GroupIdNotFound) {
-			return res.Error
-		}
-		for _, p := range res.Topics[name] {
-			if p.Error != nil {
-				return p.Error
-			}
-			if p.CommittedOffset >= 0 {
-				offset, metadata = p.CommittedOffset, p.Metadata
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return -1, "", fmt.Errorf("committed offset of group %q on %q partition %d: %w",
-			c.prefix+group, name, partition, err)
-	}
-	return offset, metadata, nil
-}
