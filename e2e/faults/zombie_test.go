@@ -49,6 +49,11 @@ func (p *process) fenced() int {
 	return int(p.metric("crumbtrail_stage_fenced_total", "")[""])
 }
 
+// transactions is how many of its transactions have had a result.
+func (p *process) transactions(result string) int {
+	return int(p.metric("crumbtrail_stage_transactions_total", "result")[result])
+}
+
 // shared waits until each of two processes works on half of the partitions.
 func (w *world) shared(a, b *process) {
 	w.t.Helper()
@@ -93,12 +98,12 @@ func TestTransactionalIDTakenOver(t *testing.T) {
 	const times = 3
 	for range times {
 		w.commitsMore(20)
-		before := p.fenced()
+		before := p.transactions("fenced")
 		began := time.Now()
 		takeID(t, w.client, w.prefix+"sessionize-3")
 		w.kills++
 		eventually(t, time.Minute, "the stage to find out", func() bool {
-			return p.fenced() > before
+			return p.transactions("fenced") > before
 		})
 		eventually(t, time.Minute, "the stage to go on", func() bool {
 			return p.ready() && w.lag() >= 0
