@@ -259,7 +259,7 @@ func (w *world) runLife(
 	defer retire.Stop()
 	client := w.dial(life)
 	defer client.Close()
-	var cluster stage.Cluster = stage.OnKafka(client)
+	var cluster stage.Cluster = onKafka(client, name)
 	if w.broken != nil {
 		cluster = w.broken(cluster, life)
 	}
@@ -277,7 +277,7 @@ func (w *world) runLife(
 func (w *world) wrapUp(client *kafka.Client, name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), settling)
 	defer cancel()
-	runner, err := w.runner(ctx, name, stage.OnKafka(client), false)
+	runner, err := w.runner(ctx, name, onKafka(client, name), false)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -292,6 +292,22 @@ func (w *world) wrapUp(client *kafka.Client, name string) {
 	if err = errors.Join(err, <-ended); err != nil {
 		w.problem("%s at last: %v", name, err)
 	}
+}
+
+// onKafka is a stage's way to the broker, as package main makes it.
+func onKafka(client *kafka.Client, name string) stage.Cluster {
+	outputs := []schemas.Topic{schemas.Visits, schemas.BadBeacons, schemas.SessionizeChangelog}
+	if name == "resolve" {
+		outputs = []schemas.Topic{
+			schemas.Contacts, schemas.Identities, schemas.Decisions, schemas.BadBeacons,
+			schemas.ResolveChangelog,
+		}
+	}
+	names := make([]string, len(outputs))
+	for i, t := range outputs {
+		names[i] = string(t)
+	}
+	return stage.OnKafka(client, name, names...)
 }
 
 // input is the topic that a stage reads.

@@ -9,8 +9,8 @@ import (
 	"crumbtrail/internal/kafka"
 )
 
-// BenchmarkAppend measures what a 2xx waits for while the log is away, by how many requests share an
-// fsync.
+// BenchmarkAppend measures what a 2xx waits for while the log is away, by how many requests share
+// an fsync.
 func BenchmarkAppend(b *testing.B) {
 	for _, together := range []int{1, 100} {
 		b.Run(fmt.Sprintf("requests=%d", together), func(b *testing.B) {

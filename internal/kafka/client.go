@@ -264,16 +264,17 @@ func (c *Client) forget() {
 
 // Ends returns for each partition of a topic the offset that a read_committed reader ends at.
 func (c *Client) Ends(ctx context.Context, topic string) ([]int64, error) {
-	return c.offsets(ctx, topic, kafkago.LastOffsetOf)
+	return c.offsets(ctx, topic, kafkago.ReadCommitted, kafkago.LastOffsetOf)
 }
 
 // Starts returns for each partition of a topic the oldest offset that is still there.
 func (c *Client) Starts(ctx context.Context, topic string) ([]int64, error) {
-	return c.offsets(ctx, topic, kafkago.FirstOffsetOf)
+	return c.offsets(ctx, topic, kafkago.ReadCommitted, kafkago.FirstOffsetOf)
 }
 
 func (c *Client) offsets(
-	ctx context.Context, topic string, of func(partition int) kafkago.OffsetRequest,
+	ctx context.Context, topic string, isolation kafkago.IsolationLevel,
+	of func(partition int) kafkago.OffsetRequest,
 ) ([]int64, error) {
 	n, err := c.Partitions(ctx, topic)
 	if err != nil {
@@ -281,7 +282,7 @@ func (c *Client) offsets(
 	}
 	req := &kafkago.ListOffsetsRequest{
 		Topics:         map[string][]kafkago.OffsetRequest{},
-		IsolationLevel: kafkago.ReadCommitted,
+		IsolationLevel: isolation,
 	}
 	name := c.prefix + topic
 	for p := range n {

@@ -373,3 +373,55 @@ func TestUnstoredBatchIsNotSentUnderItsSequence(t *testing.T) {
 		t.Errorf("a new producer may not try it: %v", err)
 	}
 }
+
+// What another holder of the same producer id left open is closed as aborted, and what others have
+// open is left alone.
+func TestCloseEndsWhatIsOpen(t *testing.T) {
+	_, client := embedded(t, t.TempDir())
+	ensure(t, client, 2, "in", "out")
+	put := func(tx *Transactional, partition int32) {
+		t.Helper()
+		batches, err := client.route(t.Context(), []Message{
+			{Topic: "out", Partition: partition, Value: []byte("open")},
+		})
+		if err == nil {
+			err = tx.addPartitions(t.Context(), batches)
+		}
+		if err == nil {
+			_, err = tx.sender.send(t.Context(), batches)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, err := client.NewTransactional(t.Context(), "stage-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(other, 0)
+	hanging, err := client.NewTransactional(t.Context(), "stage-0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	put(hanging, 1)
+	if err := hanging.Close(t.Context(), Reach{Group: "stage", Topics: []string{"out"}}); err != nil {
+		t.Fatal(err)
+	}
+	open, err := client.open(t.Context(), []string{"out"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(open) != 1 || open[0].partition != 0 {
+		t.Errorf("open are %v, want the other's alone", open)
+	}
+	err = other.Commit(t.Context(), Commit{
+		Messages: []Message{{Topic: "out", Partition: 0, Value: []byte("more")}},
+		Group:    "stage", Topic: "in", Partition: 1, Offset: 0, Generation: -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := append(readAll(t, client, "out", 0), readAll(t, client, "out", 1)...); len(got) != 2 {
+		t.Errorf("visible are %q, want what the other committed", got)
+	}
+}

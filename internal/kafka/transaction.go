@@ -78,15 +78,11 @@ func (t *Transactional) commit(ctx context.Context, c Commit) error {
 		return err
 	}
 	fault.Point(fault.End)
-	res, err := t.client.client.EndTxn(ctx, &kafkago.EndTxnRequest{
-		TransactionalID: t.sender.transactional, ProducerID: int(t.sender.id),
-		ProducerEpoch: int(t.sender.epoch), Committed: true,
-	})
-	if err != nil {
+	if err := t.end(ctx, true); err != nil {
 		return err
 	}
 	fault.Point(fault.Ended)
-	return res.Error
+	return nil
 }
 
 func (t *Transactional) addPartitions(ctx context.Context, batches []partitionBatch) error {
@@ -124,17 +120,7 @@ func (t *Transactional) addPartitions(ctx context.Context, batches []partitionBa
 
 func (t *Transactional) addOffset(ctx context.Context, c Commit) error {
 	group, topic := t.client.prefix+c.Group, t.client.prefix+c.Topic
-	err := settle(ctx, func() error {
-		res, err := t.client.client.AddOffsetsToTxn(ctx, &kafkago.AddOffsetsToTxnRequest{
-			TransactionalID: t.sender.transactional, ProducerID: int(t.sender.id),
-			ProducerEpoch: int(t.sender.epoch), GroupID: group,
-		})
-		if err != nil {
-			return err
-		}
-		return fenced(res.Error)
-	})
-	if err != nil {
+	if err := t.addGroup(ctx, c.Group); err != nil {
 		return err
 	}
 	fault.Point(fault.Offsets)

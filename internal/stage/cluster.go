@@ -35,15 +35,24 @@ type Transactional interface {
 	Commit(ctx context.Context, c kafka.Commit) error
 }
 
-// OnKafka is the cluster that a client is connected to.
-func OnKafka(client *kafka.Client) Cluster { return onKafka{client} }
+// OnKafka is the cluster that a client is connected to. outputs are the topics that a stage puts
+// something to, its changelog included, and group is its name.
+func OnKafka(client *kafka.Client, group string, outputs ...string) Cluster {
+	return onKafka{client, kafka.Reach{Group: group, Topics: outputs}}
+}
 
-type onKafka struct{ *kafka.Client }
+type onKafka struct {
+	*kafka.Client
+	reach kafka.Reach
+}
 
 // Transactional is the method of Cluster.
 func (k onKafka) Transactional(ctx context.Context, id string) (Transactional, error) {
 	t, err := k.NewTransactional(ctx, id)
 	if err != nil {
+		return nil, err
+	}
+	if err := t.Close(ctx, k.reach); err != nil {
 		return nil, err
 	}
 	return t, nil

@@ -1,0 +1,93 @@
+package kafka
+
+import (
+	"context"
+	"fmt"
+
+	kafkago "github.com/segmentio/kafka-go"
+)
+
+// Reach is everything that a transactional id writes to.
+type Reach struct {
+	// Group is whose offsets its transactions commit.
+	Group string
+	// Topics are those that it puts records to, in any of their partitions.
+	Topics []string
+}
+
+// Close ends what an earlier holder of the id has left open although InitProducerID took it for
+// settled. A broker (Kafka 4.4.0, alone in its cluster) that is killed while it commits may come
+// back and never write the transaction's markers: its records stay open, the offset is the one
+// before it, and the next commit of the same producer id would make the records visible beside
+// those that took their place. So an empty transaction over every partition that has something
+// open, whoever left it there, is aborted: its markers close what is this id's, and nothing else.
+func (t *Transactional) Close(ctx context.Context, reach Reach) error {
+	open, err := t.client.open(ctx, reach.Topics)
+	if err != nil {
+		return err
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	if err := t.abort(ctx, reach.Group, open); err != nil {
+		return fmt.Errorf("transaction %q, to close what was left open: %w",
+			t.sender.transactional, fenced(err))
+	}
+	return nil
+}
+
+func (t *Transactional) abort(ctx context.Context, group string, open []partitionBatch) error {
+	if err := t.addPartitions(ctx, open); err != nil {
+		return err
+	}
+	if err := t.addGroup(ctx, group); err != nil {
+		return err
+	}
+	return t.end(ctx, false)
+}
+
+// open lists the partitions that hold records of transactions that have not ended.
+func (c *Client) open(ctx context.Context, topics []string) (open []partitionBatch, err error) {
+	for _, topic := range topics {
+		stable, err := c.Ends(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		ends, err := c.offsets(ctx, topic, kafkago.ReadUncommitted, kafkago.LastOffsetOf)
+		if err != nil {
+			return nil, err
+		}
+		for p := range stable {
+			if stable[p] < ends[p] {
+				open = append(open, partitionBatch{topic: topic, partition: int32(p)})
+			}
+		}
+	}
+	return open, nil
+}
+
+// addGroup has a transaction include a group's offsets.
+func (t *Transactional) addGroup(ctx context.Context, group string) error {
+	return settle(ctx, func() error {
+		res, err := t.client.client.AddOffsetsToTxn(ctx, &kafkago.AddOffsetsToTxnRequest{
+			TransactionalID: t.sender.transactional, ProducerID: int(t.sender.id),
+			ProducerEpoch: int(t.sender.epoch), GroupID: t.client.prefix + group,
+		})
+		if err != nil {
+			return err
+		}
+		return fenced(res.Error)
+	})
+}
+
+// end ends a transaction. Its answer is never asked for twice.
+func (t *Transactional) end(ctx context.Context, commit bool) error {
+	res, err := t.client.client.EndTxn(ctx, &kafkago.EndTxnRequest{
+		TransactionalID: t.sender.transactional, ProducerID: int(t.sender.id),
+		ProducerEpoch: int(t.sender.epoch), Committed: commit,
+	})
+	if err != nil {
+		return err
+	}
+	return res.Error
+}
