@@ -244,10 +244,13 @@ func (c *Client) layoutOf(ctx context.Context, topic string) (topicLayout, error
 func (c *Client) ClusterID(ctx context.Context) (id string, err error) {
 	err = retry(ctx, func() error {
 		res, err := c.client.Metadata(ctx, &kafkago.MetadataRequest{Topics: []string{}})
-		if err == nil {
-			id = res.ClusterID
+		if err != nil {
+			// The transport would answer with its first failure for up to metadataTTL.
+			c.transport.CloseIdleConnections()
+			return err
 		}
-		return err
+		id = res.ClusterID
+		return nil
 	})
 	if err != nil {
 		return "", fmt.Errorf("cluster id: %w", err)
