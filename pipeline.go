@@ -219,7 +219,8 @@ func (p *pipeline) openSessionize(ctx context.Context, commit time.Duration) (er
 		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
 		MaxState: int64(p.cfg.Stages.StateBytes), SkipMissing: p.skipMissing,
 		Observe: p.visits.observe,
-	}, stage.OnKafka(p.client, "sessionize", string(schemas.Visits), string(schemas.BadBeacons),
+	}, stage.OnKafka(p.client, "sessionize", string(schemas.Beacons),
+		string(schemas.Visits), string(schemas.BadBeacons),
 		string(schemas.SessionizeChangelog)), func(partition int32, rules []byte) (stage.Machine, error) {
 		cfg, err := sessionize.DecodeConfig(rules)
 		if err != nil {
@@ -237,7 +238,8 @@ func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err e
 		Changelog: string(schemas.ResolveChangelog), Rules: strategies.Encode(), Commit: commit,
 		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
 		MaxState: int64(p.cfg.Stages.StateBytes), SkipMissing: p.skipMissing,
-	}, stage.OnKafka(p.client, "resolve", string(schemas.Contacts), string(schemas.Identities),
+	}, stage.OnKafka(p.client, "resolve", string(schemas.Submissions),
+		string(schemas.Contacts), string(schemas.Identities),
 		string(schemas.Decisions), string(schemas.BadBeacons),
 		string(schemas.ResolveChangelog)), func(_ int32, rules []byte) (stage.Machine, error) {
 		cfg, err := resolve.DecodeConfig(rules)

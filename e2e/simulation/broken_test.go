@@ -66,8 +66,10 @@ func (commit transactional) Commit(ctx context.Context, c kafka.Commit) error {
 // apart commits outputs first, and then the offset with the changed state.
 type apart struct{ stage.Cluster }
 
-func (a apart) Transactional(ctx context.Context, id string) (stage.Transactional, error) {
-	tx, err := a.Cluster.Transactional(ctx, id)
+func (a apart) Transactional(
+	ctx context.Context, id string, partition int32,
+) (stage.Transactional, error) {
+	tx, err := a.Cluster.Transactional(ctx, id, partition)
 	if err != nil {
 		return nil, err
 	}
@@ -103,15 +105,19 @@ type unfenced struct {
 	life string
 }
 
-func (u unfenced) Transactional(ctx context.Context, id string) (stage.Transactional, error) {
-	return u.Cluster.Transactional(ctx, id+"-"+u.life)
+func (u unfenced) Transactional(
+	ctx context.Context, id string, partition int32,
+) (stage.Transactional, error) {
+	return u.Cluster.Transactional(ctx, id+"-"+u.life, partition)
 }
 
 // blind commits again after a lost answer, without reading what became of the first time.
 type blind struct{ stage.Cluster }
 
-func (b blind) Transactional(ctx context.Context, id string) (stage.Transactional, error) {
-	tx, err := b.Cluster.Transactional(ctx, id)
+func (b blind) Transactional(
+	ctx context.Context, id string, partition int32,
+) (stage.Transactional, error) {
+	tx, err := b.Cluster.Transactional(ctx, id, partition)
 	if err != nil {
 		return nil, err
 	}
@@ -120,7 +126,7 @@ func (b blind) Transactional(ctx context.Context, id string) (stage.Transactiona
 		if err == nil || errors.Is(err, kafka.ErrFenced) {
 			return err
 		}
-		again, failed := b.Cluster.Transactional(ctx, id)
+		again, failed := b.Cluster.Transactional(ctx, id, partition)
 		if failed != nil {
 			return err
 		}
@@ -142,7 +148,9 @@ type hasty struct {
 	known map[int32]position
 }
 
-func (h *hasty) Transactional(ctx context.Context, id string) (stage.Transactional, error) {
+func (h *hasty) Transactional(
+	ctx context.Context, id string, partition int32,
+) (stage.Transactional, error) {
 	dash := strings.LastIndexByte(id, '-')
 	number, err := strconv.Atoi(id[dash+1:])
 	if err != nil {
@@ -156,7 +164,7 @@ func (h *hasty) Transactional(ctx context.Context, id string) (stage.Transaction
 	h.mu.Lock()
 	h.known[partition] = position{offset, metadata}
 	h.mu.Unlock()
-	return h.Cluster.Transactional(ctx, id)
+	return h.Cluster.Transactional(ctx, id, partition)
 }
 
 func (h *hasty) Committed(

@@ -307,7 +307,7 @@ func onKafka(client *kafka.Client, name string) stage.Cluster {
 	for i, t := range outputs {
 		names[i] = string(t)
 	}
-	return stage.OnKafka(client, name, names...)
+	return stage.OnKafka(client, name, input(name), names...)
 }
 
 // input is the topic that a stage reads.

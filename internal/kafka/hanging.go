@@ -2,34 +2,50 @@ package kafka
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
 	kafkago "github.com/segmentio/kafka-go"
 )
 
-// Reach is everything that a transactional id writes to.
+// Reach is what a stage's transactional ids write to.
 type Reach struct {
-	// Group is whose offsets its transactions commit.
-	Group string
-	// Topics are those that it puts records to, in any of their partitions.
+	// Group commits the offsets of Input.
+	Group, Input string
+	// Topics are those that records are put to, in any of their partitions.
 	Topics []string
 }
 
+// settleWait is how long a broker may take to settle what InitProducerID took for settled.
+const settleWait = 2 * time.Second
+
 // Close ends what an earlier holder of the id has left open although InitProducerID took it for
 // settled. A broker (Kafka 4.4.0, alone in its cluster) that is killed while it commits may come
-// back and never write the transaction's markers: its records stay open, the offset is the one
-// before it, and the next commit of the same producer id would make the records visible beside
-// those that took their place. So an empty transaction over every partition that has something
-// open, whoever left it there, is aborted: its markers close what is this id's, and nothing else.
-func (t *Transactional) Close(ctx context.Context, reach Reach) error {
+// back and never write the transaction's markers: its records stay open, its offset stays pending,
+// and the next commit of the same producer id would make the records visible beside those that took
+// their place. Where the offset of the input partition stays pending, an empty transaction over
+// every partition that has something open, whoever left it there, is aborted: its markers close
+// what is this id's, and nothing else.
+func (t *Transactional) Close(ctx context.Context, reach Reach, partition int32) error {
+	began := time.Now()
+	for {
+		_, _, err := t.client.committed(ctx, reach.Group, reach.Input, partition)
+		if !errors.Is(err, kafkago.UnstableOffsetCommit) {
+			return nil // whoever reads the offset next hears of other errors
+		}
+		if time.Since(began) >= settleWait {
+			break
+		}
+		if !Pause(ctx, settleWait/20) {
+			return ctx.Err()
+		}
+	}
 	open, err := t.client.open(ctx, reach.Topics)
+	if err == nil {
+		err = t.abort(ctx, reach.Group, open)
+	}
 	if err != nil {
-		return err
-	}
-	if len(open) == 0 {
-		return nil
-	}
-	if err := t.abort(ctx, reach.Group, open); err != nil {
 		return fmt.Errorf("transaction %q, to close what was left open: %w",
 			t.sender.transactional, fenced(err))
 	}
@@ -37,8 +53,10 @@ func (t *Transactional) Close(ctx context.Context, reach Reach) error {
 }
 
 func (t *Transactional) abort(ctx context.Context, group string, open []partitionBatch) error {
-	if err := t.addPartitions(ctx, open); err != nil {
-		return err
+	if len(open) > 0 {
+		if err := t.addPartitions(ctx, open); err != nil {
+			return err
+		}
 	}
 	if err := t.addGroup(ctx, group); err != nil {
 		return err

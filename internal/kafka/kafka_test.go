@@ -376,7 +376,7 @@ func TestUnstoredBatchIsNotSentUnderItsSequence(t *testing.T) {
 
 // What another holder of the same producer id left open is closed as aborted, and what others have
 // open is left alone.
-func TestCloseEndsWhatIsOpen(t *testing.T) {
+func TestAbortEndsWhatIsOpen(t *testing.T) {
 	_, client := embedded(t, t.TempDir())
 	ensure(t, client, 2, "in", "out")
 	put := func(tx *Transactional, partition int32) {
@@ -404,10 +404,14 @@ func TestCloseEndsWhatIsOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	put(hanging, 1)
-	if err := hanging.Close(t.Context(), Reach{Group: "stage", Topics: []string{"out"}}); err != nil {
+	open, err := client.open(t.Context(), []string{"out"})
+	if err == nil {
+		err = hanging.abort(t.Context(), "stage", open)
+	}
+	if err != nil {
 		t.Fatal(err)
 	}
-	open, err := client.open(t.Context(), []string{"out"})
+	open, err = client.open(t.Context(), []string{"out"})
 	if err != nil {
 		t.Fatal(err)
 	}

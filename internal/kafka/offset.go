@@ -16,23 +16,29 @@ import (
 func (c *Client) Committed(
 	ctx context.Context, group, topic string, partition int32,
 ) (offset int64, metadata string, err error) {
-	name := c.prefix + topic
 	err = retry(ctx, func() error {
-		m, err := c.transport.RoundTrip(ctx, c.client.Addr, &offsetFetchRequest{
-			GroupID: c.prefix + group, RequireStable: true,
-			Topics: []offsetFetchTopic{{Name: name, Partitions: []int32{partition}}},
-		})
-		if err != nil {
-			return err
-		}
-		offset, metadata, err = m.(*offsetFetchResponse).only()
+		offset, metadata, err = c.committed(ctx, group, topic, partition)
 		return err
 	})
 	if err != nil {
 		return -1, "", fmt.Errorf("committed offset of group %q on %q partition %d: %w",
-			c.prefix+group, name, partition, err)
+			c.prefix+group, c.prefix+topic, partition, err)
 	}
 	return offset, metadata, nil
+}
+
+// committed asks once.
+func (c *Client) committed(
+	ctx context.Context, group, topic string, partition int32,
+) (offset int64, metadata string, err error) {
+	m, err := c.transport.RoundTrip(ctx, c.client.Addr, &offsetFetchRequest{
+		GroupID: c.prefix + group, RequireStable: true,
+		Topics: []offsetFetchTopic{{Name: c.prefix + topic, Partitions: []int32{partition}}},
+	})
+	if err != nil {
+		return -1, "", err
+	}
+	return m.(*offsetFetchResponse).only()
 }
 
 // only returns the answer for the one partition that was asked for.

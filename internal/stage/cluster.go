@@ -21,8 +21,9 @@ type Cluster interface {
 	Committed(
 		ctx context.Context, group, topic string, partition int32,
 	) (offset int64, metadata string, err error)
-	// Transactional fences whoever had the id before and settles its open transaction.
-	Transactional(ctx context.Context, id string) (Transactional, error)
+	// Transactional fences whoever had the id before, which is that of an input partition, and settles
+	// its open transaction.
+	Transactional(ctx context.Context, id string, partition int32) (Transactional, error)
 	// Share calls hold for each generation of the group, until ctx ends; see kafka.Client.Share.
 	Share(
 		ctx context.Context, group, topic string, hold func(context.Context, kafka.Assignment),
@@ -35,10 +36,10 @@ type Transactional interface {
 	Commit(ctx context.Context, c kafka.Commit) error
 }
 
-// OnKafka is the cluster that a client is connected to. outputs are the topics that a stage puts
-// something to, its changelog included, and group is its name.
-func OnKafka(client *kafka.Client, group string, outputs ...string) Cluster {
-	return onKafka{client, kafka.Reach{Group: group, Topics: outputs}}
+// OnKafka is the cluster that a client is connected to. group is the stage's name, and outputs are
+// the topics that it puts something to, its changelog included.
+func OnKafka(client *kafka.Client, group, input string, outputs ...string) Cluster {
+	return onKafka{client, kafka.Reach{Group: group, Input: input, Topics: outputs}}
 }
 
 type onKafka struct {
@@ -47,12 +48,14 @@ type onKafka struct {
 }
 
 // Transactional is the method of Cluster.
-func (k onKafka) Transactional(ctx context.Context, id string) (Transactional, error) {
+func (k onKafka) Transactional(
+	ctx context.Context, id string, partition int32,
+) (Transactional, error) {
 	t, err := k.NewTransactional(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Close(ctx, k.reach); err != nil {
+	if err := t.Close(ctx, k.reach, partition); err != nil {
 		return nil, err
 	}
 	return t, nil

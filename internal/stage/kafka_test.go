@@ -45,7 +45,7 @@ func TestFencedOnBroker(t *testing.T) {
 	r, err := New(t.Context(), Config{
 		Name: "count", Input: "in", Changelog: "log", Rules: []byte("3"),
 		Commit: 2 * time.Millisecond, Checkpoint: 20 * time.Millisecond,
-	}, OnKafka(client, "count", "out", "log"), newCounter,
+	}, OnKafka(client, "count", "in", "out", "log"), newCounter,
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)

@@ -17,7 +17,7 @@ import (
 // before anything is read, so P cannot move any more.
 func (g *generation) takeOver(ctx context.Context, partition int32) (*owner, error) {
 	began := time.Now()
-	tx, err := g.cluster.Transactional(ctx, fmt.Sprintf("%s-%d", g.cfg.Name, partition))
+	tx, err := g.cluster.Transactional(ctx, fmt.Sprintf("%s-%d", g.cfg.Name, partition), partition)
 	if err != nil {
 		return nil, err
 	}

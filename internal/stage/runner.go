@@ -131,7 +131,6 @@ func (r *Runner) Run(ctx context.Context) error {
 	if err == nil {
 		err = r.health.halted()
 	}
-	r.release(nil)
 	if err != nil {
 		return fmt.Errorf("stage %s: %w", r.cfg.Name, err)
 	}
