@@ -61,4 +61,7 @@ if [ ! -e log/meta.properties ]; then
   kafka kafka.tools.StorageTool format -c server.properties \
     -t "$(kafka kafka.tools.StorageTool random-uuid)" >format.out
 fi
-exec java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Xmx1g kafka.Kafka server.properties
+# What becomes of a transaction's markers is told at info.
+markers=kafka.coordinator.transaction.TransactionMarkerChannelManager
+exec java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn "-Dorg.slf4j.simpleLogger.log.$markers=info" \
+  -Xmx1g kafka.Kafka server.properties

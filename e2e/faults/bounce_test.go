@@ -63,6 +63,9 @@ func (w *world) survives(random *rand.Rand, p *process) *process {
 		p.stop(w.t, 0)
 		p = w.stage()
 	}
+	if !waitFor(startTimeout, p.ready) {
+		w.broker.dropsMarkers(w.t, "a partition waits for ever for its offset: "+w.state())
+	}
 	p.awaitReady(w.t)
 	w.commitsMore(w.partitions)
 	w.recoveries = append(w.recoveries, time.Since(began))

@@ -77,6 +77,13 @@ func (p *process) said() string {
 	return text[max(0, len(text)-most):]
 }
 
+// has says whether a text is in the log.
+func (p *process) has(text string) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return bytes.Contains(p.log.Bytes(), []byte(text))
+}
+
 // lines counts the lines of the log whose message begins so.
 func (p *process) lines(message string) int {
 	p.mu.Lock()

@@ -168,6 +168,7 @@ func (w *world) settle() {
 		w.broker.name, w.seed, len(w.load.sent), len(w.load.acknowledged), w.load.unknown, w.kills,
 		w.bounces, commits, aborts, v, w.recovery(), zero.Seconds())
 	if !v.clean() {
+		w.broker.dropsMarkers(t, v.String())
 		t.Errorf("the verdict:\n%s", strings.Join(v.examples, "\n"))
 	}
 	if v.visits == 0 || commits == 0 {
