@@ -3,7 +3,7 @@ package simulation
 import (
 	"context"
 	"errors"
-	"strconv"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -151,12 +151,7 @@ type hasty struct {
 func (h *hasty) Transactional(
 	ctx context.Context, id string, partition int32,
 ) (stage.Transactional, error) {
-	dash := strings.LastIndexByte(id, '-')
-	number, err := strconv.Atoi(id[dash+1:])
-	if err != nil {
-		return nil, err
-	}
-	group, partition := id[:dash], int32(number)
+	group := strings.TrimSuffix(id, fmt.Sprintf("-%d", partition))
 	offset, metadata, err := h.Cluster.Committed(ctx, group, input(group), partition)
 	if err != nil {
 		return nil, err

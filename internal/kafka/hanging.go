@@ -25,8 +25,9 @@ const settleWait = 2 * time.Second
 // back and never write the transaction's markers: its records stay open, its offset stays pending,
 // and the next commit of the same producer id would make the records visible beside those that took
 // their place. Where the offset of the input partition stays pending, an empty transaction over
-// every partition that has something open, whoever left it there, is aborted: its markers close
-// what is this id's, and nothing else.
+// every partition that has something open, whoever left it there, is committed: its markers close
+// what is this id's, and nothing else, as the broker had decided and begun to write. Aborted, what
+// other partitions show already would come again.
 func (t *Transactional) Close(ctx context.Context, reach Reach, partition int32) error {
 	began := time.Now()
 	for {
@@ -43,7 +44,7 @@ func (t *Transactional) Close(ctx context.Context, reach Reach, partition int32)
 	}
 	open, err := t.client.open(ctx, reach.Topics)
 	if err == nil {
-		err = t.abort(ctx, reach.Group, open)
+		err = t.commitOpen(ctx, reach.Group, open)
 	}
 	if err != nil {
 		return fmt.Errorf("transaction %q, to close what was left open: %w",
@@ -52,7 +53,7 @@ func (t *Transactional) Close(ctx context.Context, reach Reach, partition int32)
 	return nil
 }
 
-func (t *Transactional) abort(ctx context.Context, group string, open []partitionBatch) error {
+func (t *Transactional) commitOpen(ctx context.Context, group string, open []partitionBatch) error {
 	if len(open) > 0 {
 		if err := t.addPartitions(ctx, open); err != nil {
 			return err
@@ -61,7 +62,7 @@ func (t *Transactional) abort(ctx context.Context, group string, open []partitio
 	if err := t.addGroup(ctx, group); err != nil {
 		return err
 	}
-	return t.end(ctx, false)
+	return t.end(ctx)
 }
 
 // open lists the partitions that hold records of transactions that have not ended.
@@ -98,11 +99,11 @@ func (t *Transactional) addGroup(ctx context.Context, group string) error {
 	})
 }
 
-// end ends a transaction. Its answer is never asked for twice.
-func (t *Transactional) end(ctx context.Context, commit bool) error {
+// end commits a transaction. Its answer is never asked for twice.
+func (t *Transactional) end(ctx context.Context) error {
 	res, err := t.client.client.EndTxn(ctx, &kafkago.EndTxnRequest{
 		TransactionalID: t.sender.transactional, ProducerID: int(t.sender.id),
-		ProducerEpoch: int(t.sender.epoch), Committed: commit,
+		ProducerEpoch: int(t.sender.epoch), Committed: true,
 	})
 	if err != nil {
 		return err

@@ -374,9 +374,9 @@ func TestUnstoredBatchIsNotSentUnderItsSequence(t *testing.T) {
 	}
 }
 
-// What another holder of the same producer id left open is closed as aborted, and what others have
-// open is left alone.
-func TestAbortEndsWhatIsOpen(t *testing.T) {
+// What another holder of the same producer id left open is committed, and what others have open is
+// left alone.
+func TestWhatIsOpenIsCommitted(t *testing.T) {
 	_, client := embedded(t, t.TempDir())
 	ensure(t, client, 2, "in", "out")
 	put := func(tx *Transactional, partition int32) {
@@ -406,7 +406,7 @@ func TestAbortEndsWhatIsOpen(t *testing.T) {
 	put(hanging, 1)
 	open, err := client.open(t.Context(), []string{"out"})
 	if err == nil {
-		err = hanging.abort(t.Context(), "stage", open)
+		err = hanging.commitOpen(t.Context(), "stage", open)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -425,7 +425,7 @@ func TestAbortEndsWhatIsOpen(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := append(readAll(t, client, "out", 0), readAll(t, client, "out", 1)...); len(got) != 2 {
-		t.Errorf("visible are %q, want what the other committed", got)
+	if got := append(readAll(t, client, "out", 0), readAll(t, client, "out", 1)...); len(got) != 3 {
+		t.Errorf("visible are %q, want what both committed", got)
 	}
 }

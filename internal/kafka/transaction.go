@@ -78,7 +78,7 @@ func (t *Transactional) commit(ctx context.Context, c Commit) error {
 		return err
 	}
 	fault.Point(fault.End)
-	if err := t.end(ctx, true); err != nil {
+	if err := t.end(ctx); err != nil {
 		return err
 	}
 	fault.Point(fault.Ended)
