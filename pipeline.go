@@ -211,44 +211,49 @@ func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error
 }
 
 func (p *pipeline) openSessionize(ctx context.Context, commit time.Duration) (err error) {
-	rules := p.cfg.sessionizeConfig()
 	p.visits = newVisitCounts(p.registry)
-	p.sessionize, err = stage.New(ctx, stage.Config{
-		Name: "sessionize", Input: string(schemas.Beacons),
-		Changelog: string(schemas.SessionizeChangelog), Rules: rules.Encode(), Commit: commit,
-		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
-		MaxState: int64(p.cfg.Stages.StateBytes), SkipMissing: p.skipMissing,
-		Observe: p.visits.observe,
-	}, stage.OnKafka(p.client, "sessionize", string(schemas.Beacons),
-		string(schemas.Visits), string(schemas.BadBeacons),
-		string(schemas.SessionizeChangelog)), func(partition int32, rules []byte) (stage.Machine, error) {
+	cfg := p.stageConfig("sessionize", schemas.Beacons, schemas.SessionizeChangelog,
+		schemas.Visits, schemas.BadBeacons)
+	cfg.Rules, cfg.Commit, cfg.Observe = p.cfg.sessionizeConfig().Encode(), commit, p.visits.observe
+	machine := func(partition int32, rules []byte) (stage.Machine, error) {
 		cfg, err := sessionize.DecodeConfig(rules)
 		if err != nil {
 			return nil, err
 		}
 		return sessionize.New(cfg, partition), nil
-	}, p.log, p.registry)
+	}
+	p.sessionize, err = stage.New(ctx, cfg, stage.OnKafka(p.client), machine, p.log, p.registry)
 	return err
 }
 
 func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err error) {
-	strategies := p.cfg.resolveConfig()
-	p.resolve, err = stage.New(ctx, stage.Config{
-		Name: "resolve", Input: string(schemas.Submissions),
-		Changelog: string(schemas.ResolveChangelog), Rules: strategies.Encode(), Commit: commit,
-		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
-		MaxState: int64(p.cfg.Stages.StateBytes), SkipMissing: p.skipMissing,
-	}, stage.OnKafka(p.client, "resolve", string(schemas.Submissions),
-		string(schemas.Contacts), string(schemas.Identities),
-		string(schemas.Decisions), string(schemas.BadBeacons),
-		string(schemas.ResolveChangelog)), func(_ int32, rules []byte) (stage.Machine, error) {
+	cfg := p.stageConfig("resolve", schemas.Submissions, schemas.ResolveChangelog,
+		schemas.Contacts, schemas.Identities, schemas.Decisions, schemas.BadBeacons)
+	cfg.Rules, cfg.Commit = p.cfg.resolveConfig().Encode(), commit
+	machine := func(_ int32, rules []byte) (stage.Machine, error) {
 		cfg, err := resolve.DecodeConfig(rules)
 		if err != nil {
 			return nil, err
 		}
 		return resolve.New(cfg), nil
-	}, p.log, p.registry)
+	}
+	p.resolve, err = stage.New(ctx, cfg, stage.OnKafka(p.client), machine, p.log, p.registry)
 	return err
+}
+
+// stageConfig is what all stages have in common, with what this one reads and writes.
+func (p *pipeline) stageConfig(
+	name string, input, changelog schemas.Topic, outputs ...schemas.Topic,
+) stage.Config {
+	cfg := stage.Config{
+		Name: name, Input: string(input), Changelog: string(changelog),
+		Checkpoint: p.cfg.Stages.Checkpoint, Session: p.cfg.Kafka.SessionTimeout,
+		MaxState: int64(p.cfg.Stages.StateBytes), SkipMissing: p.skipMissing,
+	}
+	for _, t := range outputs {
+		cfg.Outputs = append(cfg.Outputs, string(t))
+	}
+	return cfg
 }
 
 // close gives back what openPipeline took, in the opposite order.

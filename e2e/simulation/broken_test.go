@@ -3,8 +3,6 @@ package simulation
 import (
 	"context"
 	"errors"
-	"fmt"
-	"strings"
 	"sync"
 	"testing"
 
@@ -67,9 +65,9 @@ func (commit transactional) Commit(ctx context.Context, c kafka.Commit) error {
 type apart struct{ stage.Cluster }
 
 func (a apart) Transactional(
-	ctx context.Context, id string, partition int32,
+	ctx context.Context, id string, reach kafka.Reach,
 ) (stage.Transactional, error) {
-	tx, err := a.Cluster.Transactional(ctx, id, partition)
+	tx, err := a.Cluster.Transactional(ctx, id, reach)
 	if err != nil {
 		return nil, err
 	}
@@ -106,18 +104,18 @@ type unfenced struct {
 }
 
 func (u unfenced) Transactional(
-	ctx context.Context, id string, partition int32,
+	ctx context.Context, id string, reach kafka.Reach,
 ) (stage.Transactional, error) {
-	return u.Cluster.Transactional(ctx, id+"-"+u.life, partition)
+	return u.Cluster.Transactional(ctx, id+"-"+u.life, reach)
 }
 
 // blind commits again after a lost answer, without reading what became of the first time.
 type blind struct{ stage.Cluster }
 
 func (b blind) Transactional(
-	ctx context.Context, id string, partition int32,
+	ctx context.Context, id string, reach kafka.Reach,
 ) (stage.Transactional, error) {
-	tx, err := b.Cluster.Transactional(ctx, id, partition)
+	tx, err := b.Cluster.Transactional(ctx, id, reach)
 	if err != nil {
 		return nil, err
 	}
@@ -126,7 +124,7 @@ func (b blind) Transactional(
 		if err == nil || errors.Is(err, kafka.ErrFenced) {
 			return err
 		}
-		again, failed := b.Cluster.Transactional(ctx, id, partition)
+		again, failed := b.Cluster.Transactional(ctx, id, reach)
 		if failed != nil {
 			return err
 		}
@@ -149,17 +147,16 @@ type hasty struct {
 }
 
 func (h *hasty) Transactional(
-	ctx context.Context, id string, partition int32,
+	ctx context.Context, id string, reach kafka.Reach,
 ) (stage.Transactional, error) {
-	group := strings.TrimSuffix(id, fmt.Sprintf("-%d", partition))
-	offset, metadata, err := h.Cluster.Committed(ctx, group, input(group), partition)
+	offset, metadata, err := h.Cluster.Committed(ctx, reach.Group, reach.Input, reach.Partition)
 	if err != nil {
 		return nil, err
 	}
 	h.mu.Lock()
-	h.known[partition] = position{offset, metadata}
+	h.known[reach.Partition] = position{offset, metadata}
 	h.mu.Unlock()
-	return h.Cluster.Transactional(ctx, id, partition)
+	return h.Cluster.Transactional(ctx, id, reach)
 }
 
 func (h *hasty) Committed(

@@ -259,7 +259,7 @@ func (w *world) runLife(
 	defer retire.Stop()
 	client := w.dial(life)
 	defer client.Close()
-	var cluster stage.Cluster = onKafka(client, name)
+	var cluster stage.Cluster = stage.OnKafka(client)
 	if w.broken != nil {
 		cluster = w.broken(cluster, life)
 	}
@@ -277,7 +277,7 @@ func (w *world) runLife(
 func (w *world) wrapUp(client *kafka.Client, name string) {
 	ctx, cancel := context.WithTimeout(context.Background(), settling)
 	defer cancel()
-	runner, err := w.runner(ctx, name, onKafka(client, name), false)
+	runner, err := w.runner(ctx, name, stage.OnKafka(client), false)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -292,22 +292,6 @@ func (w *world) wrapUp(client *kafka.Client, name string) {
 	if err = errors.Join(err, <-ended); err != nil {
 		w.problem("%s at last: %v", name, err)
 	}
-}
-
-// onKafka is a stage's way to the broker, as package main makes it.
-func onKafka(client *kafka.Client, name string) stage.Cluster {
-	outputs := []schemas.Topic{schemas.Visits, schemas.BadBeacons, schemas.SessionizeChangelog}
-	if name == "resolve" {
-		outputs = []schemas.Topic{
-			schemas.Contacts, schemas.Identities, schemas.Decisions, schemas.BadBeacons,
-			schemas.ResolveChangelog,
-		}
-	}
-	names := make([]string, len(outputs))
-	for i, t := range outputs {
-		names[i] = string(t)
-	}
-	return stage.OnKafka(client, name, input(name), names...)
 }
 
 // input is the topic that a stage reads.
@@ -331,7 +315,8 @@ func (w *world) runner(
 	cfg := stage.Config{
 		Name: name, Commit: 700 * time.Millisecond, Checkpoint: 7 * time.Second,
 		Input: input(name), Changelog: string(schemas.SessionizeChangelog),
-		Rules: visits.Encode(),
+		Outputs: []string{string(schemas.Visits), string(schemas.BadBeacons)},
+		Rules:   visits.Encode(),
 	}
 	make := func(partition int32, rules []byte) (stage.Machine, error) {
 		cfg, err := sessionize.DecodeConfig(rules)
@@ -339,6 +324,10 @@ func (w *world) runner(
 	}
 	if name == "resolve" {
 		cfg.Changelog, cfg.Rules = string(schemas.ResolveChangelog), contacts.Encode()
+		cfg.Outputs = []string{
+			string(schemas.Contacts), string(schemas.Identities), string(schemas.Decisions),
+			string(schemas.BadBeacons),
+		}
 		make = func(_ int32, rules []byte) (stage.Machine, error) {
 			cfg, err := resolve.DecodeConfig(rules)
 			return resolve.New(cfg), err

@@ -9,10 +9,11 @@ import (
 	kafkago "github.com/segmentio/kafka-go"
 )
 
-// Reach is what a stage's transactional ids write to.
+// Reach is what a transactional id writes to.
 type Reach struct {
-	// Group commits the offsets of Input.
+	// Group commits the offset of this partition of Input.
 	Group, Input string
+	Partition    int32
 	// Topics are those that records are put to, in any of their partitions.
 	Topics []string
 }
@@ -28,10 +29,10 @@ const settleWait = 2 * time.Second
 // every partition that has something open, whoever left it there, is committed: its markers close
 // what is this id's, and nothing else, as the broker had decided and begun to write. Aborted, what
 // other partitions show already would come again.
-func (t *Transactional) Close(ctx context.Context, reach Reach, partition int32) error {
+func (t *Transactional) Close(ctx context.Context, reach Reach) error {
 	began := time.Now()
 	for {
-		_, _, err := t.client.committed(ctx, reach.Group, reach.Input, partition)
+		_, _, err := t.client.committed(ctx, reach.Group, reach.Input, reach.Partition)
 		if !errors.Is(err, kafkago.UnstableOffsetCommit) {
 			return nil // whoever reads the offset next hears of other errors
 		}

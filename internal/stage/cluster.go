@@ -21,9 +21,8 @@ type Cluster interface {
 	Committed(
 		ctx context.Context, group, topic string, partition int32,
 	) (offset int64, metadata string, err error)
-	// Transactional fences whoever had the id before, which is that of an input partition, and settles
-	// its open transaction.
-	Transactional(ctx context.Context, id string, partition int32) (Transactional, error)
+	// Transactional fences whoever had the id before and settles its open transaction.
+	Transactional(ctx context.Context, id string, reach kafka.Reach) (Transactional, error)
 	// Share calls hold for each generation of the group, until ctx ends; see kafka.Client.Share.
 	Share(
 		ctx context.Context, group, topic string, hold func(context.Context, kafka.Assignment),
@@ -36,26 +35,20 @@ type Transactional interface {
 	Commit(ctx context.Context, c kafka.Commit) error
 }
 
-// OnKafka is the cluster that a client is connected to. group is the stage's name, and outputs are
-// the topics that it puts something to, its changelog included.
-func OnKafka(client *kafka.Client, group, input string, outputs ...string) Cluster {
-	return onKafka{client, kafka.Reach{Group: group, Input: input, Topics: outputs}}
-}
+// OnKafka is the cluster that a client is connected to.
+func OnKafka(client *kafka.Client) Cluster { return onKafka{client} }
 
-type onKafka struct {
-	*kafka.Client
-	reach kafka.Reach
-}
+type onKafka struct{ *kafka.Client }
 
 // Transactional is the method of Cluster.
 func (k onKafka) Transactional(
-	ctx context.Context, id string, partition int32,
+	ctx context.Context, id string, reach kafka.Reach,
 ) (Transactional, error) {
 	t, err := k.NewTransactional(ctx, id)
 	if err != nil {
 		return nil, err
 	}
-	if err := t.Close(ctx, k.reach, partition); err != nil {
+	if err := t.Close(ctx, reach); err != nil {
 		return nil, err
 	}
 	return t, nil

@@ -43,9 +43,9 @@ func TestFencedOnBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	r, err := New(t.Context(), Config{
-		Name: "count", Input: "in", Changelog: "log", Rules: []byte("3"),
+		Name: "count", Input: "in", Changelog: "log", Outputs: []string{"out"}, Rules: []byte("3"),
 		Commit: 2 * time.Millisecond, Checkpoint: 20 * time.Millisecond,
-	}, OnKafka(client, "count", "in", "out", "log"), newCounter,
+	}, OnKafka(client), newCounter,
 		slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		t.Fatal(err)

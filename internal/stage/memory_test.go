@@ -213,7 +213,7 @@ func (d *door) Committed(
 	return offset, metadata, err
 }
 
-func (d *door) Transactional(_ context.Context, id string, _ int32) (Transactional, error) {
+func (d *door) Transactional(_ context.Context, id string, _ kafka.Reach) (Transactional, error) {
 	tx := &memoryTransactional{door: d, id: id}
 	err := d.around("init", func() error {
 		d.epochs[id]++

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"time"
 
 	"crumbtrail/internal/fault"
@@ -17,7 +18,8 @@ import (
 // before anything is read, so P cannot move any more.
 func (g *generation) takeOver(ctx context.Context, partition int32) (*owner, error) {
 	began := time.Now()
-	tx, err := g.cluster.Transactional(ctx, fmt.Sprintf("%s-%d", g.cfg.Name, partition), partition)
+	id := fmt.Sprintf("%s-%d", g.cfg.Name, partition)
+	tx, err := g.cluster.Transactional(ctx, id, g.reach(partition))
 	if err != nil {
 		return nil, err
 	}
@@ -58,6 +60,14 @@ func (o *owner) showLag(ctx context.Context) error {
 	}
 	o.metrics.lag.WithLabelValues(partitionLabel(o.partition)).Set(float64(ends[o.partition] - o.read))
 	return nil
+}
+
+// reach is what the partition's transactions write to.
+func (g *generation) reach(partition int32) kafka.Reach {
+	return kafka.Reach{
+		Group: g.cfg.Name, Input: g.cfg.Input, Partition: partition,
+		Topics: append(slices.Clone(g.cfg.Outputs), g.cfg.Changelog),
+	}
 }
 
 // locate finds P and C.

@@ -23,6 +23,8 @@ type Config struct {
 	// Changelog is the compacted topic of checkpoints, with as many partitions as Input. Keys that
 	// begin with a zero byte are the shell's own.
 	Changelog string
+	// Outputs are the topics that machines put something to.
+	Outputs []string
 	// Rules are what machines run under, in a form that the machines' maker reads. What lies between
 	// a checkpoint and the committed offset is replayed under the rules that it was first applied
 	// under, so they are part of the checkpoint.
