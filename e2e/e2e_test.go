@@ -24,6 +24,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"crumbtrail/e2e/harness"
 )
 
 func TestMain(m *testing.M) { os.Exit(buildAndRun(m)) }
@@ -171,26 +173,9 @@ func write(t *testing.T, name, text string) string {
 // eventually waits until a condition holds, and ends the test where it does not.
 func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
 	t.Helper()
-	if !waitFor(within, holds) {
+	if !harness.WaitFor(within, holds) {
 		t.Fatalf("waited %v for %s", within, what)
 	}
-}
-
-// waitFor waits until a condition holds and is false where it does not in time.
-func waitFor(within time.Duration, holds func() bool) bool {
-	const every = 50 * time.Millisecond
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return false
-		}
-	}
-	return true
 }
 
 // server is a command with a collector as a process.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"crumbtrail/e2e/harness"
 )
 
 // realKafka starts a Kafka broker from Maven's jars and returns its address.
@@ -44,21 +46,11 @@ func realKafka(t *testing.T) string {
 // freePortPair finds a port that is free, and so is the next.
 func freePortPair(t *testing.T) int {
 	t.Helper()
-	for range 100 {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := first.Addr().(*net.TCPAddr).Port
-		second, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port+1)))
-		first.Close()
-		if err == nil {
-			second.Close()
-			return port
-		}
+	port, err := harness.FreePorts()
+	if err != nil {
+		t.Fatal(err)
 	}
-	t.Fatal("no two ports in a row are free")
-	return 0
+	return port
 }
 
 // A real cluster gives the visits that the embedded broker gives, its lake the same counts.

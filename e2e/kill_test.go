@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"crumbtrail/e2e/harness"
 )
 
 // load sends beacons to a collector and remembers which it was told are safe.
@@ -164,7 +166,7 @@ func TestKillLosesNothing(t *testing.T) {
 func (l *load) settle(t *testing.T, data string) {
 	t.Helper()
 	const within = time.Minute
-	if !waitFor(within, func() bool {
+	if !harness.WaitFor(within, func() bool {
 		return number(t, data, "SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits") >= l.count()
 	}) {
 		t.Errorf("waited %v for every beacon to be in a visit", within)

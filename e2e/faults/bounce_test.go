@@ -4,6 +4,8 @@ import (
 	"math/rand/v2"
 	"testing"
 	"time"
+
+	"crumbtrail/e2e/harness"
 )
 
 // V1, V2, V8: numbered beacons, while the broker and its clients go and come back, in peace or not.
@@ -63,7 +65,7 @@ func (w *world) survives(random *rand.Rand, p *process) *process {
 		p.stop(w.t, 0)
 		p = w.stage()
 	}
-	if !waitFor(startTimeout, p.ready) {
+	if !harness.WaitFor(startTimeout, p.ready) {
 		w.broker.dropsMarkers(w.t, "a partition waits for ever for its offset: "+w.state())
 	}
 	p.awaitReady(w.t)

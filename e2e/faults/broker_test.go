@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crumbtrail/e2e/harness"
 )
 
 // broker is a Kafka broker in a process of its own, which comes back at the same address with the
@@ -78,7 +80,7 @@ func (b *broker) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	answers := waitFor(within, func() bool {
+	answers := harness.WaitFor(within, func() bool {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
 		return !b.process.alive() || client.Ping(ctx) == nil

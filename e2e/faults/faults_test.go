@@ -21,7 +21,6 @@ package faults
 import (
 	"fmt"
 	"math/rand/v2"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -29,6 +28,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"crumbtrail/e2e/harness"
 )
 
 func TestMain(m *testing.M) { os.Exit(run(m)) }
@@ -165,26 +166,9 @@ func seeded(t *testing.T) (*rand.Rand, uint64) {
 // eventually waits until a condition holds, and ends the test where it does not.
 func eventually(t *testing.T, within time.Duration, what string, holds func() bool) {
 	t.Helper()
-	if !waitFor(within, holds) {
+	if !harness.WaitFor(within, holds) {
 		t.Fatalf("waited %v for %s", within, what)
 	}
-}
-
-// waitFor waits until a condition holds and is false where it does not in time.
-func waitFor(within time.Duration, holds func() bool) bool {
-	const every = 20 * time.Millisecond
-	deadline := time.NewTimer(within)
-	defer deadline.Stop()
-	tick := time.NewTicker(every)
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			return false
-		}
-	}
-	return true
 }
 
 // lapse lets a random moment of a run come: there is no condition to wait for.
@@ -198,20 +182,12 @@ func lapse(t *testing.T, d time.Duration) {
 	}
 }
 
-// freePorts finds a port that is free, and so is the next. They lie below those that the system
-// gives to outgoing connections: a broker comes back to its port.
+// freePorts finds a port that is free, and so is the next.
 func freePorts(t *testing.T) int {
 	t.Helper()
-	const from, to = 20_000, 32_000
-	free := func(port int) bool {
-		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
-		return err == nil && l.Close() == nil
+	port, err := harness.FreePorts()
+	if err != nil {
+		t.Fatal(err)
 	}
-	for range 100 {
-		if port := from + rand.IntN(to-from); free(port) && free(port+1) {
-			return port
-		}
-	}
-	t.Fatal("no two ports in a row are free")
-	return 0
+	return port
 }

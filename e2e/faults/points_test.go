@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"crumbtrail/e2e/harness"
 	"crumbtrail/internal/fault"
 )
 
@@ -89,7 +90,7 @@ func (w *world) dieAt(random *rand.Rand, name fault.Name, other *process, round 
 func (w *world) commitsMore(n int) {
 	w.t.Helper()
 	from, _ := w.reader.transactions()
-	if !waitFor(time.Minute, func() bool {
+	if !harness.WaitFor(time.Minute, func() bool {
 		now, _ := w.reader.transactions()
 		return now >= from+n
 	}) {

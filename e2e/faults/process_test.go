@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"crumbtrail/e2e/harness"
 )
 
 // process is one run of a program, the head of a process group.
@@ -182,7 +184,7 @@ func (p *process) ready() bool {
 // awaitReady ends the test where the process does not come to work.
 func (p *process) awaitReady(t *testing.T) {
 	t.Helper()
-	if waitFor(startTimeout, func() bool { return p.ready() || !p.alive() }) && p.alive() {
+	if harness.WaitFor(startTimeout, func() bool { return p.ready() || !p.alive() }) && p.alive() {
 		return
 	}
 	_, why := p.get("/readyz")

@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+
+	"crumbtrail/e2e/harness"
 )
 
 // world is a broker, a load, a reader, and the processes that a test lets live and die.
@@ -146,7 +148,7 @@ func (w *world) settle() {
 	counts := func(partition int32) bool { return !w.spared[partition] }
 	log := readLog(t, w.broker.address, w.load.topic, w.partitions, counts)
 	expected := len(batchVisits(log))
-	if !waitFor(2*time.Minute, func() bool { return w.shown() >= expected && w.lag() == 0 }) {
+	if !harness.WaitFor(2*time.Minute, func() bool { return w.shown() >= expected && w.lag() == 0 }) {
 		t.Errorf("lag %d, %d visits of %d", w.lag(), w.shown(), expected)
 	}
 	zero := time.Since(began)

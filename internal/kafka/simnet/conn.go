@@ -135,19 +135,28 @@ func (c *conn) request(raw []byte) {
 	n.mu.Unlock()
 }
 
+// held says that a message goes no further now: its client is dead, or stands still, and then
+// again has it come later. n.mu is held.
+func (c *conn) held(x *exchange, way byte, again func()) bool {
+	n := c.net
+	owner := n.client(c.client)
+	if owner.dead {
+		return true
+	}
+	left := n.stall(owner, x)
+	if left > 0 {
+		at := n.alone(time.Now().Add(left+n.delay(x.Request, way)), x)
+		time.AfterFunc(time.Until(at), again)
+	}
+	return left > 0
+}
+
 // arrive is when a request reaches the broker.
 func (c *conn) arrive(x *exchange, raw []byte) {
 	n := c.net
 	n.mu.Lock()
-	owner := n.client(c.client)
-	if owner.dead {
+	if c.held(x, 'o', func() { c.arrive(x, raw) }) {
 		n.mu.Unlock()
-		return
-	}
-	if left := n.stall(owner, x); left > 0 {
-		at := n.alone(time.Now().Add(left+n.delay(x.Request, 'o')), x)
-		n.mu.Unlock()
-		time.AfterFunc(time.Until(at), func() { c.arrive(x, raw) })
 		return
 	}
 	n.note('>', x, len(raw))
@@ -240,15 +249,8 @@ func (c *conn) answer(x *exchange, raw []byte) {
 func (c *conn) deliver(x *exchange, raw []byte) {
 	n := c.net
 	n.mu.Lock()
-	owner := n.client(c.client)
-	if owner.dead {
+	if c.held(x, 'i', func() { c.deliver(x, raw) }) {
 		n.mu.Unlock()
-		return
-	}
-	if left := n.stall(owner, x); left > 0 {
-		at := n.alone(time.Now().Add(left+n.delay(x.Request, 'i')), x)
-		n.mu.Unlock()
-		time.AfterFunc(time.Until(at), func() { c.deliver(x, raw) })
 		return
 	}
 	if x.Key == JoinGroup {
