@@ -1,0 +1,138 @@
+package main
+
+import (
+	"fmt"
+	"net/url"
+	"slices"
+
+	"crumbtrail/internal/strictyaml"
+)
+
+// Strategy is a named rule for finding the contact of a submission: all attributes must be equal,
+// once normalised.
+type Strategy struct {
+	Name string      `yaml:"name,required"`
+	All  []Attribute `yaml:"all,required,single"`
+}
+
+// defaultStrategy is the strategy of a form that names none.
+const defaultStrategy = "email"
+
+// Attribute is a field of a contact: email, first_name, last_name, phone or company.
+type Attribute string
+
+// UnmarshalText refuses what is no attribute.
+func (a *Attribute) UnmarshalText(text []byte) error {
+	*a = Attribute(text)
+	return strictyaml.OneOf(string(text), attributes()...)
+}
+
+func attributes() []string {
+	return []string{"email", "first_name", "last_name", "phone", "company"}
+}
+
+// Form says how to read the submissions of one form.
+type Form struct {
+	// Name is what the page calls the form, or the name of its configuration.
+	Name string `yaml:"name,required"`
+	// Site is a site's key; empty for all sites.
+	Site string `yaml:"site"`
+	// Fields maps an attribute to the name of the form's own field.
+	Fields map[string]string `yaml:"fields"`
+	// Strategy is the name of a strategy.
+	Strategy string `yaml:"strategy"`
+}
+
+// SetDefaults makes a form of which only the name is missing.
+func (f *Form) SetDefaults() { f.Strategy = defaultStrategy }
+
+// Link is a named redirect, GET /r/name.
+type Link struct {
+	Name   string `yaml:"name,required"`
+	Target string `yaml:"target,required"`
+}
+
+// strategies checks the named strategies and returns the names that a form may use.
+func (r *configRules) strategies() []string {
+	known := []string{defaultStrategy}
+	names := map[string]string{}
+	for i, s := range r.cfg.Strategies {
+		at := fmt.Sprintf("strategies[%d].", i)
+		if !r.doc.Has(at + "name") {
+			continue
+		}
+		r.name(at+"name", s.Name)
+		r.unique(names, at+"name", s.Name, s.Name)
+		if s.Name == defaultStrategy {
+			r.report(at+"name", "choose another name",
+				"%q is built in: the same e-mail address", s.Name)
+		}
+		if r.doc.Has(at+"all") && len(s.All) == 0 {
+			r.report(at+"all", "name at least one attribute", "nothing to compare")
+		}
+		seen := map[string]string{}
+		for j, attribute := range s.All {
+			r.unique(seen, fmt.Sprintf("%sall[%d]", at, j), string(attribute), string(attribute))
+		}
+		if !slices.Contains(known, s.Name) {
+			known = append(known, s.Name)
+		}
+	}
+	return known
+}
+
+func (r *configRules) forms(strategies []string) {
+	var sites []string
+	for _, s := range r.cfg.Sites {
+		if s.Key != "" && !slices.Contains(sites, s.Key) {
+			sites = append(sites, s.Key)
+		}
+	}
+	if len(sites) == 0 {
+		sites = []string{defaultSite().Key}
+	}
+	names := map[string]string{}
+	for i, f := range r.cfg.Forms {
+		at := fmt.Sprintf("forms[%d].", i)
+		r.unique(names, at+"name", f.Site+"\x00"+f.Name, f.Name)
+		if r.doc.Has(at+"name") && f.Name == "" {
+			r.report(at+"name", "", "a name cannot be empty")
+		}
+		if r.doc.Has(at + "site") {
+			if err := strictyaml.OneOf(f.Site, sites...); err != nil {
+				r.report(at+"site", "", "no such site: %v", err)
+			}
+		}
+		if err := strictyaml.OneOf(f.Strategy, strategies...); err != nil {
+			r.report(at+"strategy", "", "no such strategy: %v", err)
+		}
+		for attribute, field := range f.Fields {
+			path := at + "fields." + attribute
+			if err := strictyaml.OneOf(attribute, attributes()...); err != nil {
+				r.report(path, "on the left stands the attribute, on the right the form's field",
+					"no such attribute: %v", err)
+			}
+			if field == "" {
+				r.report(path, "", "name the form's field")
+			}
+		}
+	}
+}
+
+func (r *configRules) links() {
+	names := map[string]string{}
+	for i, l := range r.cfg.Links {
+		at := fmt.Sprintf("links[%d].", i)
+		if r.doc.Has(at + "name") {
+			r.name(at+"name", l.Name)
+		}
+		r.unique(names, at+"name", l.Name, l.Name)
+		if !r.doc.Has(at + "target") {
+			continue
+		}
+		u, err := url.Parse(l.Target)
+		if err != nil || !isWeb(u) || u.User != nil {
+			r.report(at+"target", "write https://host/path", "%q is no web address", l.Target)
+		}
+	}
+}
