@@ -46,6 +46,9 @@ func (c *Config) resolveConfig() resolve.Config {
 // collectorConfig is the edge, without what only this run knows.
 func (c *Config) collectorConfig() ingest.Config {
 	out := ingest.Config{Limits: c.Limits, Forms: c.formMappings()}
+	for _, n := range c.TrustedProxies {
+		out.TrustedProxies = append(out.TrustedProxies, n.Prefix)
+	}
 	for _, s := range c.Sites {
 		out.Sites = append(out.Sites, ingest.Site{
 			Key: s.Key, Origins: s.Origins, AnyLoopback: s.AnyLoopback,

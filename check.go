@@ -83,6 +83,7 @@ func check(ctx context.Context, o checkOptions, out io.Writer) (clean bool) {
 	}
 	if len(problems) == 0 {
 		k.sites()
+		k.proxies()
 	}
 	models := k.models()
 	holder, held := k.directory()
@@ -145,6 +146,14 @@ func (k *checker) sites() {
 		}
 		if s.CookieLifetime > 400*day && s.CookieLifetime != defaultCookieLifetime {
 			k.note("site %s asks for a longer cookie_lifetime than the 400d that browsers allow", s.Key)
+		}
+	}
+}
+
+func (k *checker) proxies() {
+	for _, n := range k.cfg.TrustedProxies {
+		if n.Bits() == 0 {
+			k.note("trusted_proxies has %s: whoever sends can say that it is any other address", n)
 		}
 	}
 }

@@ -31,6 +31,8 @@ type Config struct {
 	Stages StageSettings `yaml:"stages"`
 	Lake   LakeSettings  `yaml:"lake"`
 	Limits ingest.Limits `yaml:"limits"`
+	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto are believed.
+	TrustedProxies []Network `yaml:"trusted_proxies,single"`
 }
 
 // TopicSettings say how topics are laid out when they are made.

@@ -64,6 +64,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	for _, l := range cfg.Links {
 		fmt.Fprintf(b, "link %+v\n", l)
 	}
+	if len(cfg.TrustedProxies) > 0 {
+		fmt.Fprintf(b, "trusted %v\n", cfg.TrustedProxies)
+	}
 	fmt.Fprintf(b, "models %s lake %+v max_age %v\n", cfg.Models, cfg.Lake, cfg.Limits.MaxAge)
 }
 

@@ -42,7 +42,7 @@ type edgeOptions struct {
 	anySite bool
 	// log closes once the log has been found to be the right one; nil: it has been.
 	log <-chan struct{}
-	// trusted are peers that may say whom they speak for.
+	// trusted are peers, besides those of the configuration, that may say whom they speak for.
 	trusted []netip.Prefix
 }
 
@@ -115,7 +115,7 @@ func (p *pipeline) openCollector(ctx context.Context, o edgeOptions) (*ingest.Co
 	}
 	cfg.SigningKey = []byte(key)
 	cfg.Partitions, cfg.Clock, cfg.AnySite = p.cfg.Topics.Partitions, o.clock, o.anySite
-	cfg.TrustedProxies = o.trusted
+	cfg.TrustedProxies = append(cfg.TrustedProxies, o.trusted...)
 	if o.clock == nil {
 		if cfg.Spill, err = spill.Make(filepath.Join(p.data, spillDir)); err != nil {
 			return nil, err

@@ -283,6 +283,9 @@ func TestPeer(t *testing.T) {
 		{"10.0.0.1:1", []string{"198.51.100.1, nonsense, 10.2.3.4"}, "10.2.3.4"},
 		{"10.0.0.1:1", []string{"10.9.9.9"}, "10.9.9.9"},
 		{"10.0.0.1:1", nil, "10.0.0.1"},
+		{"10.0.0.1:1", []string{"8.8.8.8", "198.51.100.1,10.2.3.4", "10.5.6.7"}, "198.51.100.1"},
+		{"10.0.0.1:1", []string{"198.51.100.1,"}, "10.0.0.1"},
+		{"10.0.0.1:1", []string{"", "10.2.3.4"}, "10.2.3.4"},
 		{"[fd00::1]:1", []string{"[2001:db8::5]:77"}, "2001:db8::5"},
 		{"[::ffff:10.0.0.1]:1", []string{"::ffff:198.51.100.1"}, "198.51.100.1"},
 	} {
@@ -291,6 +294,32 @@ func TestPeer(t *testing.T) {
 		r.Header["X-Forwarded-For"] = c.hops
 		if got := e.peer(r).String(); got != c.want {
 			t.Errorf("%s via %q: %s, want %s", c.remote, c.hops, got, c.want)
+		}
+	}
+}
+
+func TestSecureBehindProxy(t *testing.T) {
+	e := newEdge(t, func(cfg *Config) {
+		cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
+	})
+	for _, c := range []struct {
+		remote, scheme string
+		want           bool
+	}{
+		{"10.0.0.1:1", "https", true},
+		{"10.0.0.1:1", "HTTPS, http", true},
+		{"10.0.0.1:1", "http, https", false},
+		{"10.0.0.1:1", "", false},
+		{"203.0.113.7:1", "https", false},
+	} {
+		r := httptest.NewRequest("GET", "/t/acme.js", nil)
+		r.RemoteAddr = c.remote
+		r.Header.Set("X-Forwarded-Proto", c.scheme)
+		w := httptest.NewRecorder()
+		e.handler.ServeHTTP(w, r)
+		secure := cookiesOf(w)["__Host-ct_visitor"] != nil
+		if plain := cookiesOf(w)["ct_visitor"] != nil; secure != c.want || plain == c.want {
+			t.Errorf("%s says %q: cookies %v", c.remote, c.scheme, cookiesOf(w))
 		}
 	}
 }

@@ -9,28 +9,40 @@ import (
 
 // peer is who sent a request: the other end of the connection or, where that is a trusted proxy,
 // the last address before the trusted ones in X-Forwarded-For. What is no address ends the search.
+// That header alone is read: of two, a client could write the one that the proxy leaves alone.
 func (c *Collector) peer(r *http.Request) netip.Addr {
 	at := peerOf(r)
 	if !c.trusted(at) {
 		return at
 	}
-	hops := strings.Split(strings.Join(r.Header.Values("X-Forwarded-For"), ","), ",")
-	for _, hop := range slices.Backward(hops) {
-		addr, err := parsePeer(strings.TrimSpace(hop))
-		if err != nil {
-			return at
-		}
-		if at = addr; !c.trusted(at) {
-			return at
+	for _, list := range slices.Backward(r.Header["X-Forwarded-For"]) {
+		for more := true; more; {
+			hop := list
+			if comma := strings.LastIndexByte(list, ','); comma >= 0 {
+				list, hop = list[:comma], list[comma+1:]
+			} else {
+				more = false
+			}
+			addr, err := parsePeer(strings.TrimSpace(hop))
+			if err != nil {
+				return at
+			}
+			if at = addr; !c.trusted(at) {
+				return at
+			}
 		}
 	}
 	return at
 }
 
-// overTLS says whether the client came by HTTPS, directly or to a trusted proxy.
+// overTLS says whether the client came by HTTPS, directly or to a trusted proxy. Where there are
+// several proxies, the first in the list is the one that the client came to.
 func (c *Collector) overTLS(r *http.Request) bool {
-	return r.TLS != nil ||
-		c.trusted(peerOf(r)) && strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	if r.TLS != nil || !c.trusted(peerOf(r)) {
+		return r.TLS != nil
+	}
+	scheme, _, _ := strings.Cut(r.Header.Get("X-Forwarded-Proto"), ",")
+	return strings.EqualFold(strings.TrimSpace(scheme), "https")
 }
 
 func (c *Collector) trusted(addr netip.Addr) bool {
