@@ -84,6 +84,7 @@ func check(ctx context.Context, o checkOptions, out io.Writer) (clean bool) {
 	if len(problems) == 0 {
 		k.sites()
 		k.proxies()
+		k.keys()
 	}
 	models := k.models()
 	holder, held := k.directory()
@@ -155,6 +156,16 @@ func (k *checker) proxies() {
 		if n.Bits() == 0 {
 			k.note("trusted_proxies has %s: whoever sends can say that it is any other address", n)
 		}
+	}
+}
+
+// keys reads the files that secrets are in.
+func (k *checker) keys() {
+	if len(k.cfg.Keys) == 0 {
+		return
+	}
+	if _, err := k.cfg.tokenKeys(k.o.data); err != nil {
+		k.problem("keys", "make a secret with `openssl rand -hex 32`", "%v", err)
 	}
 }
 

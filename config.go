@@ -26,6 +26,7 @@ type Config struct {
 	Strategies []Strategy    `yaml:"strategies"`
 	Forms      []Form        `yaml:"forms"`
 	Links      []Link        `yaml:"links"`
+	Keys       []Key         `yaml:"keys"`
 	// Models is the directory of the scoring models. In the file it is relative to the file.
 	Models string        `yaml:"models"`
 	Stages StageSettings `yaml:"stages"`
@@ -172,6 +173,9 @@ func (c *Config) resolvePaths(dir string, doc *strictyaml.Document) {
 	}
 	if c.Kafka.SASL != nil {
 		paths = append(paths, &c.Kafka.SASL.PasswordFile)
+	}
+	for i := range c.Keys {
+		paths = append(paths, &c.Keys[i].SecretFile)
 	}
 	for _, p := range paths {
 		if *p != "" && !filepath.IsAbs(*p) {

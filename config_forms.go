@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"net/url"
 	"slices"
 
 	"crumbtrail/internal/strictyaml"
@@ -45,12 +44,6 @@ type Form struct {
 
 // SetDefaults makes a form of which only the name is missing.
 func (f *Form) SetDefaults() { f.Strategy = defaultStrategy }
-
-// Link is a named redirect, GET /r/name.
-type Link struct {
-	Name   string `yaml:"name,required"`
-	Target string `yaml:"target,required"`
-}
 
 // strategies checks the named strategies and returns the names that a form may use.
 func (r *configRules) strategies() []string {
@@ -115,24 +108,6 @@ func (r *configRules) forms(strategies []string) {
 			if field == "" {
 				r.report(path, "", "name the form's field")
 			}
-		}
-	}
-}
-
-func (r *configRules) links() {
-	names := map[string]string{}
-	for i, l := range r.cfg.Links {
-		at := fmt.Sprintf("links[%d].", i)
-		if r.doc.Has(at + "name") {
-			r.name(at+"name", l.Name)
-		}
-		r.unique(names, at+"name", l.Name, l.Name)
-		if !r.doc.Has(at + "target") {
-			continue
-		}
-		u, err := url.Parse(l.Target)
-		if err != nil || !isWeb(u) || u.User != nil {
-			r.report(at+"target", "write https://host/path", "%q is no web address", l.Target)
 		}
 	}
 }

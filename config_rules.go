@@ -47,6 +47,7 @@ func (r *configRules) check() {
 	strategies := r.strategies()
 	r.forms(strategies)
 	r.links()
+	r.keys()
 	if r.doc.Has("models") {
 		r.directory("models", r.cfg.Models)
 	}

@@ -67,6 +67,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	if len(cfg.TrustedProxies) > 0 {
 		fmt.Fprintf(b, "trusted %v\n", cfg.TrustedProxies)
 	}
+	for _, k := range cfg.Keys {
+		fmt.Fprintf(b, "key %+v\n", k)
+	}
 	fmt.Fprintf(b, "models %s lake %+v max_age %v\n", cfg.Models, cfg.Lake, cfg.Limits.MaxAge)
 }
 

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -109,11 +108,14 @@ func (p *pipeline) openCollector(ctx context.Context, o edgeOptions) (*ingest.Co
 	if cfg.Collector, err = kept(p.data, "collector-id", 0o644, schemas.NewID); err != nil {
 		return nil, err
 	}
-	key, err := kept(p.data, "signing-key", 0o600, rand.Text)
+	key, err := signingKey(p.data)
 	if err != nil {
 		return nil, err
 	}
 	cfg.SigningKey = []byte(key)
+	if cfg.Keys, err = p.cfg.tokenKeys(p.data); err != nil {
+		return nil, err
+	}
 	cfg.Partitions, cfg.Clock, cfg.AnySite = p.cfg.Topics.Partitions, o.clock, o.anySite
 	cfg.TrustedProxies = append(cfg.TrustedProxies, o.trusted...)
 	if o.clock == nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"crumbtrail/ingest/spill"
+	"crumbtrail/internal/token"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/sync/semaphore"
@@ -36,6 +37,8 @@ type Config struct {
 	Clock *RecordedClock
 	// SigningKey signs ct_visit; empty draws one, so that a restart begins new visits in cookies.
 	SigningKey []byte
+	// Keys sign what the collector hands out to come back; nil draws one, as SigningKey.
+	Keys *token.Keys
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	TrustedProxies []netip.Prefix
 	Addresses      AddressPolicy
@@ -75,6 +78,9 @@ func New(
 	if len(cfg.SigningKey) == 0 {
 		cfg.SigningKey = make([]byte, 32)
 		_, _ = rand.Read(cfg.SigningKey) // never fails, as documented
+	}
+	if cfg.Keys == nil {
+		cfg.Keys = token.Draw()
 	}
 	sites, err := newSites(cfg.Sites, cfg.AnySite)
 	if err = errors.Join(err, cfg.validate()); err != nil {

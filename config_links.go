@@ -1,0 +1,123 @@
+package main
+
+import (
+	"crypto/rand"
+	"crypto/sha256"
+	"fmt"
+	"net/url"
+	"os"
+	"strings"
+
+	"crumbtrail/internal/token"
+)
+
+// Link is a named redirect, GET /r/name.
+type Link struct {
+	Name   string `yaml:"name,required"`
+	Target string `yaml:"target,required"`
+}
+
+// Key signs what is handed out to come back: links in mails. The first of several signs, all are
+// known, so that a new one is put before the old one until what that has signed has expired.
+type Key struct {
+	// ID stands in what the key signs.
+	ID     string `yaml:"id,required"`
+	Secret Secret `yaml:"secret"`
+	// SecretFile holds the secret, less a newline at its end; in the file relative to it.
+	SecretFile string `yaml:"secret_file"`
+}
+
+// Secret is text that is never printed.
+type Secret string
+
+// UnmarshalText takes text that reads as a number, too: nothing is to be said of it.
+func (s *Secret) UnmarshalText(text []byte) error {
+	*s = Secret(text)
+	return nil
+}
+
+// String hides the text.
+func (s Secret) String() string {
+	if s == "" {
+		return ""
+	}
+	return "(secret)"
+}
+
+// GoString hides the text.
+func (s Secret) GoString() string { return s.String() }
+
+// tokenKeys returns the configured keys. Without any it is the one that signs the cookies of the
+// data directory, which other collectors do not have.
+func (c *Config) tokenKeys(data string) (*token.Keys, error) {
+	if len(c.Keys) == 0 {
+		text, err := signingKey(data)
+		if err != nil {
+			return nil, err
+		}
+		secret := sha256.Sum256([]byte(text))
+		return token.NewKeys(token.Key{ID: "data", Secret: secret[:]})
+	}
+	var list []token.Key
+	for _, k := range c.Keys {
+		secret, err := k.secret()
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, token.Key{ID: k.ID, Secret: secret})
+	}
+	return token.NewKeys(list...)
+}
+
+func (k Key) secret() ([]byte, error) {
+	if k.SecretFile == "" {
+		return []byte(k.Secret), nil
+	}
+	text, err := os.ReadFile(k.SecretFile)
+	if err != nil {
+		return nil, fmt.Errorf("key %q: secret_file: %w", k.ID, err)
+	}
+	return []byte(strings.TrimRight(string(text), "\r\n")), nil
+}
+
+// signingKey is what the collector of a data directory signs its cookies with.
+func signingKey(data string) (string, error) { return kept(data, "signing-key", 0o600, rand.Text) }
+
+func (r *configRules) links() {
+	names := map[string]string{}
+	for i, l := range r.cfg.Links {
+		at := fmt.Sprintf("links[%d].", i)
+		if r.doc.Has(at + "name") {
+			r.name(at+"name", l.Name)
+		}
+		r.unique(names, at+"name", l.Name, l.Name)
+		if !r.doc.Has(at + "target") {
+			continue
+		}
+		u, err := url.Parse(l.Target)
+		if err != nil || !isWeb(u) || u.User != nil {
+			r.report(at+"target", "write https://host/path", "%q is no web address", l.Target)
+		}
+	}
+}
+
+func (r *configRules) keys() {
+	ids := map[string]string{}
+	for i, k := range r.cfg.Keys {
+		at := fmt.Sprintf("keys[%d].", i)
+		if r.doc.Has(at+"id") && !token.ValidID(k.ID) {
+			r.report(at+"id", "use letters, digits, - and _, at most 16", "%q cannot name a key", k.ID)
+		}
+		r.unique(ids, at+"id", k.ID, k.ID)
+		if (k.Secret == "") == (k.SecretFile == "") {
+			r.report(at[:len(at)-1], "", "give secret or secret_file, one of them")
+			continue
+		}
+		if k.SecretFile != "" {
+			r.file(at+"secret_file", k.SecretFile)
+		} else if n := len(k.Secret); n < token.LeastSecret {
+			r.report(at+"secret", "make one with `openssl rand -hex 32`",
+				"%d bytes are fewer than %d", n, token.LeastSecret)
+		}
+	}
+}
