@@ -3,6 +3,7 @@ package ingest
 import (
 	"net/http"
 	"net/http/httptest"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -207,22 +208,25 @@ func TestChoice(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	said := set["ct_consent"]
-	if said.Value != "granted" || said.HttpOnly || said.MaxAge != 180*24*3600 ||
+	if !regexp.MustCompile(`^granted\.[0-9]{10}\.api$`).MatchString(said.Value) || said.HttpOnly || said.MaxAge != 180*24*3600 ||
 		said.SameSite != http.SameSiteLaxMode || set["ct_visitor"] == nil {
 		t.Errorf("cookies %v", set)
 	}
-	cookies := "ct_consent=granted; ct_visitor=" + set["ct_visitor"].Value + "; ct_visit=" +
+	cookies := "ct_consent=" + said.Value + "; ct_visitor=" + set["ct_visitor"].Value + "; ct_visit=" +
 		set["ct_visit"].Value
 	e.post("/v1/beacons", `{"site":"ask","type":"page_view"}`, append(origin, "Cookie", cookies)...)
 	w = e.post("/v1/consent", `{"site":"ask","choice":"withdrawn"}`,
 		append(origin, "Cookie", cookies)...)
 	set = cookiesOf(w)
-	if set["ct_consent"].Value != "refused" || set["ct_visitor"].MaxAge >= 0 ||
+	if !strings.HasPrefix(set["ct_consent"].Value, "refused.") || set["ct_visitor"].MaxAge >= 0 ||
 		set["ct_visit"].MaxAge >= 0 || !strings.Contains(w.Body.String(), `"none"`) {
 		t.Errorf("withdrawn: %v %s", set, w.Body)
 	}
-	if b := e.tape.read(t).beacons; b[0].Consent != schemas.Consent_CONSENT_IDENTIFIED {
-		t.Errorf("after the grant %v", b[0])
+	b := e.tape.read(t).beacons[0]
+	if b.Consent != schemas.Consent_CONSENT_IDENTIFIED || b.ConsentChoice != granted ||
+		b.ConsentSource != schemas.ConsentSource_CONSENT_SOURCE_API ||
+		b.ConsentAtUs == 0 || b.ConsentAtUs > b.ReceivedAtUs || b.ConsentAtUs%1e6 != 0 {
+		t.Errorf("after the grant %v", b)
 	}
 	for _, c := range []struct {
 		body, origin string
@@ -237,6 +241,114 @@ func TestChoice(t *testing.T) {
 		w := e.post("/v1/consent", c.body, "Origin", c.origin)
 		if w.Code != c.status || len(cookiesOf(w)) != 0 {
 			t.Errorf("%s from %q: %d, cookies %v", c.body, c.origin, w.Code, cookiesOf(w))
+		}
+	}
+}
+
+// TestPurposes tries what a banner says of purposes, and what of it reaches the beacons.
+func TestPurposes(t *testing.T) {
+	const hash = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+	e := newEdge(t, nil).run(t)
+	for _, c := range []struct{ said, mode, cookie string }{
+		{`"purposes":{"analytics":true}`, "statistical", "statistical.%.api"},
+		{`"purposes":{"analytics":true,"marketing":true}`, "statistical", "statistical.%.api"},
+		{
+			`"purposes":{"analytics":true,"marketing":true,"profiling":true},"source":"gcm"`,
+			"identified", "granted.%.gcm",
+		},
+		{`"purposes":{"marketing":true,"profiling":true},"source":"gpp"`, "none", "refused.%.gpp"},
+		{`"purposes":{"analytics":false}`, "none", "refused.%.api"},
+		{`"choice":"withdrawn","source":"tcf"`, "none", "refused.%.tcf"},
+		{
+			`"choice":"granted","source":"tcf","tc_sha256":"` + hash + `","tcf_purposes":[1,8,10]`,
+			"identified", "granted.%.tcf.281." + hash,
+		},
+		{`"choice":"granted","source":"tcf","tcf_purposes":[24]`, "identified", "granted.%.tcf.800000."},
+	} {
+		w := e.post("/v1/consent", `{"site":"ask",`+c.said+`}`)
+		said := cookiesOf(w)["ct_consent"]
+		if w.Code != http.StatusOK || !strings.Contains(w.Body.String(), `{"consent":"`+c.mode+`"}`) {
+			t.Fatalf("%s: %d %s", c.said, w.Code, w.Body)
+		}
+		before, after, _ := strings.Cut(c.cookie, "%")
+		if !strings.HasPrefix(said.Value, before) || !strings.HasSuffix(said.Value, after) {
+			t.Errorf("%s: cookie %s", c.said, said.Value)
+		}
+		e.post("/v1/beacons", `{"site":"ask","type":"ping"}`, "Cookie", "ct_consent="+said.Value)
+		b := e.tape.read(t).beacons
+		got := b[len(b)-1]
+		source, _, _ := strings.Cut(after[1:], ".")
+		if got.Consent.Name() != c.mode || got.ConsentSource.Name() != source ||
+			got.ConsentChoice.Name() != strings.TrimSuffix(before, ".") || got.ConsentAtUs == 0 {
+			t.Errorf("%s: %v", c.said, got)
+		}
+		if tcf := strings.Contains(c.said, "8,10"); tcf != (got.TcSha256 == hash) ||
+			tcf != (got.TcfPurposes == 1<<0|1<<7|1<<9) {
+			t.Errorf("%s: hash %q, purposes %b", c.said, got.TcSha256, got.TcfPurposes)
+		}
+	}
+	for _, bad := range []string{
+		``, `"choice":"granted","purposes":{"analytics":true}`, `"purposes":{}`, `"purposes":true`,
+		`"purposes":{"analytics":"yes"}`, `"purposes":{"analytics":true,"sale":true}`,
+		`"choice":"statistical"`, `"choice":"granted","source":"site"`, `"choice":"granted","source":1`,
+		`"choice":"granted","tc_sha256":"abc"`, `"choice":"granted","tcf_purposes":[0]`,
+		`"choice":"granted","tcf_purposes":[25]`, `"choice":"granted","tcf_purposes":[1.5]`,
+		`"choice":"granted","tcf_purposes":["1"]`, `"choice":"granted","tcf_purposes":{"a":1}`,
+	} {
+		w := e.post("/v1/consent", strings.Replace(`{"site":"ask",`+bad+`}`, ",}", "}", 1))
+		if w.Code != http.StatusBadRequest || len(cookiesOf(w)) != 0 {
+			t.Errorf("%s: %d, cookies %v", bad, w.Code, cookiesOf(w))
+		}
+	}
+}
+
+// TestConsentCookie reads what a browser may send as ct_consent.
+func TestConsentCookie(t *testing.T) {
+	const now = 1_800_000_000
+	const (
+		api = schemas.ConsentSource_CONSENT_SOURCE_API
+		tcf = schemas.ConsentSource_CONSENT_SOURCE_TCF
+		gpp = schemas.ConsentSource_CONSENT_SOURCE_GPP
+	)
+	hash := strings.Repeat("0f", 32)
+	for text, want := range map[string]statement{
+		"":                               {},
+		"maybe.1700000000.api":           {},
+		"granted":                        {choice: granted, source: api},
+		"refused":                        {choice: refused, source: api},
+		"statistical.1700000000.gpp":     {choice: statistical, source: gpp, at: 17e8},
+		"granted.1800000001.api":         {choice: granted, source: api},
+		"granted.-1.api":                 {choice: granted, source: api},
+		"refused.x.dnt":                  {choice: refused, source: api},
+		"granted.1.tcf.281." + hash:      {granted, tcf, 1, hash, 0x281},
+		"granted.1.tcf.1000000.0F":       {choice: granted, source: tcf, at: 1},
+		"granted.1.tcf." + "." + hash:    {granted, tcf, 1, hash, 0},
+		"granted.1.tcf.f." + hash + ".x": {choice: granted, source: tcf, at: 1, tcfPurposes: 15},
+	} {
+		got := parseStatement(text, now)
+		if got != want {
+			t.Errorf("%q: %+v, want %+v", text, got, want)
+		}
+		if got.choice == undecided {
+			continue
+		}
+		if again := parseStatement(got.cookie(), now); again != got {
+			t.Errorf("%q: written as %s, read as %+v", text, got.cookie(), again)
+		}
+	}
+}
+
+func TestRefusalIsRenewed(t *testing.T) {
+	e := newEdge(t, nil)
+	for ago, renewed := range map[time.Duration]bool{time.Hour: false, 30 * 24 * time.Hour: true} {
+		said := statement{
+			choice: refused, source: schemas.ConsentSource_CONSENT_SOURCE_API,
+			at: time.Now().Add(-ago).Unix(),
+		}
+		got := cookiesOf(e.send("GET", "/t/acme.js", "", "Cookie", "ct_consent="+said.cookie()))
+		if c := got["ct_consent"]; (c != nil) != renewed ||
+			renewed && (c.Value != said.cookie() || c.MaxAge != 34_560_000) {
+			t.Errorf("refused %s ago: %v", ago, got)
 		}
 	}
 }

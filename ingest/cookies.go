@@ -18,7 +18,7 @@ const (
 	visitorCookie = "ct_visitor"
 	// visitCookie holds an id, when the visit began and when it was last seen, signed.
 	visitCookie = "ct_visit"
-	// consentCookie holds granted or refused, for scripts to read, and no id.
+	// consentCookie holds what the visitor has said, for scripts to read, and no id.
 	consentCookie = "ct_consent"
 	// hostPrefix ties a cookie to this very host: no other can set it.
 	hostPrefix = "__Host-"
@@ -27,8 +27,10 @@ const (
 const (
 	// browsersCap is the longest that browsers keep a cookie (RFC 6265bis).
 	browsersCap = 400 * 24 * time.Hour
-	// choiceLifetime is how long a choice is kept before it may be asked for again.
+	// choiceLifetime is how long a consent is kept before it must be asked for again. A refusal is
+	// kept as long as browsers keep anything, and renewed when a page is opened a day after it.
 	choiceLifetime = 180 * 24 * time.Hour
+	refusalRenewed = 24 * time.Hour
 	// visitorChars is the length of a visitor's id: 128 bits in base64.
 	visitorChars = 22
 )
@@ -75,15 +77,9 @@ func (j jar) visitor() string {
 	return id
 }
 
-// choice returns what the visitor has said.
-func (j jar) choice() choice {
-	switch j.read(consentCookie) {
-	case "granted":
-		return granted
-	case "refused":
-		return refused
-	}
-	return undecided
+// said returns what the visitor has said, at the time now.
+func (j jar) said(now time.Time) statement {
+	return parseStatement(j.read(consentCookie), now.Unix())
 }
 
 func (j jar) set(w http.ResponseWriter, base, value string, life time.Duration) {
@@ -102,22 +98,32 @@ func (j jar) remember(w http.ResponseWriter, site *Site, visitor string, now tim
 	j.set(w, visitCookie, j.visit(site, now), site.Gap)
 }
 
-// forget deletes what was stored of who the visitor is.
+// forget deletes what was stored of who the visitor is, also what was before the site had HTTPS.
 func (j jar) forget(w http.ResponseWriter) {
-	for _, base := range []string{visitorCookie, visitCookie} {
-		if _, err := j.request.Cookie(j.name(base)); err == nil {
-			j.set(w, base, "", -time.Second)
+	for _, name := range []string{
+		hostPrefix + visitorCookie, hostPrefix + visitCookie, visitorCookie, visitCookie,
+	} {
+		if _, err := j.request.Cookie(name); err == nil {
+			j.expire(w, name)
 		}
 	}
 }
 
+// expire deletes a cookie that scripts cannot read.
+func (j jar) expire(w http.ResponseWriter, name string) {
+	http.SetCookie(w, &http.Cookie{
+		Name: name, Path: "/", MaxAge: -1, Secure: j.secure, HttpOnly: true,
+		SameSite: http.SameSiteLaxMode,
+	})
+}
+
 // choose stores what the visitor has said.
-func (j jar) choose(w http.ResponseWriter, said choice) {
-	value := "refused"
-	if said == granted {
-		value = "granted"
+func (j jar) choose(w http.ResponseWriter, said *statement) {
+	life := choiceLifetime
+	if said.choice == refused {
+		life = browsersCap
 	}
-	j.set(w, consentCookie, value, choiceLifetime)
+	j.set(w, consentCookie, said.cookie(), life)
 }
 
 // A visit's cookie: 16 random bytes, the first and the last second as 8 bytes each, and an HMAC.

@@ -150,34 +150,46 @@ func (in *intake) finish(body []byte, bad *Rejection) {
 	}
 }
 
-// postConsent takes {"site":…,"choice":"granted"|"refused"|"withdrawn"} and lets it count at once.
+// postConsent takes what a visitor has said about consent and lets it count at once.
 func (c *Collector) postConsent(w http.ResponseWriter, r *http.Request) {
 	body, bad, err := c.readBody(w, r)
 	if err != nil || bad != nil {
 		http.Error(w, "want a small JSON object", http.StatusBadRequest)
 		return
 	}
-	key, said, ok := decodeChoice(body, c.limits)
+	now := time.Now()
+	key, said, ok := decodeStatement(body, c.limits, now.Unix())
 	site := c.sites.find(key)
 	switch {
 	case !ok || site == nil:
-		http.Error(w, `want {"site":…,"choice":"granted", "refused" or "withdrawn"}`,
-			http.StatusBadRequest)
+		http.Error(w, wantStatement, http.StatusBadRequest)
 		return
 	case !site.allows(r.Header.Get("Origin")):
 		http.Error(w, "the origin is not on the site's list", http.StatusForbidden)
 		return
 	}
 	j := c.jar(r)
-	j.choose(w, said)
-	allowed := site.Consent.consent(said, privacyControl(r.Header))
+	j.choose(w, &said)
+	allowed := c.welcome(w, j, site, &said)
+	if _, err := r.Cookie(networkName); err == nil && allowed <= schemas.Consent_CONSENT_NONE {
+		j.expire(w, networkName)
+	}
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = w.Write([]byte(`{"consent":"` + allowed.Name() + "\"}\n"))
+}
+
+// welcome says who the visitor is before the first beacon, where consent allows it; it returns how
+// far that goes.
+func (c *Collector) welcome(
+	w http.ResponseWriter, j jar, site *Site, said *statement,
+) schemas.Consent {
+	allowed := site.judge(said, signalsOf(j.request.Header)).consent
 	visitor := j.visitor()
 	if visitor == "" && allowed > schemas.Consent_CONSENT_NONE {
 		visitor = newVisitor()
 	}
 	j.keep(w, site, allowed, visitor, time.Now())
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(`{"consent":"` + allowed.Name() + "\"}\n"))
+	return allowed
 }
 
 // getScript serves the tracker of a site. Where it may, it already says who the visitor is, so
@@ -196,13 +208,12 @@ func (c *Collector) getScript(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "private, max-age=300")
 	h.Set("Vary", "Sec-Fetch-Site")
 	if !crossSite {
-		j := c.jar(r)
-		allowed := site.Consent.consent(j.choice(), privacyControl(r.Header))
-		visitor := j.visitor()
-		if visitor == "" && allowed > schemas.Consent_CONSENT_NONE {
-			visitor = newVisitor()
+		j, now := c.jar(r), time.Now()
+		said := j.said(now)
+		if said.choice == refused && said.at != 0 && now.Sub(time.Unix(said.at, 0)) > refusalRenewed {
+			j.choose(w, &said)
 		}
-		j.keep(w, site, allowed, visitor, time.Now())
+		c.welcome(w, j, site, &said)
 	}
 	c.scripts.of(key, site, crossSite).send(w, r)
 }

@@ -31,8 +31,8 @@ type intake struct {
 	peer   netip.Addr
 	origin string
 	jar    jar
-	said   choice
-	gpc    bool
+	said   statement
+	sent   signals
 	// protocol is the wire protocol.
 	protocol string
 
@@ -49,6 +49,9 @@ type intake struct {
 	// site is the first site that took a beacon, allowed the most that its visitor allows.
 	site    *Site
 	allowed schemas.Consent
+	// verdict is that of the site judged, which nearly always is the next beacon's, too.
+	judged  *Site
+	verdict verdict
 }
 
 // rejectedBeacon is one line of the answer.
@@ -64,13 +67,13 @@ func (c *Collector) intake(
 ) *intake {
 	in := &intake{
 		c: c, w: w, r: r, protocol: protocol, peer: c.peer(r),
-		origin: r.Header.Get("Origin"), jar: c.jar(r), gpc: privacyControl(r.Header),
+		origin: r.Header.Get("Origin"), jar: c.jar(r), sent: signalsOf(r.Header),
 		// What enrichment adds is about that much.
 		parcel: newParcel(sizeHint + sizeHint/4 + 512),
 	}
-	in.said, in.known = in.jar.choice(), in.jar.visitor()
 	in.parcel.arrival = c.arrivals.arrive()
 	in.us = in.parcel.arrival.us
+	in.said, in.known = in.jar.said(time.UnixMicro(in.us)), in.jar.visitor()
 	return in
 }
 
@@ -104,11 +107,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 		in.refuse(raw, b.Site, &Rejection{ReasonOrigin, "want an origin of the site's list", ""})
 		return
 	}
-	allowed := site.Consent.consent(in.said, in.gpc)
-	if in.site == nil || allowed > in.allowed {
-		in.site, in.allowed = site, allowed
-	}
-	b.Consent = lower(allowed, claim.consent)
+	in.consent(b, site, claim.consent)
 	if b.Consent > schemas.Consent_CONSENT_NONE {
 		if claim.visitor == "" && b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
 			claim.visitor = claim.user
@@ -139,6 +138,23 @@ func (in *intake) claim(raw []byte, claim *claim) {
 		in.parcel.tally.secrets += int64(secrets)
 	}
 	in.index++
+}
+
+// consent settles what may be done with a beacon of a site, of which its sender may ask for less.
+func (in *intake) consent(b *schemas.Beacon, site *Site, asked schemas.Consent) {
+	if in.judged != site {
+		in.judged, in.verdict = site, site.judge(&in.said, in.sent)
+	}
+	v := in.verdict
+	if in.site == nil || v.consent > in.allowed {
+		in.site, in.allowed = site, v.consent
+	}
+	if asked != schemas.Consent_CONSENT_UNSPECIFIED {
+		v = v.under(asked, schemas.ConsentSource_CONSENT_SOURCE_CLIENT)
+	}
+	b.Consent, b.ConsentSource, b.ConsentChoice = v.consent, v.source, in.said.choice
+	b.ConsentAtUs, b.Gpc = in.said.at*1e6, in.sent.privacyControl
+	b.TcSha256, b.TcfPurposes = in.said.tcSHA256, in.said.tcfPurposes
 }
 
 // enrich adds to a beacon what the connection says of the visitor, if it is the visitor's.

@@ -20,6 +20,7 @@ type Site struct {
 	// "null": enough to try it.
 	AnyLoopback bool
 	Consent     ConsentPolicy
+	purposes    Purposes
 	// Gap is how long ct_visit lives without a beacon; 0 is 30 minutes.
 	Gap time.Duration
 	// CookieLifetime is what ct_visitor asks for; 0 is two years. Browsers allow 400 days.
@@ -136,6 +137,7 @@ func (s *Site) normalise() error {
 	if err := s.Consent.Validate(); err != nil {
 		return fmt.Errorf("site %q: %w", s.Key, err)
 	}
+	s.purposes = s.Consent.purposes()
 	if s.Gap == 0 {
 		s.Gap = defaultGap
 	}

@@ -26,15 +26,12 @@ type snowplow struct {
 	*intake
 	// network is the visitor's id in the query or, else, in a cookie that this collector set.
 	network string
-	// anonymous is true where the tracker wants nobody to be known.
-	anonymous bool
 }
 
 func (c *Collector) snowplow(w http.ResponseWriter, r *http.Request, sizeHint int) *snowplow {
 	s := &snowplow{intake: c.intake(w, r, protocolSnowplow, sizeHint)}
-	s.anonymous = r.Header.Get(anonymousHeader) != ""
-	if s.anonymous {
-		s.said, s.known = refused, ""
+	if s.sent.anonymous = r.Header.Get(anonymousHeader) != ""; s.sent.anonymous {
+		s.known = ""
 		return s
 	}
 	s.network = cmp.Or(clientID(r.URL.Query().Get("nuid")), networkCookie(r))
@@ -166,7 +163,7 @@ func (s *snowplow) remember() {
 		SameSite: http.SameSiteLaxMode,
 	}
 	switch {
-	case s.said == refused || s.site != nil && s.allowed <= schemas.Consent_CONSENT_NONE:
+	case s.sent.anonymous || s.site != nil && s.allowed <= schemas.Consent_CONSENT_NONE:
 		if err == nil {
 			http.SetCookie(s.w, &cookie)
 		}

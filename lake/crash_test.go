@@ -279,13 +279,14 @@ func readRows(t *testing.T, path string, f dataFile) []string {
 		t.Fatal(err)
 	}
 	defer table.Release()
-	n := int(table.NumCols())
+	partition := table.Schema().FieldIndices("topic_partition")[0]
+	offset := table.Schema().FieldIndices("topic_offset")[0]
 	var got []string
 	records := array.NewTableReader(table, 0)
 	defer records.Release()
 	for records.Next() {
 		r := records.Record()
-		partitions, offsets := r.Column(n-2).(*array.Int32), r.Column(n-1).(*array.Int64)
+		partitions, offsets := r.Column(partition).(*array.Int32), r.Column(offset).(*array.Int64)
 		for i := range int(r.NumRows()) {
 			got = append(got, fmt.Sprintf("%s %d@%d", f.Table, partitions.Value(i), offsets.Value(i)))
 		}

@@ -1,6 +1,11 @@
 package lake
 
-import "crumbtrail/schemas"
+import (
+	"math/bits"
+	"strconv"
+
+	"crumbtrail/schemas"
+)
 
 // place is where in its topic a row comes from.
 type place struct {
@@ -106,7 +111,25 @@ func beaconsTable() *rowTable[beaconRow] {
 		text(35, "ip", "Address of the client, truncated.", func(r *row) string { return r.Ip }),
 		key(integer(36, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(37, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
+		text(38, "consent_choice", "What the visitor had said: granted, statistical (analytics alone) or refused; NULL: nothing.", func(r *row) string { return r.ConsentChoice.Name() }),
+		text(39, "consent_source", "What decided the consent: site (its setting), api, tcf, gpp, gcm, gpc, dnt or client (who asked for less).", func(r *row) string { return r.ConsentSource.Name() }),
+		instant(40, "consent_at", "When the visitor said it.", func(r *row) int64 { return r.ConsentAtUs }),
+		boolean(41, "gpc", "True where the browser sent Global Privacy Control.", func(r *row) bool { return r.Gpc }),
+		text(42, "tc_sha256", "SHA-256 of the IAB TC string that the choice rests on.", func(r *row) string { return r.TcSha256 }),
+		text(43, "tcf_purposes", "IAB TCF purposes that it consents to, as 1,7,8.", func(r *row) string { return purposeList(r.TcfPurposes) }),
 	)
+}
+
+// purposeList writes the numbers of the bits that are set, counted from 1.
+func purposeList(set uint32) string {
+	var out []byte
+	for ; set != 0; set &= set - 1 {
+		if len(out) > 0 {
+			out = append(out, ',')
+		}
+		out = strconv.AppendInt(out, int64(bits.TrailingZeros32(set)+1), 10)
+	}
+	return string(out)
 }
 
 func visitsTable() *rowTable[visitRow] {

@@ -152,6 +152,10 @@ func (w *world) put(words []string) {
 			ReceivedAtUs: at("at"), OccurredAtUs: at("at"), Url: f["url"], Props: []byte(f["props"]),
 			Campaign: &schemas.Campaign{Source: f["source"]},
 			Agent:    &schemas.Agent{BotRule: f["bot"]},
+
+			ConsentChoice: schemas.ConsentChoice(n("choice")), ConsentAtUs: at("said"),
+			ConsentSource: schemas.ConsentSource(n("by")), Gpc: f["gpc"] != "",
+			TcSha256: f["tc"], TcfPurposes: uint32(n("purposes")),
 		}
 		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{
 			Entry: &schemas.BeaconRecord_Beacon{Beacon: beacon},

@@ -139,6 +139,135 @@ func (Consent) EnumDescriptor() ([]byte, []int) {
 	return file_crumbtrail_v1_beacon_proto_rawDescGZIP(), []int{1}
 }
 
+// ConsentChoice is what a visitor has said about consent; unspecified where nothing was said.
+type ConsentChoice int32
+
+const (
+	ConsentChoice_CONSENT_CHOICE_UNSPECIFIED ConsentChoice = 0
+	// To no purpose.
+	ConsentChoice_CONSENT_CHOICE_REFUSED ConsentChoice = 1
+	// To analytics alone.
+	ConsentChoice_CONSENT_CHOICE_STATISTICAL ConsentChoice = 2
+	// To analytics, marketing and profiling.
+	ConsentChoice_CONSENT_CHOICE_GRANTED ConsentChoice = 3
+)
+
+// Enum value maps for ConsentChoice.
+var (
+	ConsentChoice_name = map[int32]string{
+		0: "CONSENT_CHOICE_UNSPECIFIED",
+		1: "CONSENT_CHOICE_REFUSED",
+		2: "CONSENT_CHOICE_STATISTICAL",
+		3: "CONSENT_CHOICE_GRANTED",
+	}
+	ConsentChoice_value = map[string]int32{
+		"CONSENT_CHOICE_UNSPECIFIED": 0,
+		"CONSENT_CHOICE_REFUSED":     1,
+		"CONSENT_CHOICE_STATISTICAL": 2,
+		"CONSENT_CHOICE_GRANTED":     3,
+	}
+)
+
+func (x ConsentChoice) Enum() *ConsentChoice {
+	p := new(ConsentChoice)
+	*p = x
+	return p
+}
+
+func (x ConsentChoice) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConsentChoice) Descriptor() protoreflect.EnumDescriptor {
+	return file_crumbtrail_v1_beacon_proto_enumTypes[2].Descriptor()
+}
+
+func (ConsentChoice) Type() protoreflect.EnumType {
+	return &file_crumbtrail_v1_beacon_proto_enumTypes[2]
+}
+
+func (x ConsentChoice) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConsentChoice.Descriptor instead.
+func (ConsentChoice) EnumDescriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_beacon_proto_rawDescGZIP(), []int{2}
+}
+
+// ConsentSource is what decided how far consent goes.
+type ConsentSource int32
+
+const (
+	ConsentSource_CONSENT_SOURCE_UNSPECIFIED ConsentSource = 0
+	// The site's setting, where the visitor has said nothing.
+	ConsentSource_CONSENT_SOURCE_SITE ConsentSource = 1
+	// The visitor, through the page's own banner.
+	ConsentSource_CONSENT_SOURCE_API ConsentSource = 2
+	// The visitor, through IAB TCF, IAB GPP or Google's Consent Mode.
+	ConsentSource_CONSENT_SOURCE_TCF ConsentSource = 3
+	ConsentSource_CONSENT_SOURCE_GPP ConsentSource = 4
+	ConsentSource_CONSENT_SOURCE_GCM ConsentSource = 5
+	// The browser, through Global Privacy Control or Do Not Track.
+	ConsentSource_CONSENT_SOURCE_GPC ConsentSource = 6
+	ConsentSource_CONSENT_SOURCE_DNT ConsentSource = 7
+	// The sender, who asked for less.
+	ConsentSource_CONSENT_SOURCE_CLIENT ConsentSource = 8
+)
+
+// Enum value maps for ConsentSource.
+var (
+	ConsentSource_name = map[int32]string{
+		0: "CONSENT_SOURCE_UNSPECIFIED",
+		1: "CONSENT_SOURCE_SITE",
+		2: "CONSENT_SOURCE_API",
+		3: "CONSENT_SOURCE_TCF",
+		4: "CONSENT_SOURCE_GPP",
+		5: "CONSENT_SOURCE_GCM",
+		6: "CONSENT_SOURCE_GPC",
+		7: "CONSENT_SOURCE_DNT",
+		8: "CONSENT_SOURCE_CLIENT",
+	}
+	ConsentSource_value = map[string]int32{
+		"CONSENT_SOURCE_UNSPECIFIED": 0,
+		"CONSENT_SOURCE_SITE":        1,
+		"CONSENT_SOURCE_API":         2,
+		"CONSENT_SOURCE_TCF":         3,
+		"CONSENT_SOURCE_GPP":         4,
+		"CONSENT_SOURCE_GCM":         5,
+		"CONSENT_SOURCE_GPC":         6,
+		"CONSENT_SOURCE_DNT":         7,
+		"CONSENT_SOURCE_CLIENT":      8,
+	}
+)
+
+func (x ConsentSource) Enum() *ConsentSource {
+	p := new(ConsentSource)
+	*p = x
+	return p
+}
+
+func (x ConsentSource) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (ConsentSource) Descriptor() protoreflect.EnumDescriptor {
+	return file_crumbtrail_v1_beacon_proto_enumTypes[3].Descriptor()
+}
+
+func (ConsentSource) Type() protoreflect.EnumType {
+	return &file_crumbtrail_v1_beacon_proto_enumTypes[3]
+}
+
+func (x ConsentSource) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use ConsentSource.Descriptor instead.
+func (ConsentSource) EnumDescriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_beacon_proto_rawDescGZIP(), []int{3}
+}
+
 // BeaconRecord is the value of every record on the topic `beacons`.
 type BeaconRecord struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -554,7 +683,17 @@ type Beacon struct {
 	// The sender's properties, a JSON object; personal data of forms is not in here.
 	Props []byte `protobuf:"bytes,22,opt,name=props,proto3" json:"props,omitempty"`
 	// Wire protocol: native, pixel, form, combined, snowplow, segment.
-	Protocol      string `protobuf:"bytes,23,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Protocol      string        `protobuf:"bytes,23,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	ConsentChoice ConsentChoice `protobuf:"varint,24,opt,name=consent_choice,json=consentChoice,proto3,enum=crumbtrail.v1.ConsentChoice" json:"consent_choice,omitempty"`
+	ConsentSource ConsentSource `protobuf:"varint,25,opt,name=consent_source,json=consentSource,proto3,enum=crumbtrail.v1.ConsentSource" json:"consent_source,omitempty"`
+	// When the choice was made, microseconds since the epoch, UTC; 0 where it is not known.
+	ConsentAtUs int64 `protobuf:"varint,26,opt,name=consent_at_us,json=consentAtUs,proto3" json:"consent_at_us,omitempty"`
+	// True where the browser sent the signal of Global Privacy Control, obeyed or not.
+	Gpc bool `protobuf:"varint,27,opt,name=gpc,proto3" json:"gpc,omitempty"`
+	// Of a choice through IAB TCF: SHA-256 of the TC string in hexadecimal, and bit n-1 for each
+	// purpose n that it consents to.
+	TcSha256      string `protobuf:"bytes,28,opt,name=tc_sha256,json=tcSha256,proto3" json:"tc_sha256,omitempty"`
+	TcfPurposes   uint32 `protobuf:"varint,29,opt,name=tcf_purposes,json=tcfPurposes,proto3" json:"tcf_purposes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -750,6 +889,48 @@ func (x *Beacon) GetProtocol() string {
 	return ""
 }
 
+func (x *Beacon) GetConsentChoice() ConsentChoice {
+	if x != nil {
+		return x.ConsentChoice
+	}
+	return ConsentChoice_CONSENT_CHOICE_UNSPECIFIED
+}
+
+func (x *Beacon) GetConsentSource() ConsentSource {
+	if x != nil {
+		return x.ConsentSource
+	}
+	return ConsentSource_CONSENT_SOURCE_UNSPECIFIED
+}
+
+func (x *Beacon) GetConsentAtUs() int64 {
+	if x != nil {
+		return x.ConsentAtUs
+	}
+	return 0
+}
+
+func (x *Beacon) GetGpc() bool {
+	if x != nil {
+		return x.Gpc
+	}
+	return false
+}
+
+func (x *Beacon) GetTcSha256() string {
+	if x != nil {
+		return x.TcSha256
+	}
+	return ""
+}
+
+func (x *Beacon) GetTcfPurposes() uint32 {
+	if x != nil {
+		return x.TcfPurposes
+	}
+	return 0
+}
+
 var File_crumbtrail_v1_beacon_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
@@ -778,7 +959,7 @@ const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
 	"\x02os\x18\x03 \x01(\tR\x02os\x12\x18\n" +
 	"\acountry\x18\x04 \x01(\tR\acountry\x12\x1a\n" +
 	"\blanguage\x18\x05 \x01(\tR\blanguage\x12\x19\n" +
-	"\bbot_rule\x18\x06 \x01(\tR\abotRule\"\xd7\x05\n" +
+	"\bbot_rule\x18\x06 \x01(\tR\abotRule\"\xd7\a\n" +
 	"\x06Beacon\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x1d\n" +
@@ -807,7 +988,13 @@ const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
 	"\n" +
 	"engaged_ms\x18\x15 \x01(\x05R\tengagedMs\x12\x14\n" +
 	"\x05props\x18\x16 \x01(\fR\x05props\x12\x1a\n" +
-	"\bprotocol\x18\x17 \x01(\tR\bprotocol*\xc4\x01\n" +
+	"\bprotocol\x18\x17 \x01(\tR\bprotocol\x12C\n" +
+	"\x0econsent_choice\x18\x18 \x01(\x0e2\x1c.crumbtrail.v1.ConsentChoiceR\rconsentChoice\x12C\n" +
+	"\x0econsent_source\x18\x19 \x01(\x0e2\x1c.crumbtrail.v1.ConsentSourceR\rconsentSource\x12\"\n" +
+	"\rconsent_at_us\x18\x1a \x01(\x03R\vconsentAtUs\x12\x10\n" +
+	"\x03gpc\x18\x1b \x01(\bR\x03gpc\x12\x1b\n" +
+	"\ttc_sha256\x18\x1c \x01(\tR\btcSha256\x12!\n" +
+	"\ftcf_purposes\x18\x1d \x01(\rR\vtcfPurposes*\xc4\x01\n" +
 	"\n" +
 	"BeaconType\x12\x1b\n" +
 	"\x17BEACON_TYPE_UNSPECIFIED\x10\x00\x12\x19\n" +
@@ -821,7 +1008,22 @@ const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
 	"\x13CONSENT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCONSENT_NONE\x10\x01\x12\x17\n" +
 	"\x13CONSENT_STATISTICAL\x10\x02\x12\x16\n" +
-	"\x12CONSENT_IDENTIFIED\x10\x03B\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"\x12CONSENT_IDENTIFIED\x10\x03*\x87\x01\n" +
+	"\rConsentChoice\x12\x1e\n" +
+	"\x1aCONSENT_CHOICE_UNSPECIFIED\x10\x00\x12\x1a\n" +
+	"\x16CONSENT_CHOICE_REFUSED\x10\x01\x12\x1e\n" +
+	"\x1aCONSENT_CHOICE_STATISTICAL\x10\x02\x12\x1a\n" +
+	"\x16CONSENT_CHOICE_GRANTED\x10\x03*\xf3\x01\n" +
+	"\rConsentSource\x12\x1e\n" +
+	"\x1aCONSENT_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13CONSENT_SOURCE_SITE\x10\x01\x12\x16\n" +
+	"\x12CONSENT_SOURCE_API\x10\x02\x12\x16\n" +
+	"\x12CONSENT_SOURCE_TCF\x10\x03\x12\x16\n" +
+	"\x12CONSENT_SOURCE_GPP\x10\x04\x12\x16\n" +
+	"\x12CONSENT_SOURCE_GCM\x10\x05\x12\x16\n" +
+	"\x12CONSENT_SOURCE_GPC\x10\x06\x12\x16\n" +
+	"\x12CONSENT_SOURCE_DNT\x10\a\x12\x19\n" +
+	"\x15CONSENT_SOURCE_CLIENT\x10\bB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_beacon_proto_rawDescOnce sync.Once
@@ -835,31 +1037,35 @@ func file_crumbtrail_v1_beacon_proto_rawDescGZIP() []byte {
 	return file_crumbtrail_v1_beacon_proto_rawDescData
 }
 
-var file_crumbtrail_v1_beacon_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_crumbtrail_v1_beacon_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
 var file_crumbtrail_v1_beacon_proto_msgTypes = make([]protoimpl.MessageInfo, 6)
 var file_crumbtrail_v1_beacon_proto_goTypes = []any{
 	(BeaconType)(0),      // 0: crumbtrail.v1.BeaconType
 	(Consent)(0),         // 1: crumbtrail.v1.Consent
-	(*BeaconRecord)(nil), // 2: crumbtrail.v1.BeaconRecord
-	(*Tick)(nil),         // 3: crumbtrail.v1.Tick
-	(*Flush)(nil),        // 4: crumbtrail.v1.Flush
-	(*Campaign)(nil),     // 5: crumbtrail.v1.Campaign
-	(*Agent)(nil),        // 6: crumbtrail.v1.Agent
-	(*Beacon)(nil),       // 7: crumbtrail.v1.Beacon
+	(ConsentChoice)(0),   // 2: crumbtrail.v1.ConsentChoice
+	(ConsentSource)(0),   // 3: crumbtrail.v1.ConsentSource
+	(*BeaconRecord)(nil), // 4: crumbtrail.v1.BeaconRecord
+	(*Tick)(nil),         // 5: crumbtrail.v1.Tick
+	(*Flush)(nil),        // 6: crumbtrail.v1.Flush
+	(*Campaign)(nil),     // 7: crumbtrail.v1.Campaign
+	(*Agent)(nil),        // 8: crumbtrail.v1.Agent
+	(*Beacon)(nil),       // 9: crumbtrail.v1.Beacon
 }
 var file_crumbtrail_v1_beacon_proto_depIdxs = []int32{
-	7, // 0: crumbtrail.v1.BeaconRecord.beacon:type_name -> crumbtrail.v1.Beacon
-	3, // 1: crumbtrail.v1.BeaconRecord.tick:type_name -> crumbtrail.v1.Tick
-	4, // 2: crumbtrail.v1.BeaconRecord.flush:type_name -> crumbtrail.v1.Flush
+	9, // 0: crumbtrail.v1.BeaconRecord.beacon:type_name -> crumbtrail.v1.Beacon
+	5, // 1: crumbtrail.v1.BeaconRecord.tick:type_name -> crumbtrail.v1.Tick
+	6, // 2: crumbtrail.v1.BeaconRecord.flush:type_name -> crumbtrail.v1.Flush
 	0, // 3: crumbtrail.v1.Beacon.type:type_name -> crumbtrail.v1.BeaconType
 	1, // 4: crumbtrail.v1.Beacon.consent:type_name -> crumbtrail.v1.Consent
-	5, // 5: crumbtrail.v1.Beacon.campaign:type_name -> crumbtrail.v1.Campaign
-	6, // 6: crumbtrail.v1.Beacon.agent:type_name -> crumbtrail.v1.Agent
-	7, // [7:7] is the sub-list for method output_type
-	7, // [7:7] is the sub-list for method input_type
-	7, // [7:7] is the sub-list for extension type_name
-	7, // [7:7] is the sub-list for extension extendee
-	0, // [0:7] is the sub-list for field type_name
+	7, // 5: crumbtrail.v1.Beacon.campaign:type_name -> crumbtrail.v1.Campaign
+	8, // 6: crumbtrail.v1.Beacon.agent:type_name -> crumbtrail.v1.Agent
+	2, // 7: crumbtrail.v1.Beacon.consent_choice:type_name -> crumbtrail.v1.ConsentChoice
+	3, // 8: crumbtrail.v1.Beacon.consent_source:type_name -> crumbtrail.v1.ConsentSource
+	9, // [9:9] is the sub-list for method output_type
+	9, // [9:9] is the sub-list for method input_type
+	9, // [9:9] is the sub-list for extension type_name
+	9, // [9:9] is the sub-list for extension extendee
+	0, // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_beacon_proto_init() }
@@ -877,7 +1083,7 @@ func file_crumbtrail_v1_beacon_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_beacon_proto_rawDesc), len(file_crumbtrail_v1_beacon_proto_rawDesc)),
-			NumEnums:      2,
+			NumEnums:      4,
 			NumMessages:   6,
 			NumExtensions: 0,
 			NumServices:   0,

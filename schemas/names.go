@@ -23,6 +23,42 @@ func ParseConsent(name string) (c Consent, ok bool) {
 	return Consent(v), ok
 }
 
+// Name returns the choice's name in the cookie and in SQL.
+func (x ConsentChoice) Name() string {
+	switch x {
+	case ConsentChoice_CONSENT_CHOICE_REFUSED:
+		return "refused"
+	case ConsentChoice_CONSENT_CHOICE_STATISTICAL:
+		return "statistical"
+	case ConsentChoice_CONSENT_CHOICE_GRANTED:
+		return "granted"
+	}
+	return ""
+}
+
+// Name returns the source's name in the cookie and in SQL.
+func (x ConsentSource) Name() string {
+	switch x {
+	case ConsentSource_CONSENT_SOURCE_SITE:
+		return "site"
+	case ConsentSource_CONSENT_SOURCE_API:
+		return "api"
+	case ConsentSource_CONSENT_SOURCE_TCF:
+		return "tcf"
+	case ConsentSource_CONSENT_SOURCE_GPP:
+		return "gpp"
+	case ConsentSource_CONSENT_SOURCE_GCM:
+		return "gcm"
+	case ConsentSource_CONSENT_SOURCE_GPC:
+		return "gpc"
+	case ConsentSource_CONSENT_SOURCE_DNT:
+		return "dnt"
+	case ConsentSource_CONSENT_SOURCE_CLIENT:
+		return "client"
+	}
+	return ""
+}
+
 // Name returns the submission kind's name in SQL.
 func (x SubmissionKind) Name() string { return enumName(x.String(), "SUBMISSION_KIND_") }
 
