@@ -53,7 +53,7 @@ func (c *Config) collectorConfig() ingest.Config {
 		out.Sites = append(out.Sites, ingest.Site{
 			Key: s.Key, Origins: s.Origins, AnyLoopback: s.AnyLoopback,
 			Consent: ingest.ConsentPolicy(s.Consent), Gap: s.Gap, CookieLifetime: s.CookieLifetime,
-			Redirects: s.Redirects, Heartbeat: s.Heartbeat,
+			Redirects: s.Redirects, Heartbeat: s.Heartbeat, BytesPerSecond: s.BytesPerSecond,
 		})
 	}
 	return out

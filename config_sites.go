@@ -32,6 +32,8 @@ type Site struct {
 	Redirects []string `yaml:"redirects,single"`
 	// Heartbeat is what a ping of the site's Snowplow trackers stands for.
 	Heartbeat time.Duration `yaml:"heartbeat"`
+	// BytesPerSecond is the site's budget; 0 is none. Ten times as many bytes may come at once.
+	BytesPerSecond int `yaml:"bytes_per_second"`
 }
 
 // defaultCookieLifetime is two years.
@@ -128,6 +130,9 @@ func (r *configRules) sites() {
 		}
 		// A ping counts for no more than half a minute.
 		r.between(at+"heartbeat", s.Heartbeat, time.Second, 30*time.Second)
+		if r.doc.Has(at + "bytes_per_second") {
+			r.count(at+"bytes_per_second", s.BytesPerSecond, 1, maxLimit)
+		}
 	}
 }
 

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -12,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"crumbtrail/ingest"
 	"crumbtrail/internal/strictyaml"
 )
 
@@ -51,9 +54,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	}
 	for _, s := range cfg.Sites {
 		fmt.Fprintf(b, "site %s: origins %v loopback %v gap %v grace %v max %v %d cuts %v consent %s "+
-			"zone %v cookie %s redirects %v heartbeat %v\n", s.Key, s.Origins, s.AnyLoopback, s.Gap,
+			"zone %v cookie %s redirects %v heartbeat %v bytes %d\n", s.Key, s.Origins, s.AnyLoopback, s.Gap,
 			s.Grace, s.MaxVisit, s.MaxBeacons, s.Cuts, s.Consent, s.Location(),
-			strictyaml.FormatDuration(s.CookieLifetime), s.Redirects, s.Heartbeat)
+			strictyaml.FormatDuration(s.CookieLifetime), s.Redirects, s.Heartbeat, s.BytesPerSecond)
 	}
 	for _, s := range cfg.Strategies {
 		fmt.Fprintf(b, "strategy %+v\n", s)
@@ -71,6 +74,32 @@ func describeConfig(b *strings.Builder, cfg Config) {
 		fmt.Fprintf(b, "key %+v\n", k)
 	}
 	fmt.Fprintf(b, "models %s lake %+v max_age %v\n", cfg.Models, cfg.Lake, cfg.Limits.MaxAge)
+}
+
+// The manual's table of limits is what holds without a configuration, in the order of Limits.
+func TestReadmeListsEveryLimit(t *testing.T) {
+	text, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want, got []string
+	defaults := reflect.ValueOf(ingest.DefaultLimits())
+	for name, index := range strictyaml.Keys(ingest.Limits{}) {
+		value := fmt.Sprint(defaults.Field(index))
+		if d, ok := defaults.Field(index).Interface().(time.Duration); ok {
+			value = strictyaml.FormatDuration(d)
+		}
+		want = append(want, name+" "+value)
+	}
+	_, table, _ := strings.Cut(string(text), "| limit | default | bounds |")
+	table, _, _ = strings.Cut(table, "\n\n")
+	rows := regexp.MustCompile("(?m)^\\| `(\\w+)` \\| (\\S+) \\|").FindAllStringSubmatch(table, -1)
+	for _, row := range rows {
+		got = append(got, row[1]+" "+row[2])
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("limits (-program +README):\n%s", diff)
+	}
 }
 
 func TestAbsentConfigIsTheDefault(t *testing.T) {

@@ -172,7 +172,7 @@ func (p *pipeline) servePublic(c *call, collector *ingest.Collector) ([]part, er
 	}
 	p.log.Info("collector listens", "url", "http://"+listener.Addr().String())
 	return []part{
-		{"collector's listener", serveUntil(collector.Server(), listener)},
+		{"collector's listener", serveUntil(collector.Server(), collector.Listener(listener))},
 		{"collector", collector.Run},
 	}, nil
 }

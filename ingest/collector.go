@@ -63,8 +63,10 @@ type Collector struct {
 	metrics   *metrics
 	strangers *bucket
 	addresses *buckets
-	unzippers sync.Pool
-	scripts   *scripts
+	// connections are those of Server.
+	connections *connections
+	unzippers   sync.Pool
+	scripts     *scripts
 }
 
 // New makes a collector, which goes on with what an earlier one left in the spill. Nothing is
@@ -99,7 +101,8 @@ func New(
 	if cfg.Clock != nil {
 		a.timeout = 0
 	}
-	if a.metrics, err = newMetrics(reg, a); err != nil {
+	clients := newConnections(l.Connections)
+	if a.metrics, err = newMetrics(reg, a, clients); err != nil {
 		return nil, fmt.Errorf("collector: %w", err)
 	}
 	if cfg.Spill != nil {
@@ -113,8 +116,9 @@ func New(
 	return &Collector{
 		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Addresses),
 		arrivals: a.arrivals, appender: a, metrics: a.metrics, scripts: newScripts(),
-		strangers: newBucket(l.StrangersPerSecond, 10*l.StrangersPerSecond),
-		addresses: newBuckets(l.RequestsPerSecond, float64(l.RequestsAtOnce)),
+		strangers:   newBucket(l.StrangersPerSecond, 10*l.StrangersPerSecond),
+		addresses:   newBuckets(l.RequestsPerSecond, float64(l.RequestsAtOnce)),
+		connections: clients,
 	}, nil
 }
 

@@ -1,6 +1,8 @@
 package ingest
 
 import (
+	"log/slog"
+	"net"
 	"net/http"
 	"strings"
 	"time"
@@ -9,7 +11,7 @@ import (
 )
 
 // Server returns a server for the public listener, with the limits of the edge. The caller serves
-// with it and shuts it down, before it ends Run.
+// with it, through Listener, and shuts it down, before it ends Run.
 func (c *Collector) Server() *http.Server {
 	l := c.limits
 	return &http.Server{
@@ -19,7 +21,14 @@ func (c *Collector) Server() *http.Server {
 		ReadTimeout:       l.BodyTimeout,
 		WriteTimeout:      l.WriteTimeout,
 		IdleTimeout:       l.IdleTimeout,
+		ConnState:         c.connections.changes,
+		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
 	}
+}
+
+// Listener bounds how many connections the server has at once.
+func (c *Collector) Listener(l net.Listener) net.Listener {
+	return &boundedListener{Listener: l, of: c.connections}
 }
 
 // route is one pattern of the public listener.

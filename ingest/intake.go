@@ -38,6 +38,8 @@ type intake struct {
 
 	parcel *parcel
 	us     int64
+	// overBudget says that a site sends more than it may.
+	overBudget bool
 	// committed says that the parcel's fate is with the appender.
 	committed bool
 	// index counts the inputs, rejected lists the refused ones.
@@ -106,6 +108,11 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	case !site.allows(in.origin):
 		in.refuse(raw, b.Site, &Rejection{ReasonOrigin, "want an origin of the site's list", ""})
 		return
+	case in.overBudget || !site.spend(len(raw)):
+		// All of the request is to come again: clients cannot send a part of it.
+		in.overBudget = true
+		in.parcel.tally.accepted++
+		return
 	}
 	in.consent(b, site, claim.consent)
 	if b.Consent > schemas.Consent_CONSENT_NONE {
@@ -117,6 +124,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	if claim.props != nil {
 		b.Props = claim.props(b.Consent)
 	}
+	b.Props = cutTexts(b.Props, in.c.limits.StringBytes)
 	if b.EventId == "" {
 		b.EventId = schemas.NewID()
 	}
@@ -193,7 +201,7 @@ func (in *intake) refuse(raw []byte, site string, bad *Rejection) {
 	in.rejected = append(in.rejected, rejectedBeacon{in.index, bad.Reason, bad.Detail, bad.Path})
 	in.index++
 	strange := bad.Reason == ReasonUnknownSite || bad.Reason == ReasonOrigin
-	if strange && !in.c.strangers.take(time.Now()) {
+	if strange && !in.c.strangers.take(1, time.Now()) {
 		in.parcel.refuse(bad.Reason, nil)
 		return
 	}
@@ -232,11 +240,14 @@ func (in *intake) end() {
 // commit appends all that the request brought and returns nil once it is durable. The cookies are
 // set then, and only then.
 func (in *intake) commit() error {
-	if len(in.parcel.msgs) == 0 {
+	if len(in.parcel.msgs) == 0 && !in.overBudget {
 		in.c.metrics.took(&in.parcel.tally)
 		return nil
 	}
 	in.committed = true
+	if in.overBudget {
+		return in.c.appender.shed(in.parcel, errBudget)
+	}
 	if err := in.c.appender.offer(in.parcel); err != nil {
 		return err
 	}
@@ -279,8 +290,14 @@ func (in *intake) answer(status int) {
 	_, _ = in.w.Write(append(body, '\n')) // a client that went away needs no answer
 }
 
+// errBudget is what a site sends beyond its budget.
+var errBudget = errors.New("the site's budget is spent")
+
 // unavailable asks the client to send again, not all of them at the same time.
 func unavailable(w http.ResponseWriter, status int, err error) {
+	if errors.Is(err, errBudget) {
+		status = http.StatusTooManyRequests
+	}
 	const least, spread = 1, 4
 	seconds := strconv.Itoa(least + rand.IntN(spread))
 	w.Header().Set("Retry-After", seconds)

@@ -18,11 +18,16 @@ type Limits struct {
 	Depth int
 	// Keys is the most object keys in one beacon, at any depth, and the most fields of one form.
 	Keys int
+	// StringBytes is the most of a text in a beacon's properties, as JSON; what is longer is cut.
+	StringBytes int
 	// RawBytes is the most of a refused input that is kept in a BadBeacon.
 	RawBytes int
 	// MaxAge is how far before received_at a beacon may have happened.
 	MaxAge time.Duration
 
+	// Connections is how many clients may be connected at once. Beyond, those go that are idle
+	// longest; where none is idle, the next client waits.
+	Connections int
 	// BodyBytes is the most bytes of a request's body as it comes over the wire.
 	BodyBytes int
 	// UnpackedBytes is the most bytes of a body once it is decompressed.
@@ -63,9 +68,11 @@ func DefaultLimits() Limits {
 		BatchBeacons: 500,
 		Depth:        64,
 		Keys:         256,
+		StringBytes:  8 << 10,
 		RawBytes:     8 << 10,
 		MaxAge:       7 * 24 * time.Hour,
 
+		Connections:   8192,
 		BodyBytes:     1 << 20,
 		UnpackedBytes: 4 << 20,
 		HeaderBytes:   32 << 10,
@@ -95,6 +102,8 @@ func (l Limits) validate() error {
 		}
 	}
 	atLeast("batch_beacons", l.BatchBeacons, 1, "or nothing can come in")
+	atLeast("connections", l.Connections, 1, "or nobody can come in")
+	atLeast("string_bytes", l.StringBytes, 1, "or nothing is left of a text")
 	atLeast("unpacked_bytes", l.UnpackedBytes, l.BeaconBytes, "which is beacon_bytes")
 	atLeast("queue_bytes", l.QueueBytes, 2*l.UnpackedBytes, "twice unpacked_bytes")
 	atLeast("queue_requests", l.QueueRequests, 1, "or nothing can come in")

@@ -51,7 +51,9 @@ type metrics struct {
 	fsync    prometheus.Histogram
 }
 
-func newMetrics(reg prometheus.Registerer, a *appender) (*metrics, error) {
+func newMetrics(
+	reg prometheus.Registerer, a *appender, clients *connections,
+) (*metrics, error) {
 	describe := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("crumbtrail_ingest_"+name, help, labels, nil)
 	}
@@ -85,6 +87,7 @@ func newMetrics(reg prometheus.Registerer, a *appender) (*metrics, error) {
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crumbtrail_ingest_queue_requests", Help: "Requests that wait for the log.",
 	}, func() float64 { return float64(len(a.queue)) }))
+	all = append(all, clients.metrics()...)
 	for _, c := range append(all, spillMetrics(a)...) {
 		if err := reg.Register(c); err != nil {
 			return nil, err

@@ -90,6 +90,7 @@ func (p *lineParser) recorded(c *claim) *Rejection {
 // finish fills what follows from a beacon's own content.
 func (p *lineParser) finish(b *schemas.Beacon) {
 	b.Collector = p.cfg.Collector
+	b.Props = cutTexts(b.Props, p.cfg.Limits.StringBytes)
 	b.Url, b.Referrer = cleanURL(b.Url), cleanURL(b.Referrer)
 	b.OccurredAtUs, b.Clamped = occurred(
 		b.ReceivedAtUs, b.CreatedAtUs, b.SentAtUs, p.cfg.Limits.MaxAge)

@@ -6,7 +6,8 @@ import (
 	"time"
 )
 
-// bucket is a token bucket: so many a second, and so many at once after a quiet time.
+// bucket is a token bucket: so many a second, and so many at once after a quiet time. Whoever takes
+// the last token may take more than there are: so much later the next one can be had.
 type bucket struct {
 	perSecond, most float64
 
@@ -19,8 +20,8 @@ func newBucket(perSecond, most float64) *bucket {
 	return &bucket{perSecond: perSecond, most: most, tokens: most}
 }
 
-// take takes a token, if there is one.
-func (b *bucket) take(now time.Time) bool {
+// take takes so many tokens, if there is one.
+func (b *bucket) take(n float64, now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if !b.last.IsZero() {
@@ -30,7 +31,7 @@ func (b *bucket) take(now time.Time) bool {
 	if b.tokens < 1 {
 		return false
 	}
-	b.tokens--
+	b.tokens -= n
 	return true
 }
 
@@ -60,7 +61,7 @@ func (b *buckets) take(addr netip.Addr, now time.Time) bool {
 	if addr.Is6() {
 		addr = netip.PrefixFrom(addr, 64).Masked().Addr()
 	}
-	return b.of(addr).take(now)
+	return b.of(addr).take(1, now)
 }
 
 func (b *buckets) of(addr netip.Addr) *bucket {

@@ -193,6 +193,12 @@ func TestSpillAfterUnknownOutcome(t *testing.T) {
 	})
 }
 
+// bulky is a beacon of 30 kB.
+func bulky() string {
+	return `{"site":"acme","type":"custom","props":{"a":[` +
+		strings.Repeat(`"`+strings.Repeat("x", 7_500)+`",`, 4) + `0]}}`
+}
+
 // TestSpillIsFull runs in a bubble.
 func TestSpillIsFull(t *testing.T) {
 	limits := DefaultLimits()
@@ -201,10 +207,7 @@ func TestSpillIsFull(t *testing.T) {
 		func(t *testing.T, e *edge, _ func()) {
 			synctest.Wait()
 			e.tape.fail(errAway)
-			long := strings.Repeat("x", 30_000)
-			post := func() *httptest.ResponseRecorder {
-				return e.post("/v1/beacons", `{"site":"acme","type":"custom","props":{"a":"`+long+`"}}`)
-			}
+			post := func() *httptest.ResponseRecorder { return e.post("/v1/beacons", bulky()) }
 			taken := 0
 			w := post()
 			for ; w.Code == http.StatusOK; w = post() {
@@ -396,9 +399,8 @@ func TestDiskIsFull(t *testing.T) {
 	bubble(t, change, func(t *testing.T, e *edge, _ func()) {
 		synctest.Wait()
 		e.tape.fail(errAway)
-		long := strings.Repeat("x", 30_000)
 		for range 9 { // several segments
-			e.post("/v1/beacons", `{"site":"acme","type":"custom","props":{"a":"`+long+`"}}`)
+			e.post("/v1/beacons", bulky())
 		}
 		synctest.Wait()
 		e.tape.gate = make(chan struct{})

@@ -32,6 +32,11 @@ type Site struct {
 	// Heartbeat is how often the site's Snowplow trackers ping while somebody is active: what a
 	// ping of theirs stands for, since they do not say it. 0 is 10 seconds.
 	Heartbeat time.Duration
+	// BytesPerSecond is how many bytes of beacons the site may send, and ten times as many at once;
+	// 0 is any number.
+	BytesPerSecond int
+
+	budget *bucket
 }
 
 // DefaultKey is the site that is there without a configuration.
@@ -60,6 +65,11 @@ func (s *Site) allows(origin string) bool {
 		}
 	}
 	return s.AnyLoopback && (origin == originNull || isLoopback(origin))
+}
+
+// spend takes so many bytes of the site's budget, if there is any left.
+func (s *Site) spend(bytes int) bool {
+	return s.budget == nil || s.budget.take(float64(bytes), time.Now())
 }
 
 // originNull is what browsers send for pages from disk and from sandboxes.
@@ -146,6 +156,9 @@ func (s *Site) normalise() error {
 	}
 	if s.Heartbeat == 0 {
 		s.Heartbeat = defaultHeartbeat
+	}
+	if n := float64(s.BytesPerSecond); n > 0 {
+		s.budget = newBucket(n, 10*n)
 	}
 	for i, origin := range s.Origins {
 		if origin == "*" {
