@@ -208,7 +208,8 @@ func TestChoice(t *testing.T) {
 		t.Fatalf("%d %s", w.Code, w.Body)
 	}
 	said := set["ct_consent"]
-	if !regexp.MustCompile(`^granted\.[0-9]{10}\.api$`).MatchString(said.Value) || said.HttpOnly || said.MaxAge != 180*24*3600 ||
+	if !regexp.MustCompile(`^granted\.[0-9]{10}\.api$`).MatchString(said.Value) ||
+		said.HttpOnly || said.MaxAge != 180*24*3600 ||
 		said.SameSite != http.SameSiteLaxMode || set["ct_visitor"] == nil {
 		t.Errorf("cookies %v", set)
 	}
