@@ -27,6 +27,16 @@ func (i *identities) current(visitor []byte) (contactID string) {
 	return ""
 }
 
+// passedOn reports that a visitor was linked to another contact after a moment.
+func (i *identities) passedOn(visitor []byte, us int64, contactID string) bool {
+	edges := i.byVisitor[string(visitor)].GetEdges()
+	if len(edges) == 0 {
+		return false
+	}
+	last := edges[len(edges)-1]
+	return last.LinkedAtUs > us && last.ContactId != contactID
+}
+
 // link records that a visitor is the contact of a submission, and returns the edge, nil where that
 // was known. A visitor's first edge reaches back without limit: the history becomes known. On a
 // shared device each later edge begins with its own submission, and never before the edge that it

@@ -19,6 +19,7 @@ type Machine struct {
 	strategies strategies
 	contacts   contacts
 	identities identities
+	pending    pending
 	recent     recent
 	counts     Counts
 	contactIDs *schemas.Names
@@ -26,7 +27,8 @@ type Machine struct {
 }
 
 // Counts says what became of the submissions since the first one, across restarts. Submissions =
-// Matched + Created + Unresolved + Duplicates.
+// Matched + Created + Unresolved + Duplicates + Pending + Spam, where a confirmation counts as what
+// it confirmed.
 type Counts struct {
 	// Submissions are all that could be read.
 	Submissions int64
@@ -35,6 +37,11 @@ type Counts struct {
 	Unresolved  int64
 	// Duplicates had been decided before.
 	Duplicates int64
+	// Pending ones had to be confirmed first. Confirmed and Expired are those of them that were, and
+	// that were not in time.
+	Pending, Confirmed, Expired int64
+	// Spam was kept without effect.
+	Spam int64
 	// Linked are the edges from a visitor to a contact.
 	Linked int64
 	// Bad records could not be used and went to bad-beacons.
@@ -45,7 +52,8 @@ type Counts struct {
 func New(cfg Config) *Machine {
 	return &Machine{
 		cfg: cfg, strategies: newStrategies(cfg), contacts: newContacts(cfg.Strategies),
-		identities: newIdentities(), recent: newRecent(recentWindow, recentLength),
+		identities: newIdentities(), pending: newPending(),
+		recent:     newRecent(recentWindow, recentLength),
 		contactIDs: schemas.NewNames("contact"), badIDs: schemas.NewNames("bad_beacon"),
 	}
 }
@@ -71,13 +79,38 @@ func (m *Machine) apply(from *stage.Record, out *stage.Output) {
 		m.reject(from, out, reason, detail, path)
 		return
 	}
+	m.expire(s.ReceivedAtUs, out)
 	m.counts.Submissions++
 	if !m.recent.add(xxhash.Sum64(name(s))) {
 		m.counts.Duplicates++
 		return
 	}
-	d := m.decide(s, out)
-	put(out, schemas.Decisions, []byte(s.SubmissionId), d)
+	switch {
+	case s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_CONFIRMATION:
+		m.confirm(s, out)
+	case s.SpamRule != "":
+		m.counts.Spam++
+		d := decisionOn(s, schemas.Outcome_OUTCOME_SPAM)
+		d.Reason = "the rule " + s.SpamRule + " takes its sender for a bot: kept, without effect"
+		m.tell(d, out)
+	case s.ConfirmUntilUs != 0:
+		m.wait(s, from.Offset, out)
+	default:
+		m.tell(m.decide(s, s.ReceivedAtUs, out), out)
+	}
+}
+
+// tell puts out a decision.
+func (m *Machine) tell(d *schemas.Decision, out *stage.Output) {
+	put(out, schemas.Decisions, []byte(d.SubmissionId), d)
+}
+
+// decisionOn is a decision that has yet to say why.
+func decisionOn(s *schemas.Submission, outcome schemas.Outcome) *schemas.Decision {
+	return &schemas.Decision{
+		SubmissionId: s.SubmissionId, Site: s.Site, VisitorId: s.VisitorId, Outcome: outcome,
+		DecidedAtUs: s.ReceivedAtUs,
+	}
 }
 
 // name is what makes a submission one: its id is its sender's text, and so are the others.
@@ -103,7 +136,11 @@ func fault(s *schemas.Submission) (reason, detail, path string) {
 	for _, f := range []struct {
 		path string
 		us   int64
-	}{{"/received_at_us", s.ReceivedAtUs}, {"/occurred_at_us", s.OccurredAtUs}} {
+	}{
+		{"/received_at_us", s.ReceivedAtUs},
+		{"/occurred_at_us", s.OccurredAtUs},
+		{"/confirm_until_us", s.ConfirmUntilUs},
+	} {
 		const maxTimeUS = 253_402_300_799_999_999 // the end of the year 9999
 		if f.us < 0 || f.us > maxTimeUS {
 			return "time_out_of_range", fmt.Sprintf("%d is no time in microseconds", f.us), f.path
@@ -113,14 +150,14 @@ func fault(s *schemas.Submission) (reason, detail, path string) {
 }
 
 // decide finds or makes the contact of a submission, links the visitor to it where it may, and
-// says why.
-func (m *Machine) decide(s *schemas.Submission, out *stage.Output) *schemas.Decision {
+// says why. sentUs is when the submission came in, which a confirmation comes after.
+func (m *Machine) decide(
+	s *schemas.Submission, sentUs int64, out *stage.Output,
+) *schemas.Decision {
 	a := normalise(s, m.cfg.KeepTags)
 	strategy := m.strategies.of(s.Site, s.Form)
-	d := &schemas.Decision{
-		SubmissionId: s.SubmissionId, Site: s.Site, VisitorId: s.VisitorId,
-		Strategy: m.cfg.Strategies[strategy].Name, DecidedAtUs: s.ReceivedAtUs,
-	}
+	d := decisionOn(s, schemas.Outcome_OUTCOME_UNSPECIFIED)
+	d.Strategy = m.cfg.Strategies[strategy].Name
 	visitor, linkable := m.visitor(s)
 	found, why := m.match(strategy, &a, visitor)
 	switch {
@@ -140,6 +177,9 @@ func (m *Machine) decide(s *schemas.Submission, out *stage.Output) *schemas.Deci
 	}
 	d.ContactId = found.record.ContactId
 	put(out, schemas.Contacts, []byte(d.ContactId), found.record)
+	if sentUs < s.ReceivedAtUs && m.identities.passedOn(visitor, sentUs, d.ContactId) {
+		visitor, linkable = nil, "no browser is linked, as another contact has used it since"
+	}
 	d.Reason = why + "; " + linkable
 	if visitor == nil {
 		return d
@@ -167,6 +207,8 @@ func (m *Machine) visitor(s *schemas.Submission) (key []byte, why string) {
 		return nil, "no browser is linked, as there is no consent to it"
 	case s.VisitorId == "":
 		return nil, "no browser is linked, as it is not known"
+	case isPlaceholder(strings.ToLower(s.VisitorId)):
+		return nil, "no browser is linked, as its id is a placeholder that many may have"
 	}
 	return schemas.VisitorKey(schemas.Site(s.Site), schemas.VisitorID(s.VisitorId)),
 		"everything that this browser did before is theirs"

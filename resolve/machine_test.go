@@ -16,9 +16,10 @@ func applyAndCheckpoint(t *testing.T, m *Machine, record []byte) {
 	before := m.Counts()
 	m.Apply([]stage.Record{{Offset: 1, Timestamp: 1, Key: []byte("acme"), Value: record}}, &out)
 	after := m.Counts()
-	decided := after.Matched + after.Created + after.Unresolved + after.Duplicates + after.Bad -
-		before.Matched - before.Created - before.Unresolved - before.Duplicates - before.Bad
-	if decided != 1 {
+	sum := func(c Counts) int64 {
+		return c.Matched + c.Created + c.Unresolved + c.Duplicates + c.Pending + c.Spam + c.Bad
+	}
+	if sum(after)-sum(before) != 1 {
 		t.Errorf("counts before %+v, after %+v", before, after)
 	}
 	m.Checkpoint(func(_, _ []byte) {})
@@ -120,19 +121,68 @@ func TestACheckpointHoldsOnlyWhatChanged(t *testing.T) {
 
 func TestStateOfANewerReleaseIsRefused(t *testing.T) {
 	for _, state := range []struct{ key, value string }{
-		{"", "\x02\x00\x00\x00\x00\x00\x00\x00"},
+		{"", "\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
 		{"", ""},
 		{"", "\x01\x00"},
+		{"", "\x02\x00\x00\x00\x00\x00\x00\x00"},
 		{"z", "x"},
 		{"cx", "\xff"},
 		{"cx", "\n\x01y"},
 		{"vx", "\xff"},
+		{"px", "\xff"},
 		{"s1", "12345678"},
 		{"s12345678", "1234567"},
 	} {
 		if err := New(DefaultConfig()).Restore([]byte(state.key), []byte(state.value)); err == nil {
 			t.Errorf("restore of %q = %q: no error", state.key, state.value)
 		}
+	}
+}
+
+func TestStateOfTheReleaseBeforeIsRead(t *testing.T) {
+	m := New(DefaultConfig())
+	if err := m.Restore(nil, []byte("\x01\x02\x04\x06\x08\x0a\x0c\x0e")); err != nil {
+		t.Fatal(err)
+	}
+	want := Counts{
+		Submissions: 1, Matched: 2, Created: 3, Unresolved: 4, Duplicates: 5, Linked: 6, Bad: 7,
+	}
+	if m.Counts() != want {
+		t.Errorf("counts %+v, want %+v", m.Counts(), want)
+	}
+}
+
+// Whatever a form is flooded with, so many submissions wait at most, and nothing is left of those
+// that do not.
+func TestWhatWaitsIsBounded(t *testing.T) {
+	m := New(DefaultConfig())
+	m.pending.most = 5
+	state := map[string]bool{}
+	var out stage.Output
+	for i := range 100 {
+		m.Apply([]stage.Record{submission(t, int64(i), &schemas.Submission{
+			SubmissionId: fmt.Sprintf("s%d", i), Site: "acme", Email: fmt.Sprintf("p%d@acme.example", i),
+			ReceivedAtUs: int64(i) * 1_000_000, ConfirmUntilUs: int64(i)*1_000_000 + 86_400_000_000,
+		})}, &out)
+		m.Checkpoint(func(key, value []byte) {
+			if delete(state, string(key)); value != nil && bytes.HasPrefix(key, []byte{'p'}) {
+				state[string(key)] = true
+			}
+		})
+	}
+	if n := len(m.pending.byID); n > 6 || len(m.pending.ends) != n || len(m.pending.addresses) != n ||
+		len(state) != n {
+		t.Errorf("%d wait, %d ends, %d addresses, %d in the changelog", n, len(m.pending.ends),
+			len(m.pending.addresses), len(state))
+	}
+	if c := m.Counts(); c.Expired != 94 || c.Pending != 100 {
+		t.Errorf("counts %+v, want 94 of 100 given up", c)
+	}
+	m.Apply([]stage.Record{submission(t, 200, &schemas.Submission{
+		SubmissionId: "late", Site: "acme", ReceivedAtUs: 2 * 86_400_000_000,
+	})}, &out)
+	if n := len(m.pending.byID); n != 0 || m.Size() > 500_000 {
+		t.Errorf("%d wait after their time, the state takes %d bytes", n, m.Size())
 	}
 }
 
@@ -214,7 +264,7 @@ func TestEncode(t *testing.T) {
 	if err != nil || !bytes.Equal(back.Encode(), same.Encode()) {
 		t.Errorf("comes back as %+v, %v", back, err)
 	}
-	newer := `{"version":1,"strategies":[],"by":"a newer rule"}`
+	newer := `{"version":2,"strategies":[],"by":"a newer rule"}`
 	if _, err := DecodeConfig([]byte(newer)); err == nil {
 		t.Error("a rule that this binary does not know is taken")
 	}

@@ -30,7 +30,11 @@ func drawSubmissions(t *rapid.T) []*schemas.Submission {
 	n := rapid.IntRange(1, 60).Draw(t, "submissions")
 	list := make([]*schemas.Submission, n)
 	for i := range list {
-		at := int64(1_767_225_600_000_000 + 1_000_000*(i/3)) // some at the same moment
+		at := int64(1_767_225_600_000_000 + 1_800_000_000*(i/3)) // some at the same moment
+		if i > 0 && rapid.IntRange(0, 4).Draw(t, "confirms") == 0 {
+			list[i] = confirmation(list[rapid.IntRange(0, i-1).Draw(t, "of")], at)
+			continue
+		}
 		list[i] = &schemas.Submission{
 			SubmissionId: fmt.Sprintf("s%d", rapid.IntRange(0, n).Draw(t, "id")),
 			Site:         of("site", "acme", "shop"), VisitorId: of("visitor", "v1", "v2", "v3", ""),
@@ -44,9 +48,21 @@ func drawSubmissions(t *rapid.T) []*schemas.Submission {
 				int32(schemas.Consent_CONSENT_STATISTICAL), int32(schemas.Consent_CONSENT_IDENTIFIED),
 				int32(schemas.Consent_CONSENT_IDENTIFIED),
 			}).Draw(t, "consent")),
+			SpamRule: of("spam", "", "", "", "", "trap"),
+		}
+		if rapid.Bool().Draw(t, "double opt-in") {
+			list[i].ConfirmUntilUs = at + rapid.Int64Range(0, 7_200_000_000).Draw(t, "until")
 		}
 	}
 	return list
+}
+
+// confirmation is what a click on the link in the mail about a submission makes.
+func confirmation(of *schemas.Submission, us int64) *schemas.Submission {
+	return &schemas.Submission{
+		SubmissionId: schemas.ConfirmationID(of), Confirms: of.SubmissionId, Site: of.Site,
+		Kind: schemas.SubmissionKind_SUBMISSION_KIND_CONFIRMATION, ReceivedAtUs: us, OccurredAtUs: us,
+	}
 }
 
 func records(t *rapid.T, list []*schemas.Submission) []stage.Record {
@@ -115,7 +131,13 @@ type naive struct {
 	cfg      Config
 	done     map[string]bool
 	contacts []*naiveContact
-	edges    map[string][]int // by visitor: the contacts in turn
+	edges    map[string][]naiveEdge // by visitor, in turn
+	pending  map[string]*schemas.Submission
+}
+
+type naiveEdge struct {
+	contact  int
+	linkedUs int64
 }
 
 type naiveContact struct {
@@ -126,11 +148,45 @@ type naiveContact struct {
 	taken   int
 }
 
-func (n *naive) resolve(s *schemas.Submission) (outcome schemas.Outcome, contact int) {
+// resolve returns what the last decision should be, 0 where there is none, and how many expired
+// before it.
+func (n *naive) resolve(s *schemas.Submission) (outcome schemas.Outcome, contact, expired int) {
+	for id, p := range n.pending {
+		if p.ConfirmUntilUs+3_600_000_000 < s.ReceivedAtUs {
+			delete(n.pending, id)
+			expired++
+		}
+	}
 	if n.done[s.Site+"/"+s.VisitorId+"/"+s.SubmissionId] {
-		return 0, -1
+		return 0, -1, expired
 	}
 	n.done[s.Site+"/"+s.VisitorId+"/"+s.SubmissionId] = true
+	switch p := n.pending[s.SubmissionId]; {
+	case s.Confirms != "" && p == nil:
+		return schemas.Outcome_OUTCOME_UNRESOLVED, -1, expired
+	case s.Confirms != "" && p.ConfirmUntilUs < s.ReceivedAtUs:
+		delete(n.pending, s.SubmissionId)
+		return schemas.Outcome_OUTCOME_UNRESOLVED, -1, expired + 1
+	case s.Confirms != "":
+		delete(n.pending, s.SubmissionId)
+		_, contact = n.decide(p, s.ReceivedAtUs)
+		return schemas.Outcome_OUTCOME_CONFIRMED, contact, expired
+	case s.SpamRule != "":
+		return schemas.Outcome_OUTCOME_SPAM, -1, expired
+	case s.ConfirmUntilUs != 0 && normalise(s, false).email.Fault != "":
+		return schemas.Outcome_OUTCOME_UNRESOLVED, -1, expired
+	case s.ConfirmUntilUs != 0:
+		n.pending[schemas.ConfirmationID(s)] = s
+		return schemas.Outcome_OUTCOME_PENDING, -1, expired
+	}
+	outcome, contact = n.decide(s, s.ReceivedAtUs)
+	return outcome, contact, expired
+}
+
+// decide finds or makes the contact of a submission that counts from a moment on.
+func (n *naive) decide(
+	s *schemas.Submission, us int64,
+) (outcome schemas.Outcome, contact int) {
 	a := normalise(s, false)
 	values := map[Attribute]string{}
 	for _, of := range []Attribute{
@@ -158,14 +214,19 @@ func (n *naive) resolve(s *schemas.Submission) (outcome schemas.Outcome, contact
 		outcome = schemas.Outcome_OUTCOME_CREATED
 		at = len(n.contacts)
 		n.contacts = append(n.contacts, &naiveContact{
-			created: s.ReceivedAtUs, values: map[Attribute]string{},
+			created: us, values: map[Attribute]string{},
 		})
 	default:
 		return schemas.Outcome_OUTCOME_UNRESOLVED, -1
 	}
 	n.contacts[at].take(values, a.email.Role)
-	if edges := n.edges[visitor]; visitor != "" && (len(edges) == 0 || edges[len(edges)-1] != at) {
-		n.edges[visitor] = append(edges, at)
+	edges := n.edges[visitor]
+	if visitor == "" {
+		return outcome, at
+	}
+	if len(edges) == 0 || edges[len(edges)-1].contact != at &&
+		(us == s.ReceivedAtUs || edges[len(edges)-1].linkedUs <= s.ReceivedAtUs) {
+		n.edges[visitor] = append(edges, naiveEdge{at, us})
 	}
 	return outcome, at
 }
@@ -208,13 +269,13 @@ func (n *naive) find(
 	}
 	if edges := n.edges[visitor]; at < 0 && byRole && !complete && len(edges) > 0 &&
 		(values[AttributeFirstName] == "" || values[AttributeLastName] == "") {
-		own := n.contacts[edges[len(edges)-1]]
+		own := n.contacts[edges[len(edges)-1].contact]
 		same := own.values[AttributeEmail] == values[AttributeEmail]
 		for _, of := range []Attribute{AttributeFirstName, AttributeLastName} {
 			same = same && (values[of] == "" || values[of] == own.values[of])
 		}
 		if same {
-			return edges[len(edges)-1], complete
+			return edges[len(edges)-1].contact, complete
 		}
 	}
 	return at, complete
@@ -225,14 +286,20 @@ func TestAgreesWithLookingAtEverything(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		cfg := propertyConfig()
 		m := New(cfg)
-		n := &naive{cfg: cfg, done: map[string]bool{}, edges: map[string][]int{}}
+		n := &naive{
+			cfg: cfg, done: map[string]bool{}, edges: map[string][]naiveEdge{},
+			pending: map[string]*schemas.Submission{},
+		}
 		list := drawSubmissions(t)
 		for i, record := range records(t, list) {
 			var out stage.Output
 			m.Apply([]stage.Record{record}, &out)
-			outcome, at := n.resolve(list[i])
+			outcome, at, expired := n.resolve(list[i])
+			if expiredIn(t, &out) != expired {
+				t.Fatalf("submission %d: %d expired, want %d", i, expiredIn(t, &out), expired)
+			}
 			if outcome == 0 {
-				if len(out.Messages()) > 0 {
+				if len(out.Messages()) > expired {
 					t.Fatalf("submission %d again: %d messages", i, len(out.Messages()))
 				}
 				continue
@@ -242,7 +309,7 @@ func TestAgreesWithLookingAtEverything(t *testing.T) {
 			if err := d.UnmarshalVT(last.Value); err != nil || last.Topic != string(schemas.Decisions) {
 				t.Fatalf("the last message on %s: %v, want a decision", last.Topic, err)
 			}
-			if at >= 0 && outcome == schemas.Outcome_OUTCOME_CREATED {
+			if at >= 0 && n.contacts[at].id == "" {
 				n.contacts[at].id = d.ContactId
 			}
 			if d.Outcome != outcome || at >= 0 && d.ContactId != n.contacts[at].id {
@@ -251,6 +318,23 @@ func TestAgreesWithLookingAtEverything(t *testing.T) {
 		}
 		compareWithNaive(t, m, n)
 	})
+}
+
+// expiredIn counts the decisions that something expired.
+func expiredIn(t *rapid.T, out *stage.Output) (count int) {
+	for _, m := range out.Messages() {
+		d := &schemas.Decision{}
+		if m.Topic != string(schemas.Decisions) {
+			continue
+		}
+		if err := d.UnmarshalVT(m.Value); err != nil {
+			t.Fatal(err)
+		}
+		if d.Outcome == schemas.Outcome_OUTCOME_EXPIRED {
+			count++
+		}
+	}
+	return count
 }
 
 func compareWithNaive(t *rapid.T, m *Machine, n *naive) {
@@ -275,7 +359,7 @@ func compareWithNaive(t *rapid.T, m *Machine, n *naive) {
 		}
 		for i, e := range edges.Edges {
 			first := e.ValidFromUs == 0
-			if e.ContactId != n.contacts[want[i]].id || first != (i == 0) ||
+			if e.ContactId != n.contacts[want[i].contact].id || first != (i == 0) ||
 				i > 0 && e.ValidFromUs <= edges.Edges[i-1].ValidFromUs {
 				t.Fatalf("edge %d of %v", i, edges)
 			}

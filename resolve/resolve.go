@@ -6,7 +6,8 @@
 // there to find is the contact's golden record. A browser is linked to the contact only by a
 // submission with consent to it, never by being the same device: see identity.go. What an
 // attribute becomes before it is compared stands in email.go and text.go, what a contact keeps of
-// its submissions in contact.go, and what survives a restart in state.go.
+// its submissions in contact.go, what has to be confirmed first in confirm.go, and what survives a
+// restart in state.go.
 package resolve
 
 import (
@@ -72,7 +73,7 @@ func (c Config) Validate() error {
 }
 
 // rulesVersion is raised whenever normalising or deciding changes.
-const rulesVersion = 1
+const rulesVersion = 2
 
 // encodedConfig is a Config with the rules of this package, as a checkpoint keeps it.
 type encodedConfig struct {

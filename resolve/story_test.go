@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,7 +18,10 @@ import (
 //
 //	config [keep_tags] [strategy=(name,attribute,...)]... [form=(site,form,strategy)]...
 //	submit: one submission a line, its id first, then key=value: site, visitor, consent, email,
-//	        first, last, phone, company, form, kind, at (clock of 2026-01-01), occurred
+//	        first, last, phone, company, form, kind, at (clock of 2026-01-01), occurred, until (when
+//	        it must be confirmed by), spam (a rule)
+//	confirm: one confirmation a line: the id of what it confirms, then at, and email or visitor
+//	        where the link was for another's
 //	restart: a checkpoint, and a new machine that is restored from all checkpoints so far
 //	contacts, edges, counts: what there is
 //
@@ -33,6 +37,8 @@ func TestStories(t *testing.T) {
 				return ""
 			case "submit":
 				return s.submit(t, d.Input)
+			case "confirm":
+				return s.confirm(t, d.Input)
 			case "restart":
 				s.restart(t)
 				return ""
@@ -78,37 +84,85 @@ type story struct {
 	machine *Machine
 	state   map[string][]byte
 	offset  int64
-	ids     []string // contacts in the order in which they were made
+	ids     []string                       // contacts in the order in which they were made
+	sent    map[string]*schemas.Submission // by id
 }
 
 func newStory(cfg Config) *story {
-	return &story{cfg: cfg, machine: New(cfg), state: map[string][]byte{}}
+	return &story{
+		cfg: cfg, machine: New(cfg), state: map[string][]byte{},
+		sent: map[string]*schemas.Submission{},
+	}
 }
 
 func (s *story) submit(t *testing.T, input string) string {
 	var b strings.Builder
 	for line := range strings.Lines(input) {
 		sub := scriptedSubmission(t, line)
-		var out stage.Output
-		s.machine.Apply([]stage.Record{s.record(t, sub)}, &out)
-		if len(out.Messages()) == 0 {
-			fmt.Fprintf(&b, "%s: nothing\n", sub.SubmissionId)
+		s.sent[sub.SubmissionId] = sub
+		b.WriteString(s.apply(t, sub))
+	}
+	return b.String()
+}
+
+func (s *story) confirm(t *testing.T, input string) string {
+	var b strings.Builder
+	for line := range strings.Lines(input) {
+		said := scriptedSubmission(t, line)
+		sent := s.sent[said.SubmissionId]
+		of := &schemas.Submission{
+			SubmissionId: sent.SubmissionId, Site: sent.Site, VisitorId: sent.VisitorId,
+			Email: cmp.Or(said.Email, sent.Email),
 		}
-		for _, m := range out.Messages() {
-			switch schemas.Topic(m.Topic) {
-			case schemas.Contacts:
-				s.seen(string(m.Key))
-			case schemas.Decisions:
-				d := decoded(t, m.Value, &schemas.Decision{})
-				fmt.Fprintf(&b, "%s: %s %s by %s: %s\n", d.SubmissionId, d.Outcome.Name(),
-					s.alias(d.ContactId), d.Strategy, s.aliased(d.Reason))
-			case schemas.BadBeacons:
-				bad := decoded(t, m.Value, &schemas.BadBeacon{})
-				fmt.Fprintf(&b, "bad: %s %s %s\n", bad.Reason, bad.Detail, bad.Path)
+		if said.VisitorId != "v1" {
+			of.VisitorId = said.VisitorId
+		}
+		b.WriteString(s.apply(t, &schemas.Submission{
+			SubmissionId: schemas.ConfirmationID(of), Confirms: said.SubmissionId, Site: of.Site,
+			Kind:         schemas.SubmissionKind_SUBMISSION_KIND_CONFIRMATION,
+			ReceivedAtUs: said.ReceivedAtUs, OccurredAtUs: said.ReceivedAtUs,
+		}))
+	}
+	return b.String()
+}
+
+// apply returns what comes of one submission.
+func (s *story) apply(t *testing.T, sub *schemas.Submission) string {
+	var b strings.Builder
+	var out stage.Output
+	s.machine.Apply([]stage.Record{s.record(t, sub)}, &out)
+	if len(out.Messages()) == 0 {
+		fmt.Fprintf(&b, "%s: nothing\n", s.named(sub.SubmissionId))
+	}
+	for _, m := range out.Messages() {
+		switch schemas.Topic(m.Topic) {
+		case schemas.Contacts:
+			s.seen(string(m.Key))
+		case schemas.Decisions:
+			d := decoded(t, m.Value, &schemas.Decision{})
+			outcome := d.Outcome.Name()
+			if d.Resolution != 0 {
+				outcome += " " + d.Resolution.Name()
 			}
+			fmt.Fprintf(&b, "%s: %s %s by %s: %s\n", s.named(d.SubmissionId), outcome,
+				s.alias(d.ContactId), cmp.Or(d.Strategy, "none"), s.aliased(d.Reason))
+			if d.Mail {
+				fmt.Fprintf(&b, "%s: mail\n", d.SubmissionId)
+			}
+		case schemas.BadBeacons:
+			bad := decoded(t, m.Value, &schemas.BadBeacon{})
+			fmt.Fprintf(&b, "bad: %s %s %s\n", bad.Reason, bad.Detail, bad.Path)
 		}
 	}
 	return b.String()
+}
+
+// named is the name of a confirmation, whose id is a hash.
+func (s *story) named(id string) string {
+	if s.sent[id] == nil {
+		return "confirmation"
+	}
+	return id
 }
 
 func (s *story) record(t *testing.T, sub *schemas.Submission) stage.Record {
@@ -127,11 +181,11 @@ func scriptedSubmission(t *testing.T, line string) *schemas.Submission {
 		Site: "acme", VisitorId: "v1", Consent: schemas.Consent_CONSENT_IDENTIFIED,
 		Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM,
 	}
-	at, occurred := "12:00", ""
+	at, occurred, until := "12:00", "", ""
 	text := map[string]*string{
 		"site": &sub.Site, "visitor": &sub.VisitorId, "email": &sub.Email, "first": &sub.FirstName,
 		"last": &sub.LastName, "phone": &sub.Phone, "company": &sub.Company, "form": &sub.Form,
-		"at": &at, "occurred": &occurred,
+		"at": &at, "occurred": &occurred, "until": &until, "spam": &sub.SpamRule,
 	}
 	for i, word := range strings.Fields(line) {
 		key, value, given := strings.Cut(word, "=")
@@ -153,6 +207,9 @@ func scriptedSubmission(t *testing.T, line string) *schemas.Submission {
 	sub.OccurredAtUs = sub.ReceivedAtUs
 	if occurred != "" {
 		sub.OccurredAtUs = clock(t, occurred)
+	}
+	if until != "" {
+		sub.ConfirmUntilUs = clock(t, until)
 	}
 	return sub
 }

@@ -32,6 +32,14 @@ const (
 	Outcome_OUTCOME_CREATED Outcome = 2
 	// It named nobody: kept, without a contact.
 	Outcome_OUTCOME_UNRESOLVED Outcome = 3
+	// It waits for its confirmation.
+	Outcome_OUTCOME_PENDING Outcome = 4
+	// Its confirmation came in time, see resolution.
+	Outcome_OUTCOME_CONFIRMED Outcome = 5
+	// Its confirmation did not come in time.
+	Outcome_OUTCOME_EXPIRED Outcome = 6
+	// A rule takes its sender for a bot: kept, without effect.
+	Outcome_OUTCOME_SPAM Outcome = 7
 )
 
 // Enum value maps for Outcome.
@@ -41,12 +49,20 @@ var (
 		1: "OUTCOME_MATCHED",
 		2: "OUTCOME_CREATED",
 		3: "OUTCOME_UNRESOLVED",
+		4: "OUTCOME_PENDING",
+		5: "OUTCOME_CONFIRMED",
+		6: "OUTCOME_EXPIRED",
+		7: "OUTCOME_SPAM",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
 		"OUTCOME_MATCHED":     1,
 		"OUTCOME_CREATED":     2,
 		"OUTCOME_UNRESOLVED":  3,
+		"OUTCOME_PENDING":     4,
+		"OUTCOME_CONFIRMED":   5,
+		"OUTCOME_EXPIRED":     6,
+		"OUTCOME_SPAM":        7,
 	}
 )
 
@@ -315,10 +331,16 @@ type Decision struct {
 	// Name of the strategy that decided.
 	Strategy string `protobuf:"bytes,6,opt,name=strategy,proto3" json:"strategy,omitempty"`
 	// One sentence that a marketer can read, without personal data.
-	Reason        string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
-	DecidedAtUs   int64  `protobuf:"varint,8,opt,name=decided_at_us,json=decidedAtUs,proto3" json:"decided_at_us,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Reason      string `protobuf:"bytes,7,opt,name=reason,proto3" json:"reason,omitempty"`
+	DecidedAtUs int64  `protobuf:"varint,8,opt,name=decided_at_us,json=decidedAtUs,proto3" json:"decided_at_us,omitempty"`
+	// Of a confirmed one: what was done with it then, matched, created or unresolved.
+	Resolution Outcome `protobuf:"varint,9,opt,name=resolution,proto3,enum=crumbtrail.v1.Outcome" json:"resolution,omitempty"`
+	// Of a pending one: a mail is to ask for its confirmation.
+	Mail bool `protobuf:"varint,10,opt,name=mail,proto3" json:"mail,omitempty"`
+	// Of a pending one: where it stands on the topic submissions.
+	SubmissionOffset int64 `protobuf:"varint,11,opt,name=submission_offset,json=submissionOffset,proto3" json:"submission_offset,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
@@ -407,6 +429,27 @@ func (x *Decision) GetDecidedAtUs() int64 {
 	return 0
 }
 
+func (x *Decision) GetResolution() Outcome {
+	if x != nil {
+		return x.Resolution
+	}
+	return Outcome_OUTCOME_UNSPECIFIED
+}
+
+func (x *Decision) GetMail() bool {
+	if x != nil {
+		return x.Mail
+	}
+	return false
+}
+
+func (x *Decision) GetSubmissionOffset() int64 {
+	if x != nil {
+		return x.SubmissionOffset
+	}
+	return 0
+}
+
 // VisitorEdges is the resolver's memory of one visitor.
 type VisitorEdges struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -482,7 +525,7 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\flinked_at_us\x18\x05 \x01(\x03R\n" +
 	"linkedAtUs\x12\x1a\n" +
 	"\bevidence\x18\x06 \x01(\tR\bevidence\x12#\n" +
-	"\rsubmission_id\x18\a \x01(\tR\fsubmissionId\"\x8b\x02\n" +
+	"\rsubmission_id\x18\a \x01(\tR\fsubmissionId\"\x84\x03\n" +
 	"\bDecision\x12#\n" +
 	"\rsubmission_id\x18\x01 \x01(\tR\fsubmissionId\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x1d\n" +
@@ -493,14 +536,24 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\aoutcome\x18\x05 \x01(\x0e2\x16.crumbtrail.v1.OutcomeR\aoutcome\x12\x1a\n" +
 	"\bstrategy\x18\x06 \x01(\tR\bstrategy\x12\x16\n" +
 	"\x06reason\x18\a \x01(\tR\x06reason\x12\"\n" +
-	"\rdecided_at_us\x18\b \x01(\x03R\vdecidedAtUs\"=\n" +
+	"\rdecided_at_us\x18\b \x01(\x03R\vdecidedAtUs\x126\n" +
+	"\n" +
+	"resolution\x18\t \x01(\x0e2\x16.crumbtrail.v1.OutcomeR\n" +
+	"resolution\x12\x12\n" +
+	"\x04mail\x18\n" +
+	" \x01(\bR\x04mail\x12+\n" +
+	"\x11submission_offset\x18\v \x01(\x03R\x10submissionOffset\"=\n" +
 	"\fVisitorEdges\x12-\n" +
-	"\x05edges\x18\x01 \x03(\v2\x17.crumbtrail.v1.IdentityR\x05edges*d\n" +
+	"\x05edges\x18\x01 \x03(\v2\x17.crumbtrail.v1.IdentityR\x05edges*\xb7\x01\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOUTCOME_MATCHED\x10\x01\x12\x13\n" +
 	"\x0fOUTCOME_CREATED\x10\x02\x12\x16\n" +
-	"\x12OUTCOME_UNRESOLVED\x10\x03B\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"\x12OUTCOME_UNRESOLVED\x10\x03\x12\x13\n" +
+	"\x0fOUTCOME_PENDING\x10\x04\x12\x15\n" +
+	"\x11OUTCOME_CONFIRMED\x10\x05\x12\x13\n" +
+	"\x0fOUTCOME_EXPIRED\x10\x06\x12\x10\n" +
+	"\fOUTCOME_SPAM\x10\aB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_resolve_proto_rawDescOnce sync.Once
@@ -525,12 +578,13 @@ var file_crumbtrail_v1_resolve_proto_goTypes = []any{
 }
 var file_crumbtrail_v1_resolve_proto_depIdxs = []int32{
 	0, // 0: crumbtrail.v1.Decision.outcome:type_name -> crumbtrail.v1.Outcome
-	2, // 1: crumbtrail.v1.VisitorEdges.edges:type_name -> crumbtrail.v1.Identity
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	0, // 1: crumbtrail.v1.Decision.resolution:type_name -> crumbtrail.v1.Outcome
+	2, // 2: crumbtrail.v1.VisitorEdges.edges:type_name -> crumbtrail.v1.Identity
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_resolve_proto_init() }

@@ -228,6 +228,26 @@ func (m *Decision) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.SubmissionOffset != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.SubmissionOffset))
+		i--
+		dAtA[i] = 0x58
+	}
+	if m.Mail {
+		i--
+		if m.Mail {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x50
+	}
+	if m.Resolution != 0 {
+		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.Resolution))
+		i--
+		dAtA[i] = 0x48
+	}
 	if m.DecidedAtUs != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.DecidedAtUs))
 		i--
@@ -449,6 +469,15 @@ func (m *Decision) SizeVT() (n int) {
 	}
 	if m.DecidedAtUs != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.DecidedAtUs))
+	}
+	if m.Resolution != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.Resolution))
+	}
+	if m.Mail {
+		n += 2
+	}
+	if m.SubmissionOffset != 0 {
+		n += 1 + protohelpers.SizeOfVarint(uint64(m.SubmissionOffset))
 	}
 	n += len(m.unknownFields)
 	return n
@@ -1325,6 +1354,64 @@ func (m *Decision) UnmarshalVT(dAtA []byte) error {
 				b := dAtA[iNdEx]
 				iNdEx++
 				m.DecidedAtUs |= int64(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 9:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Resolution", wireType)
+			}
+			m.Resolution = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.Resolution |= Outcome(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+		case 10:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Mail", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Mail = bool(v != 0)
+		case 11:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field SubmissionOffset", wireType)
+			}
+			m.SubmissionOffset = 0
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				m.SubmissionOffset |= int64(b&0x7F) << shift
 				if b < 0x80 {
 					break
 				}

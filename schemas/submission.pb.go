@@ -31,6 +31,8 @@ const (
 	SubmissionKind_SUBMISSION_KIND_REGISTRATION SubmissionKind = 3
 	SubmissionKind_SUBMISSION_KIND_SIGNED_LINK  SubmissionKind = 4
 	SubmissionKind_SUBMISSION_KIND_API          SubmissionKind = 5
+	// The link in a mail that asked whether an earlier submission was theirs, see confirms.
+	SubmissionKind_SUBMISSION_KIND_CONFIRMATION SubmissionKind = 6
 )
 
 // Enum value maps for SubmissionKind.
@@ -42,6 +44,7 @@ var (
 		3: "SUBMISSION_KIND_REGISTRATION",
 		4: "SUBMISSION_KIND_SIGNED_LINK",
 		5: "SUBMISSION_KIND_API",
+		6: "SUBMISSION_KIND_CONFIRMATION",
 	}
 	SubmissionKind_value = map[string]int32{
 		"SUBMISSION_KIND_UNSPECIFIED":  0,
@@ -50,6 +53,7 @@ var (
 		"SUBMISSION_KIND_REGISTRATION": 3,
 		"SUBMISSION_KIND_SIGNED_LINK":  4,
 		"SUBMISSION_KIND_API":          5,
+		"SUBMISSION_KIND_CONFIRMATION": 6,
 	}
 )
 
@@ -80,6 +84,69 @@ func (SubmissionKind) EnumDescriptor() ([]byte, []int) {
 	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{0}
 }
 
+// PurposeConsent is what a form says of consent to one purpose. Its source and its time are the
+// submission's.
+type PurposeConsent struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Purpose string                 `protobuf:"bytes,1,opt,name=purpose,proto3" json:"purpose,omitempty"`
+	Granted bool                   `protobuf:"varint,2,opt,name=granted,proto3" json:"granted,omitempty"`
+	// The form's field that said so.
+	Field         string `protobuf:"bytes,3,opt,name=field,proto3" json:"field,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PurposeConsent) Reset() {
+	*x = PurposeConsent{}
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PurposeConsent) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PurposeConsent) ProtoMessage() {}
+
+func (x *PurposeConsent) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PurposeConsent.ProtoReflect.Descriptor instead.
+func (*PurposeConsent) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *PurposeConsent) GetPurpose() string {
+	if x != nil {
+		return x.Purpose
+	}
+	return ""
+}
+
+func (x *PurposeConsent) GetGranted() bool {
+	if x != nil {
+		return x.Granted
+	}
+	return false
+}
+
+func (x *PurposeConsent) GetField() string {
+	if x != nil {
+		return x.Field
+	}
+	return ""
+}
+
 // Submission is the value on the topic `submissions`: who somebody says to be. Personal data.
 type Submission struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -101,15 +168,23 @@ type Submission struct {
 	Phone     string `protobuf:"bytes,13,opt,name=phone,proto3" json:"phone,omitempty"`
 	Company   string `protobuf:"bytes,14,opt,name=company,proto3" json:"company,omitempty"`
 	// Every field as it was sent, secrets left out, a JSON object.
-	Fields        []byte `protobuf:"bytes,15,opt,name=fields,proto3" json:"fields,omitempty"`
-	Protocol      string `protobuf:"bytes,16,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	Fields   []byte `protobuf:"bytes,15,opt,name=fields,proto3" json:"fields,omitempty"`
+	Protocol string `protobuf:"bytes,16,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// It counts only if it is confirmed by mail before this moment; 0: at once.
+	ConfirmUntilUs int64 `protobuf:"varint,22,opt,name=confirm_until_us,json=confirmUntilUs,proto3" json:"confirm_until_us,omitempty"`
+	// Of a confirmation: the submission that it confirms. Its own id is that submission's
+	// ConfirmationID, which also says who sent that one and which address it gave.
+	Confirms string `protobuf:"bytes,23,opt,name=confirms,proto3" json:"confirms,omitempty"`
+	// Name of the rule that takes its sender for a bot; empty: none does.
+	SpamRule      string            `protobuf:"bytes,24,opt,name=spam_rule,json=spamRule,proto3" json:"spam_rule,omitempty"`
+	Consents      []*PurposeConsent `protobuf:"bytes,25,rep,name=consents,proto3" json:"consents,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_crumbtrail_v1_submission_proto_msgTypes[0]
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -121,7 +196,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_crumbtrail_v1_submission_proto_msgTypes[0]
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -134,7 +209,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{0}
+	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *Submission) GetSubmissionId() string {
@@ -249,11 +324,43 @@ func (x *Submission) GetProtocol() string {
 	return ""
 }
 
+func (x *Submission) GetConfirmUntilUs() int64 {
+	if x != nil {
+		return x.ConfirmUntilUs
+	}
+	return 0
+}
+
+func (x *Submission) GetConfirms() string {
+	if x != nil {
+		return x.Confirms
+	}
+	return ""
+}
+
+func (x *Submission) GetSpamRule() string {
+	if x != nil {
+		return x.SpamRule
+	}
+	return ""
+}
+
+func (x *Submission) GetConsents() []*PurposeConsent {
+	if x != nil {
+		return x.Consents
+	}
+	return nil
+}
+
 var File_crumbtrail_v1_submission_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecrumbtrail/v1/submission.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\"\xf1\x03\n" +
+	"\x1ecrumbtrail/v1/submission.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\"Z\n" +
+	"\x0ePurposeConsent\x12\x18\n" +
+	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x18\n" +
+	"\agranted\x18\x02 \x01(\bR\agranted\x12\x14\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\"\x8f\x05\n" +
 	"\n" +
 	"Submission\x12#\n" +
 	"\rsubmission_id\x18\x01 \x01(\tR\fsubmissionId\x121\n" +
@@ -274,14 +381,19 @@ const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\x05phone\x18\r \x01(\tR\x05phone\x12\x18\n" +
 	"\acompany\x18\x0e \x01(\tR\acompany\x12\x16\n" +
 	"\x06fields\x18\x0f \x01(\fR\x06fields\x12\x1a\n" +
-	"\bprotocol\x18\x10 \x01(\tR\bprotocol*\xc4\x01\n" +
+	"\bprotocol\x18\x10 \x01(\tR\bprotocol\x12(\n" +
+	"\x10confirm_until_us\x18\x16 \x01(\x03R\x0econfirmUntilUs\x12\x1a\n" +
+	"\bconfirms\x18\x17 \x01(\tR\bconfirms\x12\x1b\n" +
+	"\tspam_rule\x18\x18 \x01(\tR\bspamRule\x129\n" +
+	"\bconsents\x18\x19 \x03(\v2\x1d.crumbtrail.v1.PurposeConsentR\bconsents*\xe6\x01\n" +
 	"\x0eSubmissionKind\x12\x1f\n" +
 	"\x1bSUBMISSION_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SUBMISSION_KIND_FORM\x10\x01\x12\x1b\n" +
 	"\x17SUBMISSION_KIND_SIGN_IN\x10\x02\x12 \n" +
 	"\x1cSUBMISSION_KIND_REGISTRATION\x10\x03\x12\x1f\n" +
 	"\x1bSUBMISSION_KIND_SIGNED_LINK\x10\x04\x12\x17\n" +
-	"\x13SUBMISSION_KIND_API\x10\x05B\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"\x13SUBMISSION_KIND_API\x10\x05\x12 \n" +
+	"\x1cSUBMISSION_KIND_CONFIRMATION\x10\x06B\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_submission_proto_rawDescOnce sync.Once
@@ -296,20 +408,22 @@ func file_crumbtrail_v1_submission_proto_rawDescGZIP() []byte {
 }
 
 var file_crumbtrail_v1_submission_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_crumbtrail_v1_submission_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_crumbtrail_v1_submission_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_crumbtrail_v1_submission_proto_goTypes = []any{
-	(SubmissionKind)(0), // 0: crumbtrail.v1.SubmissionKind
-	(*Submission)(nil),  // 1: crumbtrail.v1.Submission
-	(Consent)(0),        // 2: crumbtrail.v1.Consent
+	(SubmissionKind)(0),    // 0: crumbtrail.v1.SubmissionKind
+	(*PurposeConsent)(nil), // 1: crumbtrail.v1.PurposeConsent
+	(*Submission)(nil),     // 2: crumbtrail.v1.Submission
+	(Consent)(0),           // 3: crumbtrail.v1.Consent
 }
 var file_crumbtrail_v1_submission_proto_depIdxs = []int32{
 	0, // 0: crumbtrail.v1.Submission.kind:type_name -> crumbtrail.v1.SubmissionKind
-	2, // 1: crumbtrail.v1.Submission.consent:type_name -> crumbtrail.v1.Consent
-	2, // [2:2] is the sub-list for method output_type
-	2, // [2:2] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	3, // 1: crumbtrail.v1.Submission.consent:type_name -> crumbtrail.v1.Consent
+	1, // 2: crumbtrail.v1.Submission.consents:type_name -> crumbtrail.v1.PurposeConsent
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_submission_proto_init() }
@@ -324,7 +438,7 @@ func file_crumbtrail_v1_submission_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_submission_proto_rawDesc), len(file_crumbtrail_v1_submission_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

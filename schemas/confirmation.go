@@ -1,0 +1,10 @@
+package schemas
+
+// ConfirmationID is the id of the confirmation of a submission, which follows from who sent what: a
+// submission's own id is its sender's text, so that a link for one person's mailbox must not
+// confirm what another has sent under the same id.
+func ConfirmationID(s *Submission) string {
+	name := append(VisitorKey(Site(s.Site), VisitorID(s.VisitorId)), 0)
+	name = append(append(name, s.SubmissionId...), 0)
+	return NewNames("confirmation").ID(append(name, s.Email...))
+}
