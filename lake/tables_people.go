@@ -1,11 +1,17 @@
 package lake
 
+import (
+	"encoding/json"
+
+	"crumbtrail/schemas"
+)
+
 func submissionsTable() *rowTable[submissionRow] {
 	type row = submissionRow
 	return define(
 		"submissions", "Who somebody said to be, each time it was said. Personal data.",
 		unique(keyText(1, "submission_id", "Event id of the submission's beacon.", func(r *row) string { return r.SubmissionId })),
-		text(2, "kind", "form, sign_in, registration, signed_link or api.", func(r *row) string { return r.Kind.Name() }),
+		text(2, "kind", "form, sign_in, registration, signed_link, api or confirmation.", func(r *row) string { return r.Kind.Name() }),
 		keyText(3, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		text(4, "visitor_id", "The browser that it came from.", func(r *row) string { return r.VisitorId }),
 		text(5, "consent", "Consent that it came with.", func(r *row) string { return r.Consent.Name() }),
@@ -22,7 +28,35 @@ func submissionsTable() *rowTable[submissionRow] {
 		text(16, "protocol", "How it came in.", func(r *row) string { return r.Protocol }),
 		key(integer(17, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(18, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
+		instant(19, "confirm_until", "When it must be confirmed by mail, to count; NULL: it counts at once.", func(r *row) int64 { return r.ConfirmUntilUs }),
+		text(20, "confirms", "Of a confirmation: the submission that it confirms.", func(r *row) string { return r.Confirms }),
+		text(21, "spam_rule", "Name of the rule that takes its sender for a bot.", func(r *row) string { return r.SpamRule }),
+		jsonText(22, "consents", "What it says of consent: a list of purpose, state (granted or refused) and the form's field.", func(r *row) []byte { return consentsJSON(r.Consents) }),
 	)
+}
+
+// consentsJSON writes what a submission says of consent, nil where it says nothing.
+func consentsJSON(list []*schemas.PurposeConsent) []byte {
+	if len(list) == 0 {
+		return nil
+	}
+	type consent struct {
+		Purpose string `json:"purpose"`
+		State   string `json:"state"`
+		Field   string `json:"field"`
+	}
+	out := make([]consent, len(list))
+	for i, c := range list {
+		out[i] = consent{c.Purpose, "refused", c.Field}
+		if c.Granted {
+			out[i].State = "granted"
+		}
+	}
+	text, err := json.Marshal(out)
+	if err != nil {
+		panic("encode consents: " + err.Error())
+	}
+	return text
 }
 
 func contactsTable() *rowTable[contactRow] {
@@ -69,12 +103,13 @@ func decisionsTable() *rowTable[decisionRow] {
 		text(2, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		text(3, "visitor_id", "The browser that it came from.", func(r *row) string { return r.VisitorId }),
 		text(4, "contact_id", "The contact that it went to.", func(r *row) string { return r.ContactId }),
-		text(5, "outcome", "matched, created or unresolved.", func(r *row) string { return r.Outcome.Name() }),
+		text(5, "outcome", "matched, created, unresolved, pending, confirmed, expired or spam.", func(r *row) string { return r.Outcome.Name() }),
 		text(6, "strategy", "Name of the strategy that decided.", func(r *row) string { return r.Strategy }),
 		text(7, "reason", "Why, in a sentence.", func(r *row) string { return r.Reason }),
 		keyInstant(8, "decided_at", "When it was decided.", func(r *row) int64 { return r.DecidedAtUs }),
 		key(integer(9, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(10, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
+		text(11, "resolution", "Of a confirmed one: matched, created or unresolved.", func(r *row) string { return r.Resolution.Name() }),
 	)
 }
 

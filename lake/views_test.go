@@ -2,6 +2,7 @@ package lake_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -84,8 +85,12 @@ func (w *world) query(sql, format string) string {
 	return out.String()
 }
 
-// instant reads day/hh:mm:ss as a moment of January 2026, in microseconds.
+// instant reads day/hh:mm:ss as a moment of January 2026, in microseconds; never is one that no
+// test lives to see.
 func instant(t *testing.T, s string) int64 {
+	if s == "never" {
+		return time.Date(2999, 1, 1, 0, 0, 0, 0, time.UTC).UnixMicro()
+	}
 	at, err := time.Parse("2/15:04:05", s)
 	if err != nil {
 		t.Fatal(err)
@@ -186,12 +191,15 @@ func (w *world) put(words []string) {
 		w.log.Append(schemas.Submissions, 0, &schemas.Submission{
 			SubmissionId: f["id"], Site: site, VisitorId: f["visitor"], OccurredAtUs: at("at"),
 			Email: f["email"], Fields: []byte(`{"a":1}`),
-			Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM,
+			Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM, ConfirmUntilUs: at("until"),
+			Confirms: f["confirms"], SpamRule: f["spam"], Consents: consents(f["purpose"]),
 		})
 	case "decision":
 		w.log.Append(schemas.Decisions, 0, &schemas.Decision{
 			SubmissionId: f["submission"], Site: site, VisitorId: f["visitor"],
-			ContactId: f["contact"], DecidedAtUs: at("at"), Outcome: schemas.Outcome_OUTCOME_CREATED,
+			ContactId: f["contact"], DecidedAtUs: at("at"),
+			Outcome: schemas.Outcome(cmp.Or(schemas.Outcome_value["OUTCOME_"+f["outcome"]],
+				int32(schemas.Outcome_OUTCOME_CREATED))),
 		})
 	case "score":
 		w.log.Append(schemas.Scores, partition, &schemas.Score{
@@ -210,6 +218,16 @@ func (w *world) put(words []string) {
 		w.log.AppendRaw(schemas.Topic(f["topic"]), partition, []byte{0xff, 0xfe, 'x'})
 	default:
 		w.t.Fatalf("no record of kind %q", words[0])
+	}
+}
+
+// consents grant a purpose, and refuse another.
+func consents(purpose string) []*schemas.PurposeConsent {
+	if purpose == "" {
+		return nil
+	}
+	return []*schemas.PurposeConsent{
+		{Purpose: purpose, Granted: true, Field: `the "box"`}, {Purpose: "profiling", Field: "other"},
 	}
 }
 
