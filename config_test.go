@@ -54,9 +54,12 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	}
 	for _, s := range cfg.Sites {
 		fmt.Fprintf(b, "site %s: origins %v loopback %v gap %v grace %v max %v %d cuts %v consent %s "+
-			"zone %v cookie %s redirects %v heartbeat %v bytes %d\n", s.Key, s.Origins, s.AnyLoopback, s.Gap,
+			"zone %v cookie %s redirects %v heartbeat %v\n", s.Key, s.Origins, s.AnyLoopback, s.Gap,
 			s.Grace, s.MaxVisit, s.MaxBeacons, s.Cuts, s.Consent, s.Location(),
-			strictyaml.FormatDuration(s.CookieLifetime), s.Redirects, s.Heartbeat, s.BytesPerSecond)
+			strictyaml.FormatDuration(s.CookieLifetime), s.Redirects, s.Heartbeat)
+		if s.BytesPerSecond > 0 {
+			fmt.Fprintf(b, "bytes %d a second\n", s.BytesPerSecond)
+		}
 	}
 	for _, s := range cfg.Strategies {
 		fmt.Fprintf(b, "strategy %+v\n", s)
