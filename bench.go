@@ -45,6 +45,11 @@ func benches() []bench {
 			[]string{"visits", "rate", "brokers"},
 			benchLatency,
 		},
+		{
+			"ingest", "the collector at its capacity and at half of it, beside the least there can be",
+			[]string{"batch", "connections", "seconds", "rate", "profile", "brokers"},
+			benchIngest,
+		},
 	}
 }
 
@@ -52,6 +57,8 @@ func benches() []bench {
 type benchOptions struct {
 	events, visitors, rate int
 	visits                 string
+	batch, profile         string
+	connections, seconds   int
 }
 
 func benchReplay(
@@ -89,6 +96,20 @@ func benchLatency(
 	return benchmarks.LiveVisits(ctx, cfg, visits[0], orElse(o.rate, 1000))
 }
 
+func benchIngest(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	batches, err := counts("batch", o.batch, 1, 50)
+	if err != nil {
+		return benchmarks.Result{}, err
+	}
+	cfg.Topics = topicSpecs(DefaultConfig(""), false)
+	return benchmarks.Ingest(ctx, cfg, benchmarks.IngestOptions{
+		Batches: batches, Connections: orElse(o.connections, 256), Seconds: orElse(o.seconds, 10),
+		Rate: o.rate, Profile: o.profile,
+	})
+}
+
 func orElse(n, otherwise int) int {
 	if n == 0 {
 		return otherwise
@@ -121,7 +142,13 @@ func runBench(ctx context.Context, c *call) error {
 	c.flags.IntVar(&o.visitors, "visitors", 0, "how many visitors may come; default: 200000")
 	c.flags.StringVar(&o.visits, "visits", "",
 		"how many visits; default: 100000,1000000 open ones of recovery, 5000 of latency")
-	c.flags.IntVar(&o.rate, "rate", 0, "beacons in a second; default: 1000")
+	c.flags.IntVar(&o.rate, "rate", 0,
+		"beacons in a second; default: 1000 of latency, half of what the collector can take of ingest")
+	c.flags.StringVar(&o.batch, "batch", "", "how many beacons in a request; default: 1,50")
+	c.flags.IntVar(&o.connections, "connections", 0, "how many at once; default: 256")
+	c.flags.IntVar(&o.seconds, "seconds", 0, "how long each load lasts; default: 10")
+	c.flags.StringVar(&o.profile, "profile", "",
+		"file for a CPU profile of the collector at its capacity; default: none")
 	c.flags.StringVar(&c.brokers, "brokers", "",
 		"Kafka brokers, host:port,...; default: an embedded broker in a process of its own")
 	asJSON := c.flags.Bool("json", false, "print one JSON object")
@@ -193,12 +220,32 @@ func printResult(w io.Writer, r benchmarks.Result) {
 	if l := r.LatencyMS; l != nil {
 		fmt.Fprintf(w, "latency p50 %.0f ms, p99 %.0f ms, at most %.0f ms\n", l.P50, l.P99, l.Max)
 	}
-	if len(r.Recoveries) == 0 {
+	printCollectors(w, r.Collectors)
+	printRecoveries(w, r.Recoveries)
+}
+
+// printCollectors shows our collector beside its peers.
+func printCollectors(w io.Writer, all []benchmarks.Collector) {
+	if len(all) == 0 {
+		return
+	}
+	fmt.Fprintf(w, "%-10s  %5s  %9s  %11s  %8s  %8s  %9s  %8s  %8s  %7s\n", "server", "batch",
+		"beacons/s", "/core-s", "p50 ms", "p99 ms", "at rate/s", "p50 ms", "p99 ms", "peak MB")
+	for _, c := range all {
+		fmt.Fprintf(w, "%-10s  %5d  %9.0f  %11.0f  %8.1f  %8.1f  %9.0f  %8.1f  %8.1f  %7d\n", c.Server,
+			c.Batch, c.Closed.EventsPerSecond, c.Closed.EventsPerCoreSecond, c.Closed.LatencyMS.P50,
+			c.Closed.LatencyMS.P99, c.Open.Rate, c.Open.LatencyMS.P50, c.Open.LatencyMS.P99,
+			c.PeakRSSBytes/mebi)
+	}
+}
+
+func printRecoveries(w io.Writer, all []benchmarks.Recovery) {
+	if len(all) == 0 {
 		return
 	}
 	fmt.Fprintf(w, "%11s  %-7s  %8s  %10s  %9s  %9s  %8s  %12s\n", "open visits", "after", "ready s",
 		"restored s", "keys", "replayed", "peak MB", "changelog MB")
-	for _, v := range r.Recoveries {
+	for _, v := range all {
 		fmt.Fprintf(w, "%11d  %-7s  %8.1f  %10.1f  %9d  %9d  %8d  %12d\n", v.Visits, v.After,
 			v.Seconds, v.RestoreSeconds, v.Keys, v.Replayed, v.PeakRSSBytes/mebi,
 			v.ChangelogBytes/mebi)

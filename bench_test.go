@@ -19,6 +19,9 @@ func TestBenchUsage(t *testing.T) {
 		{"recovery --visits 10,0", "--visits 10,0: want numbers from 1 on"},
 		{"latency --visits 1,2", "--visits 1,2: want one number"},
 		{"latency --rate 0", "--rate 0: want at least 1"},
+		{"ingest --visits 5", "ingest: takes no --visits"},
+		{"ingest --batch 1,0", "--batch 1,0: want numbers from 1 on"},
+		{"ingest --seconds 0", "--seconds 0: want at least 1"},
 	} {
 		var stdout, stderr strings.Builder
 		code := run(t.Context(), append([]string{"bench"}, strings.Fields(c.args)...), nil, &stdout,

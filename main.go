@@ -18,6 +18,7 @@ import (
 
 	"golang.org/x/term"
 
+	"crumbtrail/benchmarks"
 	"crumbtrail/internal/duck"
 	"crumbtrail/score"
 )
@@ -68,6 +69,9 @@ func main() {
 		<-ctx.Done()
 		stop() // a second signal ends the process at once
 	}()
+	if len(os.Args) > 1 && os.Args[1] == benchmarks.ChildCommand {
+		os.Exit(benchmarks.Child(ctx, os.Args[2:], os.Stdout, os.Stderr))
+	}
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 }
 

@@ -28,6 +28,11 @@ type bed struct {
 	// partitions is how many the topic of beacons has, for which writer makes messages.
 	partitions int
 	writer     *load.Writer
+	// prefix stands before the topics on the broker.
+	prefix string
+	// loads were put on collectors, with beacons of so many numbers.
+	loads   []firedLoad
+	beacons uint64
 }
 
 // gap is that of a site which the configuration does not name.
@@ -48,8 +53,8 @@ func makeBed(ctx context.Context, cfg Config, settings string) (b *bed, err erro
 	if b.scratch, err = os.MkdirTemp("", "crumbtrail-bench-"); err != nil {
 		return b, fmt.Errorf("scratch directory: %w", err)
 	}
-	prefix := "bench-" + strings.ToLower(rand.Text()[:8]) + "."
-	settings += fmt.Sprintf("topics: {prefix: %q}\n", prefix)
+	b.prefix = "bench-" + strings.ToLower(rand.Text()[:8]) + "."
+	settings += fmt.Sprintf("topics: {prefix: %q}\n", b.prefix)
 	if err := os.WriteFile(b.config(), []byte(settings), 0o644); err != nil {
 		return b, fmt.Errorf("configuration of the bench: %w", err)
 	}
@@ -59,12 +64,12 @@ func makeBed(ctx context.Context, cfg Config, settings string) (b *bed, err erro
 		if err != nil {
 			return b, err
 		}
-		if b.brokers, err = b.broker.address(ctx); err != nil {
+		if b.brokers, err = b.broker.address(ctx, b.broker.listens); err != nil {
 			return b, err
 		}
 	}
 	b.client, err = kafka.Dial(kafka.Config{
-		Brokers: strings.Split(b.brokers, ","), ClientID: "crumbtrail-bench", Prefix: prefix,
+		Brokers: strings.Split(b.brokers, ","), ClientID: "crumbtrail-bench", Prefix: b.prefix,
 	})
 	if err != nil {
 		return b, err

@@ -6,6 +6,7 @@ package benchmarks
 import (
 	"io"
 
+	"crumbtrail/benchmarks/edge"
 	"crumbtrail/internal/kafka"
 )
 
@@ -35,9 +36,12 @@ type Result struct {
 	// Visits were put out.
 	Visits int `json:"visits,omitempty"`
 	// BrokerCoreSeconds is the embedded broker's CPU in the same time.
-	BrokerCoreSeconds float64    `json:"broker_core_seconds,omitempty"`
-	LatencyMS         *Latency   `json:"latency_ms,omitempty"`
-	Recoveries        []Recovery `json:"recoveries,omitempty"`
+	BrokerCoreSeconds float64         `json:"broker_core_seconds,omitempty"`
+	LatencyMS         *edge.Quantiles `json:"latency_ms,omitempty"`
+	Recoveries        []Recovery      `json:"recoveries,omitempty"`
+	Collectors        []Collector     `json:"collectors,omitempty"`
+	// Repeated beacons are in the topic more than once: their first answer was not certain.
+	Repeated int `json:"repeated,omitempty"`
 }
 
 // took fills in what a process took.

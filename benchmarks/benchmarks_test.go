@@ -126,25 +126,6 @@ func TestLiveVisitsCloseWhereTheyAreSaidTo(t *testing.T) {
 	}
 }
 
-func TestLatencyOf(t *testing.T) {
-	var times []time.Duration
-	for i := range 200 {
-		times = append(times, time.Duration(200-i)*time.Millisecond)
-	}
-	for _, c := range []struct {
-		times []time.Duration
-		want  Latency
-	}{
-		{times, Latency{P50: 100, P99: 198, Max: 200}},
-		{times[:1], Latency{P50: 200, P99: 200, Max: 200}},
-		{times[:3], Latency{P50: 199, P99: 200, Max: 200}},
-	} {
-		if diff := cmp.Diff(&c.want, latencyOf(append([]time.Duration{}, c.times...))); diff != "" {
-			t.Error(diff)
-		}
-	}
-}
-
 func TestVisitSeenTwiceIsAnError(t *testing.T) {
 	w := &watcher{seen: map[string]time.Time{}}
 	key := schemas.VisitorKey(load.Site, schemas.VisitorID(load.VisitorID(1)))
@@ -171,11 +152,11 @@ func TestUsing(t *testing.T) {
 }
 
 func TestLogLines(t *testing.T) {
-	p := &process{listens: make(chan string, 1)}
+	p := &process{listens: make(chan string, 1), admin: make(chan string, 1)}
 	p.line([]byte(`{"level":"INFO","msg":"admin listens","url":"http://127.0.0.1:81"}`))
 	p.line([]byte(`{"msg":"partition taken over","offset":9,"checkpoint":4,"keys":3,"seconds":0.5}`))
 	p.line([]byte(`panic: no JSON`))
-	if url := <-p.listens; url != "http://127.0.0.1:81" {
+	if url := <-p.admin; url != "http://127.0.0.1:81" {
 		t.Errorf("listens on %q", url)
 	}
 	want := []takeOver{{Keys: 3, Offset: 9, Checkpoint: 4, Seconds: 0.5}}

@@ -4,32 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
+	"crumbtrail/benchmarks/edge"
 	"crumbtrail/benchmarks/load"
 	"crumbtrail/internal/kafka"
 	"crumbtrail/internal/progress"
 	"crumbtrail/schemas"
 )
-
-// Latency is a distribution of times in milliseconds.
-type Latency struct {
-	P50 float64 `json:"p50"`
-	P99 float64 `json:"p99"`
-	Max float64 `json:"max"`
-}
-
-// latencyOf sorts the times.
-func latencyOf(times []time.Duration) *Latency {
-	slices.Sort(times)
-	at := func(percent int) float64 {
-		rank := (len(times)*percent + 99) / 100 // nearest rank, from 1
-		return float64(times[max(rank, 1)-1].Microseconds()) / 1000
-	}
-	return &Latency{P50: at(50), P99: at(99), Max: at(100)}
-}
 
 const (
 	// perVisit beacons make a visit, a second of recorded time apart, as all beacons are. So a visit
@@ -76,7 +59,8 @@ func LiveVisits(ctx context.Context, cfg Config, visits, rate int) (r Result, er
 	if err := s.stop(); err != nil {
 		return r, err
 	}
-	r.Visits, r.LatencyMS = len(times), latencyOf(times)
+	quantiles := edge.QuantilesOf(times)
+	r.Visits, r.LatencyMS = len(times), &quantiles
 	r.took(usageOf(s.cmd.ProcessState))
 	return r, nil
 }

@@ -24,8 +24,10 @@ type process struct {
 	began time.Time
 	// ended is closed once it has; cmd.ProcessState then says how.
 	ended chan struct{}
-	// listens gets the address that it serves at, once.
-	listens chan string
+	// listens gets the address that it serves at, and admin that of its private listener, once.
+	listens, admin chan string
+	// stdout is complete once it has ended.
+	stdout bytes.Buffer
 
 	mu   sync.Mutex
 	tail []string // the last lines of its log
@@ -55,8 +57,9 @@ const (
 func launch(ctx context.Context, exe, name string, args ...string) (*process, error) {
 	p := &process{
 		name: name, cmd: exec.CommandContext(ctx, exe, append([]string{name}, args...)...),
-		ended: make(chan struct{}), listens: make(chan string, 1),
+		ended: make(chan struct{}), listens: make(chan string, 1), admin: make(chan string, 1),
 	}
+	p.cmd.Stdout = &p.stdout
 	stderr, err := p.cmd.StderrPipe()
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", name, err)
@@ -102,19 +105,21 @@ func (p *process) line(text []byte) {
 	switch line.Msg {
 	case "broker listens":
 		p.listens <- line.Address
-	case "admin listens":
+	case "collector listens", "peer listens":
 		p.listens <- line.URL
+	case "admin listens":
+		p.admin <- line.URL
 	case "partition taken over":
 		p.took = append(p.took, line.takeOver)
 	}
 }
 
-// address waits for the address that the process serves at.
-func (p *process) address(ctx context.Context) (string, error) {
+// address waits for an address that the process serves at.
+func (p *process) address(ctx context.Context, of <-chan string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
 	select {
-	case address := <-p.listens:
+	case address := <-of:
 		return address, nil
 	case <-p.ended:
 		return "", p.failed(errors.New("it ended"))

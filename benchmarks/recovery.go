@@ -152,7 +152,7 @@ func (b *bed) checkpointed(ctx context.Context) error {
 }
 
 // recovery starts the sessionizer and waits until it is ready.
-func (b *bed) recovery(ctx context.Context) (*sessionizer, Recovery, error) {
+func (b *bed) recovery(ctx context.Context) (*daemon, Recovery, error) {
 	var v Recovery
 	err := b.scan(ctx, string(schemas.SessionizeChangelog), func(r *kafka.Record) error {
 		v.ChangelogBytes += int64(len(r.Key) + len(r.Value))

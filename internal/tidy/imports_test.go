@@ -26,7 +26,9 @@ func rooms() map[string][]string {
 		"console":    {"schemas", "internal/*", "internal/duck"},
 
 		"benchmarks":         {"schemas", "ingest", "sessionize", "resolve", "lake", "score", "internal/*", "internal/duck"},
+		"benchmarks/edge":    {},
 		"benchmarks/load":    {"schemas", "internal/kafka"},
+		"benchmarks/peers":   {},
 		"benchmarks/traffic": {"schemas"},
 		"e2e":                {"schemas", "benchmarks", "internal/*", "internal/duck"},
 		"e2e/simulation":     {"schemas", "ingest", "sessionize", "resolve", "internal/*"},
@@ -46,7 +48,7 @@ func named() []string { return []string{"internal/duck", "internal/tidy"} }
 func homes() map[string][]string {
 	return map[string][]string{
 		"github.com/segmentio/kafka-go":         {"internal/kafka"},
-		"github.com/twmb/franz-go":              {"internal/kafka", "e2e/faults"}, // there: a client that is not ours
+		"github.com/twmb/franz-go":              {"internal/kafka", "e2e/faults", "benchmarks/peers"}, // there: a client that is not ours
 		"github.com/marcboeker/go-duckdb":       {"internal/duck"},
 		"github.com/apache/arrow":               {"lake"},
 		"github.com/chromedp":                   {"e2e"},
