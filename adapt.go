@@ -50,11 +50,7 @@ func (c *Config) collectorConfig() ingest.Config {
 		out.TrustedProxies = append(out.TrustedProxies, n.Prefix)
 	}
 	for _, s := range c.Sites {
-		out.Sites = append(out.Sites, ingest.Site{
-			Key: s.Key, Origins: s.Origins, AnyLoopback: s.AnyLoopback,
-			Consent: ingest.ConsentPolicy(s.Consent), Gap: s.Gap, CookieLifetime: s.CookieLifetime,
-			Redirects: s.Redirects, Heartbeat: s.Heartbeat, BytesPerSecond: s.BytesPerSecond,
-		})
+		out.Sites = append(out.Sites, s.collected())
 	}
 	return out
 }
@@ -70,20 +66,37 @@ func (c *Config) formMappings() []ingest.FormMapping {
 	return out
 }
 
-// consentOf is the consent of a recorded beacon that says nothing of it. A site that the
-// configuration does not have has the default's rules.
-func (c *Config) consentOf(site string) schemas.Consent {
-	policy := ConsentImplied
+// collected is what the collector knows of a site.
+func (s *Site) collected() ingest.Site {
+	out := ingest.Site{
+		Key: s.Key, Origins: s.Origins, AnyLoopback: s.AnyLoopback,
+		Consent: ingest.ConsentPolicy(s.Consent), PrivacyControl: ingest.PrivacyControl(s.GPC),
+		Enforcement: ingest.Purposes{
+			Analytics: ingest.Enforcement(s.Enforcement.Analytics),
+			Marketing: ingest.Enforcement(s.Enforcement.Marketing),
+			Profiling: ingest.Enforcement(s.Enforcement.Profiling),
+		},
+		Gap: s.Gap, CookieLifetime: s.CookieLifetime,
+		Redirects: s.Redirects, Heartbeat: s.Heartbeat, BytesPerSecond: s.BytesPerSecond,
+	}
+	for _, signal := range s.Signals {
+		out.Signals = append(out.Signals, ingest.Signal(signal))
+	}
+	return out
+}
+
+// consents returns the consent, by site, of a recorded beacon that says nothing of it. A site that
+// the configuration does not have has the default's rules.
+func (c *Config) consents() func(key string) schemas.Consent {
+	other := defaultSite()
+	unnamed, bySite := other.collected().Recorded(), map[string]schemas.Consent{}
 	for _, s := range c.Sites {
-		if s.Key == site {
-			policy = s.Consent
+		bySite[s.Key] = s.collected().Recorded()
+	}
+	return func(key string) schemas.Consent {
+		if consent, ok := bySite[key]; ok {
+			return consent
 		}
+		return unnamed
 	}
-	switch policy {
-	case ConsentRequired:
-		return schemas.Consent_CONSENT_NONE
-	case ConsentNotAsked:
-		return schemas.Consent_CONSENT_STATISTICAL
-	}
-	return schemas.Consent_CONSENT_IDENTIFIED
 }

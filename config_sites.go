@@ -24,6 +24,11 @@ type Site struct {
 	MaxBeacons int           `yaml:"max_beacons"`
 	Cuts       []Cut         `yaml:"cuts,single"`
 	Consent    ConsentPolicy `yaml:"consent"`
+	// Enforcement is what Consent stands for, purpose by purpose, where it is said.
+	Enforcement Enforcements `yaml:"enforcement"`
+	// Signals are those that count besides Global Privacy Control, for which there is GPC.
+	Signals []ConsentSignal `yaml:"consent_signals,single"`
+	GPC     PrivacyControl  `yaml:"gpc"`
 	// TimeZone is an IANA name; it says when midnight is.
 	TimeZone string `yaml:"time_zone"`
 	// CookieLifetime is what ct_visitor asks for; it is sent as at most 400 days.
@@ -43,8 +48,8 @@ const defaultCookieLifetime = 730 * 24 * time.Hour
 func (s *Site) SetDefaults() {
 	*s = Site{
 		Gap: 30 * time.Minute, Grace: time.Minute, MaxVisit: 24 * time.Hour, MaxBeacons: 10_000,
-		Consent: ConsentRequired, TimeZone: "UTC", CookieLifetime: defaultCookieLifetime,
-		Heartbeat: 10 * time.Second,
+		Consent: ConsentRequired, GPC: PrivacyOptOut, TimeZone: "UTC",
+		CookieLifetime: defaultCookieLifetime, Heartbeat: 10 * time.Second,
 	}
 }
 
@@ -70,24 +75,6 @@ const (
 func (c *Cut) UnmarshalText(text []byte) error {
 	*c = Cut(text)
 	return strictyaml.OneOf(string(text), string(CutCampaign), string(CutMidnight))
-}
-
-// ConsentPolicy says what a site assumes of a visitor who has said nothing yet.
-type ConsentPolicy string
-
-// The policies: nothing stored until granted; identified unless refused; never more than
-// statistical.
-const (
-	ConsentRequired ConsentPolicy = "required"
-	ConsentImplied  ConsentPolicy = "implied"
-	ConsentNotAsked ConsentPolicy = "not_asked"
-)
-
-// UnmarshalText refuses what is no policy.
-func (p *ConsentPolicy) UnmarshalText(text []byte) error {
-	*p = ConsentPolicy(text)
-	return strictyaml.OneOf(string(text),
-		string(ConsentRequired), string(ConsentImplied), string(ConsentNotAsked))
 }
 
 func defaultSite() Site {
@@ -119,6 +106,10 @@ func (r *configRules) sites() {
 		cuts := map[string]string{}
 		for j, cut := range s.Cuts {
 			r.unique(cuts, fmt.Sprintf("%scuts[%d]", at, j), string(cut), string(cut))
+		}
+		signals := map[string]string{}
+		for j, signal := range s.Signals {
+			r.unique(signals, fmt.Sprintf("%sconsent_signals[%d]", at, j), string(signal), string(signal))
 		}
 		if _, err := time.LoadLocation(s.TimeZone); err != nil || s.TimeZone == "Local" {
 			r.report(at+"time_zone", "use an IANA name such as Europe/Paris",

@@ -60,6 +60,7 @@ func describeConfig(b *strings.Builder, cfg Config) {
 		if s.BytesPerSecond > 0 {
 			fmt.Fprintf(b, "bytes %d a second\n", s.BytesPerSecond)
 		}
+		describeConsent(b, &s)
 	}
 	for _, s := range cfg.Strategies {
 		fmt.Fprintf(b, "strategy %+v\n", s)
@@ -102,6 +103,16 @@ func TestReadmeListsEveryLimit(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("limits (-program +README):\n%s", diff)
+	}
+}
+
+// describeConsent writes what a site says of consent besides its policy.
+func describeConsent(b *strings.Builder, s *Site) {
+	if s.Enforcement != (Enforcements{}) {
+		fmt.Fprintf(b, "enforcement %+v\n", s.Enforcement)
+	}
+	if len(s.Signals) > 0 || s.GPC != PrivacyOptOut {
+		fmt.Fprintf(b, "gpc %s, signals %v\n", s.GPC, s.Signals)
 	}
 }
 

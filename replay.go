@@ -125,7 +125,7 @@ func (rp *replay) run(ctx context.Context) error {
 // file appends one file; lines goes on from the files before it.
 func (rp *replay) file(ctx context.Context, path string, lines int64) (int64, error) {
 	in, err := ingest.OpenRecorded(path, ingest.RecordedConfig{
-		Format: rp.format, Site: rp.site, Consent: rp.cfg.consentOf, Collector: rp.collector.ID(),
+		Format: rp.format, Site: rp.site, Consent: rp.cfg.consents(), Collector: rp.collector.ID(),
 		Addresses: ingest.TruncateAddresses, Limits: rp.cfg.Limits, Forms: rp.cfg.formMappings(),
 		Lines: lines, ClockUs: rp.clock.Now().UnixMicro(),
 	})

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"net/http"
 
@@ -34,15 +35,31 @@ func (p ConsentPolicy) Validate() error {
 // makes visits; marketing and profiling together make contacts and scores.
 type Purposes struct{ Analytics, Marketing, Profiling Enforcement }
 
-// purposes is what a policy stands for.
-func (p ConsentPolicy) purposes() Purposes {
-	switch p {
+// purposes is what a policy stands for, where p says nothing else.
+func (c ConsentPolicy) purposes(p Purposes) Purposes {
+	preset := Purposes{Restrictive, Restrictive, Restrictive}
+	switch c {
 	case ConsentImplied:
-		return Purposes{NonRestrictive, NonRestrictive, NonRestrictive}
+		preset = Purposes{NonRestrictive, NonRestrictive, NonRestrictive}
 	case ConsentNotAsked:
-		return Purposes{Analytics: NonRestrictive}
+		preset = Purposes{Analytics: NonRestrictive}
 	}
-	return Purposes{Restrictive, Restrictive, Restrictive}
+	return Purposes{
+		Analytics: cmp.Or(p.Analytics, preset.Analytics),
+		Marketing: cmp.Or(p.Marketing, preset.Marketing),
+		Profiling: cmp.Or(p.Profiling, preset.Profiling),
+	}
+}
+
+func (p Purposes) validate() error {
+	for _, e := range []Enforcement{p.Analytics, p.Marketing, p.Profiling} {
+		switch e {
+		case "", Restrictive, NonRestrictive, Disabled:
+		default:
+			return fmt.Errorf("enforcement %q: want restrictive, non_restrictive or disabled", string(e))
+		}
+	}
+	return nil
 }
 
 // Enforcement says what a purpose needs of the visitor. A purpose without one is not pursued.
@@ -86,6 +103,7 @@ const (
 	refused     = schemas.ConsentChoice_CONSENT_CHOICE_REFUSED
 	statistical = schemas.ConsentChoice_CONSENT_CHOICE_STATISTICAL
 	granted     = schemas.ConsentChoice_CONSENT_CHOICE_GRANTED
+	withdrawn   = schemas.ConsentChoice_CONSENT_CHOICE_WITHDRAWN
 )
 
 // states are those of analytics and of what makes people.
@@ -95,7 +113,7 @@ func states(said schemas.ConsentChoice) (analytics, people state) {
 		return optedIn, optedIn
 	case statistical:
 		return optedIn, optedOut
-	case refused:
+	case refused, withdrawn:
 		return optedOut, optedOut
 	}
 	return notSet, notSet
@@ -128,16 +146,62 @@ func (p Purposes) consent(said schemas.ConsentChoice, against objection) schemas
 	return schemas.Consent_CONSENT_STATISTICAL
 }
 
+// PrivacyControl says what Global Privacy Control takes back on a site.
+type PrivacyControl string
+
+// What Global Privacy Control takes back.
+const (
+	// PrivacyOptOut rules people out, and visits that need consent.
+	PrivacyOptOut PrivacyControl = "opt_out"
+	// PrivacyRefuse is a refusal of everything.
+	PrivacyRefuse PrivacyControl = "refuse"
+	// PrivacyIgnore takes nothing back.
+	PrivacyIgnore PrivacyControl = "ignore"
+)
+
+func (p PrivacyControl) objection() (objection, error) {
+	switch p {
+	case "", PrivacyOptOut:
+		return toPeople, nil
+	case PrivacyRefuse:
+		return toAll, nil
+	case PrivacyIgnore:
+		return noObjection, nil
+	}
+	return toAll, fmt.Errorf("privacy control %q: want opt_out, refuse or ignore", string(p))
+}
+
+// Signal is a means by which a page or a browser says what its visitor wants.
+type Signal string
+
+// The signals that a site can have, besides Global Privacy Control. The tracker asks for those of
+// banners; the collector itself reads Do Not Track.
+const (
+	SignalTCF         Signal = "tcf"
+	SignalGPP         Signal = "gpp"
+	SignalConsentMode Signal = "gcm"
+	SignalDoNotTrack  Signal = "dnt"
+)
+
+// Validate returns an error for a signal that is none.
+func (s Signal) Validate() error {
+	switch s {
+	case SignalTCF, SignalGPP, SignalConsentMode, SignalDoNotTrack:
+		return nil
+	}
+	return fmt.Errorf("consent signal %q: want tcf, gpp, gcm or dnt", string(s))
+}
+
 // signals are what the headers of a request say.
 type signals struct {
-	// privacyControl is Global Privacy Control.
-	privacyControl bool
+	// privacyControl is Global Privacy Control, doNotTrack its predecessor.
+	privacyControl, doNotTrack bool
 	// anonymous is a Snowplow tracker's wish that nobody be known.
 	anonymous bool
 }
 
 func signalsOf(h http.Header) signals {
-	return signals{privacyControl: h.Get("Sec-GPC") == "1"}
+	return signals{privacyControl: h.Get("Sec-GPC") == "1", doNotTrack: h.Get("Dnt") == "1"}
 }
 
 // verdict is how far consent goes, and what decided that.
@@ -154,12 +218,35 @@ func (s *Site) judge(said *statement, sent signals) verdict {
 		v.source = schemas.ConsentSource_CONSENT_SOURCE_SITE
 	}
 	if sent.privacyControl {
-		v = v.under(s.purposes.consent(said.choice, toPeople), schemas.ConsentSource_CONSENT_SOURCE_GPC)
+		v = v.under(s.purposes.consent(said.choice, s.objection),
+			schemas.ConsentSource_CONSENT_SOURCE_GPC)
+	}
+	if sent.doNotTrack && s.doNotTrack {
+		v = v.under(s.purposes.consent(said.choice, max(s.objection, toPeople)),
+			schemas.ConsentSource_CONSENT_SOURCE_DNT)
 	}
 	if sent.anonymous {
 		v = v.under(schemas.Consent_CONSENT_NONE, schemas.ConsentSource_CONSENT_SOURCE_CLIENT)
 	}
 	return v
+}
+
+// Recorded is the consent of a recorded beacon that says nothing of it.
+func (s Site) Recorded() schemas.Consent {
+	return s.Consent.purposes(s.Enforcement).consent(undecided, noObjection)
+}
+
+// script is the policy that a site's tracker goes by before the collector has said anything: it
+// stores nothing of its own until as much is known as makes people of visits.
+func (p Purposes) script() ConsentPolicy {
+	unsaid, most := p.consent(undecided, noObjection), p.consent(granted, noObjection)
+	switch {
+	case unsaid == most && most == schemas.Consent_CONSENT_IDENTIFIED:
+		return ConsentImplied
+	case unsaid == most && most == schemas.Consent_CONSENT_STATISTICAL:
+		return ConsentNotAsked
+	}
+	return ConsentRequired
 }
 
 // under is the lesser of a verdict and what a source leaves.

@@ -20,6 +20,9 @@ type statement struct {
 	tcfPurposes uint32
 }
 
+// objects says whether the visitor has refused or withdrawn consent.
+func (s *statement) objects() bool { return s.choice == refused || s.choice == withdrawn }
+
 // cookie is the text that keeps a statement in the browser:
 //
 //	choice.seconds.source[.purposes.sha256]
@@ -39,12 +42,7 @@ func (s *statement) cookie() string {
 func parseStatement(text string, now int64) statement {
 	choice, rest, _ := strings.Cut(text, ".")
 	var s statement
-	for _, c := range []schemas.ConsentChoice{granted, statistical, refused} {
-		if choice == c.Name() {
-			s.choice = c
-		}
-	}
-	if s.choice == undecided {
+	if s.choice = choiceOf(choice); s.choice == undecided {
 		return statement{}
 	}
 	at, rest, _ := strings.Cut(rest, ".")
@@ -116,7 +114,9 @@ func decodeStatement(
 	switch {
 	case choice.Exists() == purposes.Exists():
 	case choice.Exists():
-		said.choice = choiceOf(choice.Str)
+		if said.choice = choiceOf(choice.Str); said.choice == statistical {
+			said.choice = undecided // purposes say that
+		}
 	default:
 		said.choice = choiceOfPurposes(purposes)
 	}
@@ -129,13 +129,12 @@ func decodeStatement(
 	return key.Str, said, ok && key.Type == gjson.String
 }
 
-// choiceOf reads a choice; to withdraw is to refuse from now on.
+// choiceOf is the choice of a name, undecided for a name that is none.
 func choiceOf(name string) schemas.ConsentChoice {
-	switch name {
-	case "granted":
-		return granted
-	case "refused", "withdrawn":
-		return refused
+	for _, c := range [...]schemas.ConsentChoice{granted, statistical, refused, withdrawn} {
+		if name == c.Name() {
+			return c
+		}
 	}
 	return undecided
 }

@@ -219,7 +219,8 @@ func TestChoice(t *testing.T) {
 	w = e.post("/v1/consent", `{"site":"ask","choice":"withdrawn"}`,
 		append(origin, "Cookie", cookies)...)
 	set = cookiesOf(w)
-	if !strings.HasPrefix(set["ct_consent"].Value, "refused.") || set["ct_visitor"].MaxAge >= 0 ||
+	if !strings.HasPrefix(set["ct_consent"].Value, "withdrawn.") ||
+		set["ct_consent"].MaxAge != 34_560_000 || set["ct_visitor"].MaxAge >= 0 ||
 		set["ct_visit"].MaxAge >= 0 || !strings.Contains(w.Body.String(), `"none"`) {
 		t.Errorf("withdrawn: %v %s", set, w.Body)
 	}
@@ -259,7 +260,7 @@ func TestPurposes(t *testing.T) {
 		},
 		{`"purposes":{"marketing":true,"profiling":true},"source":"gpp"`, "none", "refused.%.gpp"},
 		{`"purposes":{"analytics":false}`, "none", "refused.%.api"},
-		{`"choice":"withdrawn","source":"tcf"`, "none", "refused.%.tcf"},
+		{`"choice":"withdrawn","source":"tcf"`, "none", "withdrawn.%.tcf"},
 		{
 			`"choice":"granted","source":"tcf","tc_sha256":"` + hash + `","tcf_purposes":[1,8,10]`,
 			"identified", "granted.%.tcf.281." + hash,

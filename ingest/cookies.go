@@ -120,7 +120,7 @@ func (j jar) expire(w http.ResponseWriter, name string) {
 // choose stores what the visitor has said.
 func (j jar) choose(w http.ResponseWriter, said *statement) {
 	life := choiceLifetime
-	if said.choice == refused {
+	if said.objects() {
 		life = browsersCap
 	}
 	j.set(w, consentCookie, said.cookie(), life)

@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -47,7 +48,7 @@ func (c *Collector) routes() []route {
 		{"OPTIONS /v1/forms/{site}", c.preflight},
 		{"GET /t/{script}", c.getScript},
 		{"GET /robots.txt", getRobots},
-		{"GET /.well-known/gpc.json", getPrivacyControl},
+		{"GET /.well-known/gpc.json", c.getPrivacyControl},
 
 		// Segment's libraries.
 		{"POST /v1/{call}", c.limited(c.postSegment)},
@@ -219,7 +220,7 @@ func (c *Collector) getScript(w http.ResponseWriter, r *http.Request) {
 	if !crossSite {
 		j, now := c.jar(r), time.Now()
 		said := j.said(now)
-		if said.choice == refused && said.at != 0 && now.Sub(time.Unix(said.at, 0)) > refusalRenewed {
+		if said.objects() && said.at != 0 && now.Sub(time.Unix(said.at, 0)) > refusalRenewed {
 			j.choose(w, &said)
 		}
 		c.welcome(w, j, site, &said)
@@ -232,8 +233,9 @@ func getRobots(w http.ResponseWriter, _ *http.Request) {
 	_, _ = w.Write([]byte("User-agent: *\nDisallow: /\n"))
 }
 
-// getPrivacyControl says that the signal of Global Privacy Control is obeyed.
-func getPrivacyControl(w http.ResponseWriter, _ *http.Request) {
+// getPrivacyControl says whether the signal of Global Privacy Control is obeyed on all sites.
+func (c *Collector) getPrivacyControl(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write([]byte(`{"gpc":true,"lastUpdate":"2026-01-01"}` + "\n"))
+	obeyed := strconv.FormatBool(c.sites.privacyControl)
+	_, _ = w.Write([]byte(`{"gpc":` + obeyed + `,"lastUpdate":"2026-01-01"}` + "\n"))
 }

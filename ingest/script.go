@@ -52,7 +52,8 @@ func (s *scripts) of(key string, site *Site, crossSite bool) script {
 		return made
 	}
 	text := tracker.Script(tracker.Config{
-		Site: key, Consent: string(site.Consent), CrossSite: crossSite,
+		Site: key, Consent: string(site.purposes.script()), CrossSite: crossSite,
+		Signals: signalNames(site.Signals), IgnoreGPC: site.objection == noObjection,
 	})
 	sum := sha256.Sum256(text)
 	name := hex.EncodeToString(sum[:8])
@@ -65,6 +66,14 @@ func (s *scripts) of(key string, site *Site, crossSite bool) script {
 	}
 	s.made[at] = made
 	return made
+}
+
+func signalNames(list []Signal) []string {
+	var names []string
+	for _, s := range list {
+		names = append(names, string(s))
+	}
+	return names
 }
 
 func (s *scripts) pack(text []byte) []byte {

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"net/url"
@@ -20,7 +21,12 @@ type Site struct {
 	// "null": enough to try it.
 	AnyLoopback bool
 	Consent     ConsentPolicy
-	purposes    Purposes
+	// Enforcement is what the policy stands for, where it is set.
+	Enforcement Purposes
+	// PrivacyControl is what Global Privacy Control takes back; empty is PrivacyOptOut.
+	PrivacyControl PrivacyControl
+	// Signals are those that are obeyed besides.
+	Signals []Signal
 	// Gap is how long ct_visit lives without a beacon; 0 is 30 minutes.
 	Gap time.Duration
 	// CookieLifetime is what ct_visitor asks for; 0 is two years. Browsers allow 400 days.
@@ -37,6 +43,10 @@ type Site struct {
 	BytesPerSecond int
 
 	budget *bucket
+	// purposes, objection (to Global Privacy Control) and doNotTrack are the rules of consent.
+	purposes   Purposes
+	objection  objection
+	doNotTrack bool
 }
 
 // DefaultKey is the site that is there without a configuration.
@@ -97,6 +107,8 @@ type sites struct {
 	loopback bool
 	// other has the rules of every site that is not in byKey, nil where there are none such.
 	other *Site
+	// privacyControl is true where no site ignores Global Privacy Control.
+	privacyControl bool
 }
 
 func newSites(list []Site, anySite bool) (*sites, error) {
@@ -128,7 +140,9 @@ func newSites(list []Site, anySite bool) (*sites, error) {
 
 // union takes together what the sites allow.
 func (s *sites) union() {
+	s.privacyControl = true
 	for _, site := range s.byKey {
+		s.privacyControl = s.privacyControl && site.objection != noObjection
 		s.loopback = s.loopback || site.AnyLoopback
 		s.origins = append(s.origins, site.Origins...)
 	}
@@ -144,10 +158,9 @@ func (s *Site) normalise() error {
 	if s.Consent == "" {
 		s.Consent = ConsentRequired
 	}
-	if err := s.Consent.Validate(); err != nil {
+	if err := s.settleConsent(); err != nil {
 		return fmt.Errorf("site %q: %w", s.Key, err)
 	}
-	s.purposes = s.Consent.purposes()
 	if s.Gap == 0 {
 		s.Gap = defaultGap
 	}
@@ -177,6 +190,20 @@ func (s *Site) normalise() error {
 		s.Origins[i] = u.Scheme + "://" + host
 	}
 	return nil
+}
+
+// settleConsent makes rules of what is configured about consent.
+func (s *Site) settleConsent() error {
+	errs := []error{s.Consent.Validate(), s.Enforcement.validate()}
+	s.purposes = s.Consent.purposes(s.Enforcement)
+	var err error
+	s.objection, err = s.PrivacyControl.objection()
+	errs = append(errs, err)
+	for _, signal := range s.Signals {
+		errs = append(errs, signal.Validate())
+		s.doNotTrack = s.doNotTrack || signal == SignalDoNotTrack
+	}
+	return errors.Join(errs...)
 }
 
 // find returns the rules of a site, nil for a site that nobody configured.

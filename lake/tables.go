@@ -111,7 +111,7 @@ func beaconsTable() *rowTable[beaconRow] {
 		text(35, "ip", "Address of the client, truncated.", func(r *row) string { return r.Ip }),
 		key(integer(36, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(37, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
-		text(38, "consent_choice", "What the visitor had said: granted, statistical (analytics alone) or refused; NULL: nothing.", func(r *row) string { return r.ConsentChoice.Name() }),
+		text(38, "consent_choice", "What the visitor had said: granted, statistical (analytics alone), refused or withdrawn; NULL: nothing.", func(r *row) string { return r.ConsentChoice.Name() }),
 		text(39, "consent_source", "What decided the consent: site (its setting), api, tcf, gpp, gcm, gpc, dnt or client (who asked for less).", func(r *row) string { return r.ConsentSource.Name() }),
 		instant(40, "consent_at", "When the visitor said it.", func(r *row) int64 { return r.ConsentAtUs }),
 		boolean(41, "gpc", "True where the browser sent Global Privacy Control.", func(r *row) bool { return r.Gpc }),

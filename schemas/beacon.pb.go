@@ -150,6 +150,8 @@ const (
 	ConsentChoice_CONSENT_CHOICE_STATISTICAL ConsentChoice = 2
 	// To analytics, marketing and profiling.
 	ConsentChoice_CONSENT_CHOICE_GRANTED ConsentChoice = 3
+	// To no purpose any more.
+	ConsentChoice_CONSENT_CHOICE_WITHDRAWN ConsentChoice = 4
 )
 
 // Enum value maps for ConsentChoice.
@@ -159,12 +161,14 @@ var (
 		1: "CONSENT_CHOICE_REFUSED",
 		2: "CONSENT_CHOICE_STATISTICAL",
 		3: "CONSENT_CHOICE_GRANTED",
+		4: "CONSENT_CHOICE_WITHDRAWN",
 	}
 	ConsentChoice_value = map[string]int32{
 		"CONSENT_CHOICE_UNSPECIFIED": 0,
 		"CONSENT_CHOICE_REFUSED":     1,
 		"CONSENT_CHOICE_STATISTICAL": 2,
 		"CONSENT_CHOICE_GRANTED":     3,
+		"CONSENT_CHOICE_WITHDRAWN":   4,
 	}
 )
 
@@ -1008,12 +1012,13 @@ const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
 	"\x13CONSENT_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fCONSENT_NONE\x10\x01\x12\x17\n" +
 	"\x13CONSENT_STATISTICAL\x10\x02\x12\x16\n" +
-	"\x12CONSENT_IDENTIFIED\x10\x03*\x87\x01\n" +
+	"\x12CONSENT_IDENTIFIED\x10\x03*\xa5\x01\n" +
 	"\rConsentChoice\x12\x1e\n" +
 	"\x1aCONSENT_CHOICE_UNSPECIFIED\x10\x00\x12\x1a\n" +
 	"\x16CONSENT_CHOICE_REFUSED\x10\x01\x12\x1e\n" +
 	"\x1aCONSENT_CHOICE_STATISTICAL\x10\x02\x12\x1a\n" +
-	"\x16CONSENT_CHOICE_GRANTED\x10\x03*\xf3\x01\n" +
+	"\x16CONSENT_CHOICE_GRANTED\x10\x03\x12\x1c\n" +
+	"\x18CONSENT_CHOICE_WITHDRAWN\x10\x04*\xf3\x01\n" +
 	"\rConsentSource\x12\x1e\n" +
 	"\x1aCONSENT_SOURCE_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13CONSENT_SOURCE_SITE\x10\x01\x12\x16\n" +

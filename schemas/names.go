@@ -32,6 +32,8 @@ func (x ConsentChoice) Name() string {
 		return "statistical"
 	case ConsentChoice_CONSENT_CHOICE_GRANTED:
 		return "granted"
+	case ConsentChoice_CONSENT_CHOICE_WITHDRAWN:
+		return "withdrawn"
 	}
 	return ""
 }

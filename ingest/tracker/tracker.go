@@ -27,6 +27,10 @@ type Config struct {
 	// CrossSite is true where browsers keep no cookie of the collector, since the page is of
 	// another site: the script then claims an id of its own, if consent allows it.
 	CrossSite bool `json:"cross"`
+	// Signals are the means of consent that count on the site, of tcf, gpp, gcm and dnt.
+	Signals []string `json:"signals,omitempty"`
+	// IgnoreGPC is true where Global Privacy Control takes nothing back.
+	IgnoreGPC bool `json:"ignore_gpc,omitempty"`
 }
 
 // Script returns the script of a site.
