@@ -55,12 +55,14 @@ func (c *Config) collectorConfig() ingest.Config {
 	return out
 }
 
-// formMappings say which fields of which form are an attribute of a contact.
+// formMappings say how forms are found, and which of their fields are an attribute of a contact.
 func (c *Config) formMappings() []ingest.FormMapping {
 	var out []ingest.FormMapping
 	for _, f := range c.Forms {
-		if len(f.Fields) > 0 {
-			out = append(out, ingest.FormMapping{Form: f.Name, Site: f.Site, Fields: f.Fields})
+		if len(f.Fields) > 0 || f.Selector != "" {
+			out = append(out, ingest.FormMapping{
+				Form: f.Name, Site: f.Site, Fields: f.Fields, Selector: f.Selector,
+			})
 		}
 	}
 	return out

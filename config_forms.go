@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"crumbtrail/internal/strictyaml"
 )
@@ -38,6 +39,9 @@ type Form struct {
 	Site string `yaml:"site"`
 	// Fields maps an attribute to the name of the form's own field.
 	Fields map[string]string `yaml:"fields"`
+	// Selector is the CSS selector by which the tracker finds the form on a page that is not changed
+	// for it: that of the form, or of an element around it.
+	Selector string `yaml:"selector"`
 	// Strategy is the name of a strategy.
 	Strategy string `yaml:"strategy"`
 }
@@ -99,6 +103,10 @@ func (r *configRules) forms(strategies []string) {
 		if err := strictyaml.OneOf(f.Strategy, strategies...); err != nil {
 			r.report(at+"strategy", "", "no such strategy: %v", err)
 		}
+		if r.doc.Has(at+"selector") && !isSelector(f.Selector) {
+			r.report(at+"selector", "write it as for document.querySelector, such as '#signup form'",
+				"%q is no CSS selector", f.Selector)
+		}
 		for attribute, field := range f.Fields {
 			path := at + "fields." + attribute
 			if err := strictyaml.OneOf(attribute, attributes()...); err != nil {
@@ -110,4 +118,33 @@ func (r *configRules) forms(strategies []string) {
 			}
 		}
 	}
+}
+
+// isSelector is false for text that no browser takes for a CSS selector: it is empty, ends a rule,
+// or leaves a bracket or a quotation open.
+func isSelector(text string) bool {
+	var open []rune
+	var quote rune
+	for _, c := range text {
+		switch {
+		case quote != 0:
+			if c == quote {
+				quote = 0
+			}
+		case c == '"' || c == '\'':
+			quote = c
+		case c == '(':
+			open = append(open, ')')
+		case c == '[':
+			open = append(open, ']')
+		case c == ')' || c == ']':
+			if len(open) == 0 || open[len(open)-1] != c {
+				return false
+			}
+			open = open[:len(open)-1]
+		case strings.ContainsRune("{};<", c):
+			return false
+		}
+	}
+	return strings.TrimSpace(text) != "" && quote == 0 && len(open) == 0
 }

@@ -2,17 +2,22 @@ package main
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"html"
 	"net/url"
 	"slices"
 	"strings"
+
+	"crumbtrail/ingest"
 )
 
 // runSnippet prints the line that a page carries.
 func runSnippet(_ context.Context, c *call) error {
 	base := c.flags.String("url", "http://127.0.0.1:8080",
 		"where browsers reach the collector; a path of the site's own host is best")
+	integrity := c.flags.Bool("integrity", false,
+		"name the hashes of the script; print the line again after each change of version or site")
 	if err := c.parse(); err != nil {
 		return err
 	}
@@ -36,9 +41,30 @@ func runSnippet(_ context.Context, c *call) error {
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return usagef("--url %q: want http://host or https://host", *base)
 	}
+	hashes := ""
+	if *integrity {
+		if hashes, err = integrityOf(&cfg, site); err != nil {
+			return err
+		}
+	}
 	at := html.EscapeString(strings.TrimSuffix(u.String(), "/"))
-	fmt.Fprintf(c.stdout, "<script async src=\"%s/t/%s.js\"></script>\n", at, site)
-	fmt.Fprintf(c.stdout, "<noscript><img src=\"%s/v1/pixel.gif?site=%s\" alt=\"\"></noscript>\n",
-		at, site)
+	fmt.Fprintf(c.stdout, "<script async src=\"%s/t/%s.js\"%s></script>\n", at, site, hashes)
+	fmt.Fprintf(c.stdout, "<noscript><img src=\"%s/v1/pixel.gif?site=%s\" alt=\"\" "+
+		"referrerpolicy=\"no-referrer-when-downgrade\"></noscript>\n", at, site)
 	return nil
+}
+
+// integrityOf are the attributes that make browsers refuse another script than this version's. A
+// page of another origin may check a script only if it asks for it as for data, with the cookies.
+func integrityOf(cfg *Config, site string) (string, error) {
+	sums, err := ingest.ScriptHashes(cfg.collectorConfig(), site)
+	if err != nil {
+		return "", err
+	}
+	var hashes []string
+	for _, sum := range sums {
+		hashes = append(hashes, "sha384-"+base64.StdEncoding.EncodeToString(sum[:]))
+	}
+	return fmt.Sprintf(` integrity="%s" crossorigin="use-credentials"`,
+		strings.Join(hashes, " ")), nil
 }

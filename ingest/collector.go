@@ -115,7 +115,7 @@ func New(
 	}
 	return &Collector{
 		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Addresses),
-		arrivals: a.arrivals, appender: a, metrics: a.metrics, scripts: newScripts(),
+		arrivals: a.arrivals, appender: a, metrics: a.metrics, scripts: newScripts(cfg.Forms),
 		strangers:   newBucket(l.StrangersPerSecond, 10*l.StrangersPerSecond),
 		addresses:   newBuckets(l.RequestsPerSecond, float64(l.RequestsAtOnce)),
 		connections: clients,

@@ -132,13 +132,26 @@ const (
 	signBytes  = sha256.Size
 )
 
+// openVisit returns the cookie of a visit that is going on.
+func (j jar) openVisit(site *Site, now time.Time) (raw []byte, goesOn bool) {
+	raw, err := base64.RawURLEncoding.DecodeString(j.read(visitCookie))
+	return raw, err == nil && len(raw) == visitBytes+signBytes &&
+		hmac.Equal(raw[visitBytes:], j.sign(raw[:visitBytes])) &&
+		now.Unix()-visitSeen(raw).Unix() <= int64(site.Gap/time.Second)
+}
+
+// visitBegan and visitSeen are the first and the last second of a visit.
+func visitBegan(raw []byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(raw[16:])), 0)
+}
+
+func visitSeen(raw []byte) time.Time {
+	return time.Unix(int64(binary.BigEndian.Uint64(raw[24:])), 0)
+}
+
 // visit returns the value that keeps a visit going, or begins one where none is going on.
 func (j jar) visit(site *Site, now time.Time) string {
-	text := j.read(visitCookie)
-	raw, err := base64.RawURLEncoding.DecodeString(text)
-	goesOn := err == nil && len(raw) == visitBytes+signBytes &&
-		hmac.Equal(raw[visitBytes:], j.sign(raw[:visitBytes])) &&
-		now.Unix()-int64(binary.BigEndian.Uint64(raw[24:])) <= int64(site.Gap/time.Second)
+	raw, goesOn := j.openVisit(site, now)
 	if !goesOn {
 		raw = make([]byte, visitBytes, visitBytes+signBytes)
 		_, _ = rand.Read(raw[:16]) // never fails, as documented
@@ -164,4 +177,10 @@ func (j jar) keep(
 	case visitor != "":
 		j.remember(w, site, visitor, now)
 	}
+}
+
+// emptied is a jar of somebody who has brought no cookies.
+func (j jar) emptied() jar {
+	j.request = &http.Request{Header: http.Header{}}
+	return j
 }

@@ -44,6 +44,8 @@ func (c *Collector) routes() []route {
 		{"GET /v1/pixel.gif", c.limited(c.getPixel)},
 		{"POST /v1/forms/{site}", c.limited(c.postForm)},
 		{"POST /v1/consent", c.limited(c.postConsent)},
+		{"POST /v1/visit", c.limited(c.postVisit)},
+		{"POST /v1/reset", c.limited(c.postReset)},
 		{"OPTIONS /v1/{call}", c.preflight},
 		{"OPTIONS /v1/forms/{site}", c.preflight},
 		{"GET /t/{script}", c.getScript},
@@ -212,11 +214,12 @@ func (c *Collector) getScript(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	crossSite := r.Header.Get("Sec-Fetch-Site") == "cross-site"
+	c.allowOrigin(w, r) // a page that names the script's hash asks for it as for data
 	h := w.Header()
 	h.Set("Content-Type", "text/javascript; charset=utf-8")
 	// Not for shared caches: the answer sets cookies.
 	h.Set("Cache-Control", "private, max-age=300")
-	h.Set("Vary", "Sec-Fetch-Site")
+	h.Add("Vary", "Sec-Fetch-Site")
 	if !crossSite {
 		j, now := c.jar(r), time.Now()
 		said := j.said(now)

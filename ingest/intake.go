@@ -48,6 +48,8 @@ type intake struct {
 	// known is the visitor in our cookie, claimed one that the client named and that was taken,
 	// fresh one that was made for this request.
 	known, claimed, fresh string
+	// reset says that who sent goes away, and that the next cookies are somebody else's.
+	reset bool
 	// site is the first site that took a beacon, allowed the most that its visitor allows.
 	site    *Site
 	allowed schemas.Consent
@@ -242,6 +244,7 @@ func (in *intake) end() {
 func (in *intake) commit() error {
 	if len(in.parcel.msgs) == 0 && !in.overBudget {
 		in.c.metrics.took(&in.parcel.tally)
+		in.keep()
 		return nil
 	}
 	in.committed = true
@@ -256,14 +259,22 @@ func (in *intake) commit() error {
 	if err := in.c.appender.wait(ctx, in.parcel); err != nil {
 		return err
 	}
-	if in.site != nil {
-		visitor := in.known
-		if visitor == "" {
-			visitor = in.fresh
-		}
-		in.jar.keep(in.w, in.site, in.allowed, visitor, time.Now())
-	}
+	in.keep()
 	return nil
+}
+
+// keep sets the cookies of who sent, or of who comes next.
+func (in *intake) keep() {
+	j, visitor := in.jar, in.known
+	switch {
+	case in.site == nil:
+		return
+	case in.reset && in.allowed > schemas.Consent_CONSENT_NONE:
+		j, visitor = j.emptied(), newVisitor()
+	case visitor == "":
+		visitor = in.fresh
+	}
+	j.keep(in.w, in.site, in.allowed, visitor, time.Now())
 }
 
 // status is the answer to what was understood, once it is durable: of a batch some may be refused.

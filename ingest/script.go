@@ -3,6 +3,7 @@ package ingest
 import (
 	"bytes"
 	"crypto/sha256"
+	"crypto/sha512"
 	"encoding/hex"
 	"fmt"
 	"net/http"
@@ -23,6 +24,7 @@ type scripts struct {
 	mu     sync.Mutex
 	made   map[scriptKey]script
 	packer *gzip.Writer
+	forms  forms
 }
 
 type scriptKey struct {
@@ -40,8 +42,12 @@ type encoded struct {
 	etag string
 }
 
-func newScripts() *scripts {
-	return &scripts{made: map[scriptKey]script{}, packer: gzip.NewWriter(nil)}
+func newScripts(list []FormMapping) *scripts {
+	packer, err := gzip.NewWriterLevel(nil, gzip.BestCompression)
+	if err != nil {
+		panic("gzip has no best compression: " + err.Error())
+	}
+	return &scripts{made: map[scriptKey]script{}, packer: packer, forms: list}
 }
 
 func (s *scripts) of(key string, site *Site, crossSite bool) script {
@@ -51,10 +57,7 @@ func (s *scripts) of(key string, site *Site, crossSite bool) script {
 	if made, ok := s.made[at]; ok {
 		return made
 	}
-	text := tracker.Script(tracker.Config{
-		Site: key, Consent: string(site.purposes.script()), CrossSite: crossSite,
-		Signals: signalNames(site.Signals), IgnoreGPC: site.objection == noObjection,
-	})
+	text := s.forms.script(key, site, crossSite)
 	sum := sha256.Sum256(text)
 	name := hex.EncodeToString(sum[:8])
 	made := script{
@@ -74,6 +77,32 @@ func signalNames(list []Signal) []string {
 		names = append(names, string(s))
 	}
 	return names
+}
+
+// script is the tracker of a site as it is configured.
+func (f forms) script(key string, site *Site, crossSite bool) []byte {
+	return tracker.Script(tracker.Config{
+		Site: key, Consent: string(site.purposes.script()), CrossSite: crossSite,
+		Signals: signalNames(site.Signals), IgnoreGPC: site.objection == noObjection,
+		Forms: f.captured(key),
+	})
+}
+
+// ScriptHashes are the SHA-384 of the scripts that a site's pages may be served: that of pages of
+// the collector's own site, and that of others.
+func ScriptHashes(cfg Config, key string) (sums [][sha512.Size384]byte, err error) {
+	sites, err := newSites(cfg.Sites, cfg.AnySite)
+	if err != nil {
+		return nil, err
+	}
+	site := sites.find(key)
+	if site == nil {
+		return nil, fmt.Errorf("site %q: not configured", key)
+	}
+	for _, crossSite := range []bool{false, true} {
+		sums = append(sums, sha512.Sum384(forms(cfg.Forms).script(key, site, crossSite)))
+	}
+	return sums, nil
 }
 
 func (s *scripts) pack(text []byte) []byte {

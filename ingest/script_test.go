@@ -13,7 +13,7 @@ import (
 func TestScriptIsGzippedForWhoTakesIt(t *testing.T) {
 	e := newEdge(t, nil)
 	plain := e.send("GET", "/t/acme.js", "")
-	if got := plain.Header()["Vary"]; fmt.Sprint(got) != "[Sec-Fetch-Site Accept-Encoding]" ||
+	if got := plain.Header()["Vary"]; fmt.Sprint(got) != "[Origin Sec-Fetch-Site Accept-Encoding]" ||
 		plain.Header().Get("Content-Encoding") != "" {
 		t.Errorf("plain, but %v", plain.Header())
 	}
@@ -69,7 +69,7 @@ func TestAcceptsGzip(t *testing.T) {
 }
 
 func TestScriptsKeptAreBounded(t *testing.T) {
-	s := newScripts()
+	s := newScripts(nil)
 	first := s.of("site", &Site{}, false)
 	if again := s.of("site", &Site{}, false); &again.packed.text[0] != &first.packed.text[0] {
 		t.Error("it was packed twice")

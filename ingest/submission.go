@@ -15,6 +15,9 @@ type FormMapping struct {
 	// Fields has the name of the form's field by attribute: email, first_name, last_name, phone,
 	// company. An attribute that is not in it goes by its own name.
 	Fields map[string]string
+	// Selector is the CSS selector by which the tracker knows the form on a page that says nothing
+	// of it: the form's own, or that of an element around it. Empty where it does not look for it.
+	Selector string
 }
 
 // forms are the mappings of a configuration.
@@ -37,6 +40,19 @@ func (f forms) fieldOf(attribute, site, form string) string {
 		}
 	}
 	return field
+}
+
+// captured are the selectors and names of the forms that a site's tracker looks for, the site's own
+// before those of all sites.
+func (f forms) captured(site string) (list [][2]string) {
+	for _, of := range []string{site, ""} {
+		for _, m := range f {
+			if m.Selector != "" && m.Site == of {
+				list = append(list, [2]string{m.Selector, m.Form})
+			}
+		}
+	}
+	return list
 }
 
 // submission is what a form says of who sent it: its form_submit beacon gives the rest. fields is

@@ -15,6 +15,11 @@ import (
 //go:embed tracker.js
 var built []byte
 
+// builtWithSignals also listens to what banners say of consent.
+//
+//go:embed tracker-signals.js
+var builtWithSignals []byte
+
 // placeholder is the name in the built script that stands for the configuration.
 const placeholder = "CRUMBTRAIL_CONFIG"
 
@@ -31,6 +36,9 @@ type Config struct {
 	Signals []string `json:"signals,omitempty"`
 	// IgnoreGPC is true where Global Privacy Control takes nothing back.
 	IgnoreGPC bool `json:"ignore_gpc,omitempty"`
+	// Forms are those to capture: the CSS selector of each, or of what stands around it, and its
+	// name. The first that fits counts.
+	Forms [][2]string `json:"forms,omitempty"`
 }
 
 // Script returns the script of a site.
@@ -39,5 +47,9 @@ func Script(cfg Config) []byte {
 	if err != nil {
 		panic(fmt.Sprintf("encode the configuration of site %q: %v", cfg.Site, err))
 	}
-	return bytes.Replace(built, []byte(placeholder), value, 1)
+	text := built
+	if len(cfg.Signals) > 0 {
+		text = builtWithSignals
+	}
+	return bytes.Replace(text, []byte(placeholder), value, 1)
 }

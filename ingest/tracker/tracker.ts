@@ -1,164 +1,224 @@
-// The tracker. It sends what happens on a page to the collector that served it and keeps nothing
+// The tracker. It sends what happens on a page to the collector that served it, and keeps nothing
 // before consent where the site asks for it. The collector puts its configuration in.
+//
+// What a page may call:
+//
+//   crumbtrail("event", "video_played", {seconds: 30})       what only the page knows
+//   crumbtrail("form", element, {mail: "email"}, "signup")    capture a form: field to attribute
+//   crumbtrail("consent", "granted")                          or "refused", "withdrawn"
+//   crumbtrail("consent", {analytics: true, marketing: false, profiling: false})
+//   crumbtrail("visit", (v) => {…})  v is {consent, visit: {began, ends_in} or null}; called now,
+//                                    when the visit ends, and when another begins
+//   crumbtrail("reset")              signed out: who comes next on this browser is somebody else
+//
+// consent and visit return a promise. A page that calls before the script is there puts this first:
+//
+//   crumbtrail=function(){(crumbtrail.q=crumbtrail.q||[]).push(arguments)}
 
 interface Config {
   site: string;
   consent: "required" | "implied" | "not_asked";
   // True where browsers keep no cookie of the collector, since the page is of another site.
   cross: boolean;
+  // CSS selectors of forms to capture, or of what stands around them, each with the form's name.
+  forms?: [string, string][];
+  // What decides besides the page's own calls: tcf, gpp, gcm, dnt.
+  signals: string[];
+  // True where Global Privacy Control takes nothing back.
+  ignore_gpc?: boolean;
 }
 declare const CRUMBTRAIL_CONFIG: Config;
+// False in the script of a site without signals, which then does not carry their code.
+declare const SIGNALS: boolean;
 type Props = Record<string, unknown>;
 type Beacon = Record<string, unknown>;
+type Purposes = { analytics: boolean; marketing: boolean; profiling: boolean };
 
-const { site, consent, cross } = CRUMBTRAIL_CONFIG;
+const { site, consent, cross, forms, signals, ignore_gpc } = CRUMBTRAIL_CONFIG;
 const win: any = window;
-const doc = document;
+const doc: any = document;
 const nav: any = navigator;
+const json = JSON.stringify;
 // The collector is where the script came from, whatever stands before it on the way.
-const base = ((doc.currentScript as any)?.src || "").replace(/\/t\/[^/]*$/, "") + "/v1/";
+const base = (doc.currentScript?.src || "").replace(/\/t\/[^/]*$/, "") + "/v1/";
 
-const MOST_BYTES = 60000; // browsers refuse beacons of 64 KiB
-const MOST_BEACONS = 100; // in one request
-const MOST_WAITING = 1000; // oldest go first
-const PING_MS = 10000;
-const IDLE_MS = 30000; // without a sign of use the page counts as left
+const enum Most {
+  Bytes = 60000, // in one request: browsers refuse beacons of 64 KiB
+  Beacons = 100, // in one request
+  Waiting = 1000, // oldest go first
+}
+const enum Ms {
+  Ping = 10000,
+  Idle = 30000, // without a sign of use the page counts as left
+  Retry = 2000, // at first
+}
 const SECRET =
   /pass(w|phrase|code)|kennwort|mot.?de.?passe|contrase|(^|[^a-z])(pwd|otp|totp|cvc|csc|pin|token|secret)([^a-z]|$)|cvv|card.?(n|exp|cod|cv)|cc.?(n|exp|c)|one.?time|(security|verification|sms|auth).?code/i;
-const SECRET_AUTOCOMPLETE = /cc-|one-time-code|password/;
+const FILE = /\.(apk|csv|dmg|docx?|exe|gz|mp[34]|pdf|pptx?|xlsx?|zip)$/i;
 
 let waiting: Beacon[] = [];
-let busy = false;
-let retryMs = 0;
-let choice = (/(?:^|; )ct_consent=(\w+)/.exec(doc.cookie) || [])[1] || "";
+let claimed = "";
 
-// What may be stored here. The collector decides for itself what it stores and keeps.
-const mayStore = () =>
-  choice != "refused" &&
-  (consent != "required" || (choice == "granted" && !nav.globalPrivacyControl));
+// --- storage ------------------------------------------------------------------------------------
 
-// --- storage, with consent only -----------------------------------------------------------------
+// Every key ends in the site's. A tab has a queue of its own, which the next page takes over.
+const VISITOR = "ct_visitor:";
+const CHOICE = "ct_consent:"; // where the collector's cookie cannot be read; needs no consent
 
-const load = (key: string): string => {
-  try {
-    return localStorage.getItem(key + site) || "";
-  } catch {
-    return "";
-  }
-};
+let disk: Storage | undefined;
+try {
+  disk = localStorage;
+} catch {
+  // none: the page's own memory has to do
+}
+const load = (key: string): string => disk?.getItem(key + site) || "";
 const store = (key: string, value: string, may = mayStore()) => {
   try {
-    value && may ? localStorage.setItem(key + site, value) : localStorage.removeItem(key + site);
+    value && may ? disk?.setItem(key + site, value) : disk?.removeItem(key + site);
   } catch {
-    // no storage: the page's own memory has to do
+    // full
   }
 };
-const QUEUE = "ct_queue.";
-const VISITOR = "ct_visitor.";
-// Stands in for the collector's cookie where that cannot work. A choice needs no consent.
-const CHOICE = "ct_consent.";
-if (cross) choice = load(CHOICE);
+const keep = () => store(QUEUE, waiting[0] ? json(waiting) : "");
+// drain empties the queues of all tabs. What still waits in another one may come twice, by one id.
+const drain = (): Beacon[] =>
+  Object.keys(disk || {}).flatMap((key) => {
+    if (!key.startsWith("ct_queue:") || !key.endsWith(":" + site)) return [];
+    const text = disk!.getItem(key)!;
+    disk!.removeItem(key);
+    return JSON.parse(text);
+  });
 
-const uuid = (): string => {
-  const b = crypto.getRandomValues(new Uint8Array(16));
-  b[6] = (b[6] & 15) | 64;
-  b[8] = (b[8] & 63) | 128;
-  return Array.from(b, (x, i) => (/^(4|6|8|10)$/.test("" + i) ? "-" : "") + (256 + x).toString(16).slice(1)).join("");
-};
+// 128 random bits. randomUUID is for secure pages alone.
+const fresh = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (x) => x.toString(36)).join("");
+const QUEUE = "ct_queue:" + fresh() + ":";
+
+// What the visitor has said: granted, statistical, refused, withdrawn, or nothing yet.
+const near = new URL(base, location as any).hostname == location.hostname;
+const recall = (): string =>
+  near ? (/(?:^|; )ct_consent=(\w+)/.exec(doc.cookie) || [])[1] || "" : load(CHOICE);
+let choice = recall();
+
+const quiet =
+  (!ignore_gpc && nav.globalPrivacyControl) || (SIGNALS && signals.includes("dnt") && nav.doNotTrack == "1");
+// What may be stored here. The collector decides for itself what it stores and keeps.
+const mayStore = () => !/^[rw]/.test(choice) && (consent != "required" || (choice && !quiet));
 
 // Where the collector's cookie cannot work, a claimed id stands in for it.
-let claimed = "";
 const visitor = (): string | undefined => {
   if (!cross || !mayStore()) return;
-  claimed = claimed || load(VISITOR) || uuid();
+  claimed = claimed || load(VISITOR) || fresh();
   store(VISITOR, claimed);
   return claimed;
 };
 
+const forget = () => {
+  claimed = "";
+  store(VISITOR, "");
+};
+
 // --- sending ------------------------------------------------------------------------------------
 
-const size = (x: unknown) => new Blob([JSON.stringify(x)]).size;
+let sending: Beacon[] = []; // what a request has that ends with the page
+let busy: AbortController | undefined;
+let retry = 0; // the timer of the next attempt
+let retryMs = 0;
 
-// take removes from the queue what fits in one request.
+const size = (x: unknown) => new Blob([json(x)]).size;
+
+// take removes from the queue what fits in one request. Without a type it is the mark of a reset,
+// and the last of its request: who comes after it is another visitor.
 const take = (): Beacon[] => {
   let bytes = 100;
   let n = 0;
-  while (n < waiting.length && n < MOST_BEACONS) {
-    bytes += size(waiting[n]) + 1;
-    if (bytes > MOST_BYTES && n) break;
-    n++;
+  for (const b of waiting) {
+    bytes += size(b) + 1;
+    if ((n && bytes > Most.Bytes) || ++n == Most.Beacons || !b.type) break;
   }
   return waiting.splice(0, n);
 };
-
-const body = (beacons: Beacon[]) => JSON.stringify({ sent_at: new Date().toISOString(), beacons });
+const isReset = (beacons: Beacon[]) => !beacons[beacons.length - 1].type;
+const request = (beacons: Beacon[]): [string, string] => [
+  base + (isReset(beacons) ? "reset" : "beacons"),
+  json({ site, sent_at: new Date(), beacons: beacons.filter((b) => b.type) }),
+];
 
 const putBack = (beacons: Beacon[]) => {
-  waiting = beacons.concat(waiting).slice(-MOST_WAITING);
-  store(QUEUE, JSON.stringify(waiting));
+  waiting = beacons.concat(waiting).slice(-Most.Waiting);
+  keep();
 };
+
+const post = (url: string, body: string, keepalive?: boolean, signal?: AbortSignal) =>
+  fetch(url, { method: "POST", body, keepalive, signal, credentials: cross ? "omit" : "include" });
 
 // flush sends what waits and learns whether it was taken.
 const flush = () => {
-  if (busy || !waiting.length) return;
-  busy = true;
+  if (busy || retry || !waiting[0]) return;
   const beacons = take();
-  fetch(base + "beacons", {
-    method: "POST",
-    body: body(beacons),
-    headers: { "Content-Type": "text/plain" },
-    credentials: cross ? "omit" : "include",
-    // All that outlives the page shares 64 KiB, so a backlog does not take part.
-    keepalive: !waiting.length && size(beacons) < MOST_BYTES,
-  })
-    .then((r) => r.text().then(() => r.status >= 500 || r.status == 429))
-    .catch(() => true)
-    .then((failed) => {
-      busy = false;
-      if (failed) {
-        putBack(beacons);
-        retryMs = Math.min(retryMs * 2 || 2000, 60000);
-        setTimeout(flush, retryMs * (0.8 + Math.random() * 0.4));
-        return;
+  // All that outlives the page shares 64 KiB, so a backlog does not take part.
+  const outlives = !waiting[0] && size(beacons) < Most.Bytes;
+  const own = (busy = new AbortController());
+  sending = outlives ? [] : beacons;
+  post(...request(beacons), outlives, own.signal)
+    .then((r) => r.text().then(() => (r.status < 500 && r.status != 429 ? 0 : +r.headers.get("Retry-After")! || 1)))
+    .catch(() => 1)
+    .then((after) => {
+      if (own.signal.aborted) return;
+      busy = undefined;
+      if (after) {
+        // Unless they were handed over as the page was left.
+        if (outlives || sending[0]) putBack(beacons);
+        retryMs = Math.min(retryMs * 2 || Ms.Retry, 60000);
+        retry = setTimeout(again, Math.max(retryMs, after * 1000) * (0.8 + Math.random() * 0.4)) as any;
+      } else {
+        retryMs = 0;
+        if (isReset(beacons)) begin();
+        if (!ending) look();
+        keep();
       }
-      retryMs = 0;
-      store(QUEUE, waiting.length ? JSON.stringify(waiting) : "");
+      sending = [];
       flush();
     });
+};
+const again = () => {
+  clearTimeout(retry);
+  retry = 0;
+  flush();
 };
 
 // leave hands over what waits while the page goes away; what the browser refuses stays. It does not
 // say what becomes of it, so while the collector takes nothing the next page is the better hope.
 const leave = () => {
-  if (retryMs && mayStore()) {
-    store(QUEUE, JSON.stringify(waiting));
-    return;
-  }
-  while (waiting.length) {
+  waiting = sending.concat(waiting);
+  sending = [];
+  while (waiting[0] && !((retry || !nav.onLine) && mayStore())) {
     const beacons = take();
-    if (!(nav.sendBeacon && nav.sendBeacon(base + "beacons", body(beacons)))) {
+    if (!nav.sendBeacon(...request(beacons))) {
       putBack(beacons);
       flush();
-      return;
+      break;
     }
+    // The next cookie belongs to what follows.
+    if (isReset(beacons)) break;
   }
-  store(QUEUE, "");
+  keep();
 };
 
 const add = (type: string, props?: Props, more?: Beacon) => {
+  if (choice[0] == "w") return;
   waiting.push({
-    id: uuid(),
+    id: fresh(),
     site,
     type,
     visitor: visitor(),
-    created_at: new Date().toISOString(),
+    created_at: new Date(),
     url: location.href,
     title: doc.title,
     consent: choice == "refused" ? "none" : undefined,
     props,
     ...more,
   });
-  if (waiting.length > MOST_WAITING) waiting.shift();
+  if (waiting.length > Most.Waiting) waiting.shift();
 };
 
 // --- page views and engaged time ----------------------------------------------------------------
@@ -168,98 +228,142 @@ let last = Date.now();
 let used = last;
 let page = "";
 let cameFrom = doc.referrer;
+let visible = !doc.hidden;
 
+// count takes what has passed since it was called last, in the state that the page was in.
 const count = () => {
   const now = Date.now();
-  if (doc.visibilityState == "visible") {
-    engaged += Math.max(0, Math.min(now, used + IDLE_MS) - last);
-  }
+  if (visible) engaged += Math.max(0, Math.min(now, used + Ms.Idle) - last);
   last = now;
 };
 const ping = () => {
   count();
-  const ms = Math.min(Math.round(engaged), 30000);
+  const ms = engaged | 0;
   if (ms < 100 || !page) return;
   engaged = 0;
   add("ping", { engaged_ms: ms }, { url: page });
 };
+// begin says where somebody is of whom nothing was known before.
+const begin = () => add("page_view", undefined, { referrer: cameFrom });
 const view = () => {
   if (location.href == page) return;
   ping();
   if (page) cameFrom = page;
   page = location.href;
-  add("page_view", undefined, { referrer: cameFrom });
+  begin();
   flush();
 };
 
 // --- links and forms ----------------------------------------------------------------------------
 
 const click = (e: MouseEvent) => {
-  if (e.type == "auxclick" && e.button != 1) return;
-  const a: any = (e.composedPath()[0] as Element).closest?.("a[href],area[href]");
+  if (e.button > 1) return; // 1 is the middle one
+  const a: any = e.composedPath().find((n: any) => n.matches?.("a[href],area[href]"));
   if (!a || !/^(https?|mailto|tel):/.test(a.href)) return;
   add("link_click", {
     href: a.href,
-    text: (a.textContent || "").trim().slice(0, 200),
+    text: a.textContent.trim().slice(0, 200),
     target: a.target || undefined,
-    download: a.hasAttribute("download") || undefined,
+    new_tab: e.button == 1 || e.ctrlKey || e.metaKey || a.target == "_blank" || undefined,
+    download: a.hasAttribute("download") || FILE.test(a.pathname) || undefined,
   });
   flush();
 };
 
 // How to read a form: from its own field names to the contact's, and its name.
 const mapped = new Map<HTMLFormElement, [Record<string, string>?, string?]>();
+let submitted = "";
 
-const submit = (e: Event) => {
-  const el = e.target as HTMLFormElement;
+const submit = (el: HTMLFormElement) => {
   const named = el.getAttribute("data-crumbtrail-form");
-  if (named == null && !mapped.has(el)) return;
-  const [mapping, name] = mapped.get(el) || [];
+  const chosen = forms?.find((f) => {
+    try {
+      return el.closest(f[0]);
+    } catch {
+      // no selector
+    }
+  });
+  const own = mapped.get(el);
+  if (named == null && !chosen && !own) return;
   const fields: Props = {};
-  for (const f of Array.from(el.elements) as any[]) {
+  for (const f of el.elements as any) {
     const key = f.name || f.id;
     if (
-      !key || f.disabled || /^(password|file|submit|button|image|reset|fieldset|output)$/.test(f.type) ||
-      (/^(checkbox|radio)$/.test(f.type) && !f.checked) ||
-      SECRET_AUTOCOMPLETE.test(f.autocomplete || "") || SECRET.test(key)
+      !key || f.disabled || /^(pass|file|subm|butt|image|res)/.test(f.type) ||
+      (/^(check|rad)/.test(f.type) && !f.checked) ||
+      SECRET.test(f.autocomplete + " " + key)
     ) continue;
     const value = f.selectedOptions ? Array.from(f.selectedOptions, (o: any) => o.value).join(", ") : f.value;
-    const to = mapping?.[key] || f.getAttribute("data-crumbtrail-field") || key;
-    fields[to] = fields[to] ? fields[to] + ", " + value : value;
+    const to = own?.[0]?.[key] || f.getAttribute("data-crumbtrail-field") || key;
+    fields[to] = to in fields ? ([] as any[]).concat(fields[to], value) : value;
   }
-  add("form_submit", {
-    form: name || named || el.getAttribute("id") || el.getAttribute("name") || undefined,
-    fields,
-  });
+  const form = own?.[1] || named || chosen?.[1] || el.getAttribute("id") || undefined;
+  // A handler that stops the event and submits by itself makes one submission, not two.
+  const text = page + json([form, fields]);
+  if (text == submitted) return;
+  submitted = text;
+  add("form_submit", { form, fields });
   flush();
 };
 
-// --- the page's own calls -----------------------------------------------------------------------
+// --- what the page may say and ask --------------------------------------------------------------
 
-const say = (said: string) => {
-  const may = said == "granted";
-  const before = mayStore();
-  if (!may) {
-    choice = "refused";
-    claimed = "";
-    waiting = [];
-    store(QUEUE, "");
-    store(VISITOR, "");
+let turn = 0;
+
+// note keeps the choice until the collector sets its own cookie.
+const note = () =>
+  near ? (doc.cookie = "ct_consent=" + choice + ";path=/;max-age=15552000;samesite=lax") : store(CHOICE, choice, true);
+
+// say lowers at once what is stored and sent, and raises it once the collector has agreed. What the
+// collector does not hear is said again.
+const say = (said: any, more?: Props): Promise<unknown> => {
+  const now = ++turn;
+  const word = said.at && said;
+  if (word ? word != "granted" : !said.analytics) {
+    choice = word || "refused";
+    note();
+    waiting = sending = [];
+    // Its answer would bring the cookies back.
+    busy?.abort();
+    busy = undefined;
+    drain();
+    forget();
   }
-  if (cross) store(CHOICE, may ? said : choice, true);
-  return fetch(base + "consent", {
-    method: "POST",
-    body: JSON.stringify({ site, choice: said }),
-    headers: { "Content-Type": "text/plain" },
-    credentials: cross ? "omit" : "include",
-    keepalive: true,
-  }).then((r) => {
-    if (!r.ok || !may) return;
-    choice = said;
-    // What came before is in no visit, so the visit begins with this page.
-    if (!before && mayStore()) add("page_view", undefined, { referrer: cameFrom });
-    flush();
-  }, () => {});
+  const tell = (): Promise<unknown> =>
+    post(base + "consent", json({ site, [word ? "choice" : "purposes"]: said, ...more }), true)
+      .then((r) => (r.ok ? r.json() : r.status < 500 && r.status != 429 ? {} : Promise.reject()))
+      .then((answer) => {
+        if (now != turn) return; // something else was said since
+        const before = mayStore();
+        const allowed = answer.consent;
+        if (word != choice && allowed) {
+          choice = ({ identified: "granted", none: "refused" } as any)[allowed] || allowed;
+        }
+        if (!near) note();
+        // What came before is in no visit, so the visit begins with this page.
+        if (!before && mayStore()) begin();
+        flush();
+        look();
+        return allowed;
+      }, () => void setTimeout(() => now == turn && tell(), Ms.Retry));
+  return tell();
+};
+
+let watching: ((state: unknown) => void) | undefined;
+let known = "";
+let ending = 0; // the timer of the visit's end
+
+// look asks which visit this is: the collector alone knows. To ask does not make it longer.
+const look = (): Promise<unknown> | undefined => {
+  if (!watching) return;
+  clearTimeout(ending);
+  return post(base + "visit", json({ site })).then((r) => r.json()).then((state) => {
+    ending = state.visit && setTimeout(look, state.visit.ends_in * 1000 + 1000);
+    const now = state.consent + state.visit?.began;
+    if (now != known) watching!(state);
+    known = now;
+    return state;
+  }).catch(() => {});
 };
 
 const api: any = (what: string, a: any, b?: any, c?: string) => {
@@ -270,54 +374,137 @@ const api: any = (what: string, a: any, b?: any, c?: string) => {
     mapped.set(a, [b, c]);
   } else if (what == "consent") {
     return say(a);
+  } else if (what == "visit") {
+    watching = a || (() => {});
+    known = "";
+    return look();
+  } else if (what == "reset") {
+    ping();
+    forget();
+    if (mayStore()) waiting.push({});
+    flush();
   }
 };
-api.form = (el: HTMLFormElement, mapping?: Record<string, string>, name?: string) =>
-  api("form", el, mapping, name);
+
+// --- what others say for the visitor -------------------------------------------------------------
+
+let heard = "";
+// decide takes over what a signal says where it is news: on most pages it repeats the last choice.
+// Who withdrew here is not overruled by what a banner has kept.
+const decide = (said: Purposes, source: string, more?: Props) => {
+  const text = source + json(said);
+  const word = !said.analytics ? "refused" : said.marketing && said.profiling ? "granted" : "statistical";
+  const first = !heard;
+  if (text == heard) return;
+  heard = text;
+  if (!first || (choice != word && choice[0] != "w")) say(said, { source, ...more });
+};
+
+// once calls back with a function of the page as soon as it is there, within half a minute.
+const once = (name: string, then: (f: any) => void, tries = 60) => {
+  if (win[name]) then(win[name]);
+  else if (tries) setTimeout(once, 500, name, then, tries - 1);
+};
+
+// IAB TCF: purpose 1 is storage, 8 to 10 measure, study and improve; 4 and 3 make use of profiles
+// and build them. Consent alone counts, no legitimate interest.
+const tcf = (f: any) =>
+  f("addEventListener", 2, async (d: any, ok: boolean) => {
+    if (!ok || d.gdprApplies === false || !/^(tcloaded|useractioncomplete)$/.test(d.eventStatus)) return;
+    const has = d.purpose.consents;
+    const analytics = [1, 8, 9, 10].every((n) => has[n]);
+    const text = new TextEncoder().encode(d.tcString);
+    const sum = await crypto.subtle?.digest("SHA-256", text);
+    decide({ analytics, marketing: analytics && !!has[4], profiling: analytics && !!has[3] }, "tcf", {
+      tc_sha256: sum && Array.from(new Uint8Array(sum), (x) => (256 + x).toString(16).slice(1)).join(""),
+      tcf_purposes: Object.keys(has).filter((n) => has[n]).map(Number),
+    });
+  });
+
+// IAB GPP: the sections of the United States know opt-outs, 1 where somebody has, 2 where not.
+const gpp = (f: any) =>
+  f("addEventListener", (e: any, ok: boolean) => {
+    const ping = e.pingData;
+    if (!ok || ping?.signalStatus != "ready") return;
+    const said = json(Object.entries(ping.parsedSections || {}).filter((s) => /^us/.test(s[0])));
+    if (!/OptOut":[12]|"Gpc":true/.test(said)) return;
+    const in_ = !/(Sale|Sharing|Advertising)OptOut":1|"Gpc":true/.test(said);
+    decide({ analytics: true, marketing: in_, profiling: in_ }, "gpp");
+  });
+
+// Google Consent Mode: what a banner pushes. A default is nobody's choice.
+const gcm = () => {
+  const layer = (win.dataLayer = win.dataLayer || []);
+  const state: any = {};
+  const hear = (e: any) => {
+    if (e?.[0] != "consent") return;
+    Object.assign(state, e[2]);
+    const has = (key: string) => state[key] == "granted";
+    const analytics = has("analytics_storage");
+    if (e[1] == "update") {
+      decide({
+        analytics,
+        marketing: analytics && has("ad_user_data"),
+        profiling: analytics && has("ad_personalization"),
+      }, "gcm");
+    }
+  };
+  layer.forEach(hear);
+  const push = layer.push;
+  layer.push = (...entries: any) => (entries.forEach(hear), push.apply(layer, entries));
+};
 
 // --- start --------------------------------------------------------------------------------------
 
-if (!win.crumbtrail?.form) {
+if (!win.crumbtrail?.site) {
   const early = win.crumbtrail?.q || [];
   win.crumbtrail = api;
-  try {
-    if (mayStore()) waiting = JSON.parse(load(QUEUE) || "[]");
-  } catch {
-    // not what we wrote
-  }
-  store(QUEUE, "");
-  for (const e of ["pointerdown", "keydown", "scroll", "mousemove", "touchstart"]) {
-    addEventListener(e, () => (count(), (used = Date.now())), { capture: true, passive: true });
-  }
+  api.site = site; // a second script of the page does nothing
+  const kept = drain();
+  if (mayStore()) waiting = kept;
+  const listen = (names: string, f: any, on: any = window) => {
+    for (const name of names.split(" ")) on.addEventListener(name, f, { capture: true, passive: true });
+  };
+  listen("pointerdown pointermove keydown scroll", () => (count(), (used = last)));
   for (const name of ["pushState", "replaceState"] as const) {
     const original = history[name];
-    history[name] = function (this: History, ...args: any) {
+    history[name] = function (...args: any) {
       original.apply(this, args);
       setTimeout(view); // the page sets its title after
     };
   }
-  addEventListener("popstate", () => setTimeout(view));
-  addEventListener("click", click as any, true);
-  addEventListener("auxclick", click as any, true);
-  addEventListener("submit", submit, true);
-  doc.addEventListener("visibilitychange", () => {
-    // What passed until now was in the state before.
-    if (doc.visibilityState == "hidden") {
-      engaged += Math.max(0, Math.min(Date.now(), used + IDLE_MS) - last);
-      last = Date.now();
+  const form = HTMLFormElement.prototype;
+  const original = form.submit;
+  form.submit = function () {
+    submit(this);
+    original.call(this);
+  };
+  listen("popstate", () => setTimeout(view));
+  listen("click auxclick", click);
+  listen("submit", (e: Event) => submit(e.target as HTMLFormElement));
+  listen("visibilitychange", () => {
+    count();
+    visible = !doc.hidden;
+    if (visible) {
+      used = last;
+      choice = recall(); // another tab may have chosen
+    } else {
       ping();
       leave();
-    } else {
-      last = used = Date.now();
     }
-  });
-  addEventListener("pagehide", () => (ping(), leave()));
-  addEventListener("online", flush);
-  addEventListener("pageshow", (e) => {
+  }, doc);
+  listen("pagehide", () => (ping(), leave()));
+  listen("online", again);
+  listen("pageshow", (e: PageTransitionEvent) => {
     if (e.persisted) (page = ""), view();
   });
-  setInterval(() => (ping(), flush()), PING_MS);
-  if ((doc as any).prerendering) doc.addEventListener("prerenderingchange", view, { once: true });
+  setInterval(() => (ping(), flush()), Ms.Ping);
+  if (doc.prerendering) listen("prerenderingchange", view, doc);
   else view();
   for (const args of early) api(...args);
+  if (SIGNALS) {
+    if (signals.includes("tcf")) once("__tcfapi", tcf);
+    if (signals.includes("gpp")) once("__gpp", gpp);
+    if (signals.includes("gcm")) gcm();
+  }
 }

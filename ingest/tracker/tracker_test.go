@@ -7,8 +7,10 @@ import (
 )
 
 func TestScript(t *testing.T) {
-	if n := bytes.Count(built, []byte(placeholder)); n != 1 {
-		t.Fatalf("the built script names its configuration %d times, want once", n)
+	for _, text := range [][]byte{built, builtWithSignals} {
+		if n := bytes.Count(text, []byte(placeholder)); n != 1 {
+			t.Fatalf("a built script names its configuration %d times, want once", n)
+		}
 	}
 	text := string(Script(Config{
 		Site: "a\"</script>\u2028b", Consent: "required", CrossSite: true,
@@ -20,5 +22,9 @@ func TestScript(t *testing.T) {
 	}
 	if len(Script(Config{})) <= len(built)-len(placeholder) {
 		t.Error("nothing stands for the configuration")
+	}
+	listens := string(Script(Config{Site: "a", Signals: []string{"tcf"}}))
+	if strings.Contains(text, "__tcfapi") || !strings.Contains(listens, "__tcfapi") {
+		t.Error("not just the script of a site with signals listens to them")
 	}
 }
