@@ -42,6 +42,7 @@ func commands() []command {
 		{"lake", "", "the lake alone, against --brokers", runLake},
 		{"broker", "", "the embedded broker alone, for stages in processes of their own", runBroker},
 		{"replay", "FILE...", "recorded traffic through the same stages", runReplay},
+		{"redrive", "", "bad beacons, once repaired, through the edge again", runRedrive},
 		{"spill", "verify|show", "what waits on disk until Kafka takes it, checked or as JSON", runSpill},
 		{"score", "", "score every lead now, or as of a past moment", runScore},
 		{"sql", "[QUERY]", "ask the lake", runSQL},

@@ -69,8 +69,8 @@ type pipelineOptions struct {
 func (o pipelineOptions) runs(name string) bool { return o.alone == "" || o.alone == name }
 
 // keeps says whether the process keeps something in the data directory: the state of sessionize
-// and resolve is in the log.
-func (o pipelineOptions) keeps() bool { return o.runs("ingest") || o.runs("lake") }
+// and resolve is in the log. Who joins looks there for who runs on it.
+func (o pipelineOptions) keeps() bool { return o.join || o.runs("ingest") || o.runs("lake") }
 
 // openPipeline takes the data directory, connects, makes the topics that are missing and opens
 // the lake. Nothing runs yet.

@@ -48,10 +48,6 @@ func TestDecodeStories(t *testing.T) {
 	})
 }
 
-func (r *Rejection) String() string {
-	return strings.TrimSpace(fmt.Sprintf("%s: %s %s", r.Reason, r.Detail, r.Path))
-}
-
 // tell writes what a claim holds, absent things left out.
 func tell(out *strings.Builder, c *claim) {
 	b := c.beacon

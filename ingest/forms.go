@@ -86,6 +86,7 @@ func (in *intake) form(site string, f *form) {
 	if b.Url == "" {
 		b.Url = plain(in.r.Referer(), maxURL)
 	}
+	in.beside.Form, in.beside.Url = f.name, b.Url
 	if f.name != "" {
 		props, err := json.Marshal(map[string]string{"form": f.name})
 		if err != nil {

@@ -125,7 +125,7 @@ func TestFormBeacon(t *testing.T) {
 		}
 	}
 	if len(log.bad) != 1 || !strings.Contains(string(log.bad[0].Raw), "eve@") ||
-		!log.bad[0].Truncated {
+		log.bad[0].Truncated {
 		t.Errorf("bad %v", log.bad)
 	}
 	e.hides(t, "sesame", "123456", "cc-number")

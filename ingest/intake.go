@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -42,6 +41,10 @@ type intake struct {
 	overBudget bool
 	// committed says that the parcel's fate is with the appender.
 	committed bool
+	// beside is what the request says besides the bytes of an input, for those that are refused.
+	beside schemas.BadContext
+	// again is nil but in a redrive.
+	again *again
 	// index counts the inputs, rejected lists the refused ones.
 	index    int
 	rejected []rejectedBeacon
@@ -87,13 +90,17 @@ func (c *Collector) jar(r *http.Request) jar {
 
 // beacon takes one beacon, as it came.
 func (in *intake) beacon(raw []byte, batchSentAt time.Time) {
+	in.beside.SentAtUs = 0
+	if !batchSentAt.IsZero() {
+		in.beside.SentAtUs = batchSentAt.UnixMicro()
+	}
 	claim, bad := decodeBeacon(raw, in.c.limits)
 	if bad != nil {
 		in.refuse(raw, claimedSite(raw), bad)
 		return
 	}
-	if claim.beacon.SentAtUs == 0 && !batchSentAt.IsZero() {
-		claim.beacon.SentAtUs = batchSentAt.UnixMicro()
+	if claim.beacon.SentAtUs == 0 {
+		claim.beacon.SentAtUs = in.beside.SentAtUs
 	}
 	in.claim(raw, claim)
 }
@@ -110,7 +117,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	case !site.allows(in.origin):
 		in.refuse(raw, b.Site, &Rejection{ReasonOrigin, "want an origin of the site's list", ""})
 		return
-	case in.overBudget || !site.spend(len(raw)):
+	case in.again == nil && (in.overBudget || !site.spend(len(raw))):
 		// All of the request is to come again: clients cannot send a part of it.
 		in.overBudget = true
 		in.parcel.tally.accepted++
@@ -128,7 +135,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	}
 	b.Props = cutTexts(b.Props, in.c.limits.StringBytes)
 	if b.EventId == "" {
-		b.EventId = schemas.NewID()
+		b.EventId = in.eventID()
 	}
 	b.Url, b.Referrer = cleanURL(b.Url), cleanURL(b.Referrer)
 	b.Protocol, b.Collector = in.protocol, in.c.cfg.Collector
@@ -139,6 +146,9 @@ func (in *intake) claim(raw []byte, claim *claim) {
 		b.OccurredAtUs, b.Clamped = occurred(in.us, b.CreatedAtUs, b.SentAtUs, in.c.limits.MaxAge)
 	}
 	in.enrich(claim)
+	if in.again != nil {
+		in.again.mark(b)
+	}
 	in.parcel.beacon(b, in.c.cfg.Partitions)
 	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT ||
 		claim.kind != schemas.SubmissionKind_SUBMISSION_KIND_UNSPECIFIED {
@@ -192,10 +202,20 @@ func (in *intake) visitor(claimed string) string {
 	case claimed != "":
 		in.claimed = claimed
 		return claimed
+	case in.fresh == "" && in.again != nil:
+		in.fresh = in.again.visitor()
 	case in.fresh == "":
 		in.fresh = newVisitor()
 	}
 	return in.fresh
+}
+
+// eventID names a beacon that came without an id.
+func (in *intake) eventID() string {
+	if in.again != nil {
+		return in.again.eventID(in.index)
+	}
+	return schemas.NewID()
 }
 
 // refuse counts a refused input and keeps it, with its bytes.
@@ -203,20 +223,11 @@ func (in *intake) refuse(raw []byte, site string, bad *Rejection) {
 	in.rejected = append(in.rejected, rejectedBeacon{in.index, bad.Reason, bad.Detail, bad.Path})
 	in.index++
 	strange := bad.Reason == ReasonUnknownSite || bad.Reason == ReasonOrigin
-	if strange && !in.c.strangers.take(1, time.Now()) {
+	if strange && in.again == nil && !in.c.strangers.take(1, time.Now()) {
 		in.parcel.refuse(bad.Reason, nil)
 		return
 	}
-	b := &schemas.BadBeacon{
-		BadBeaconId: schemas.NewID(), Site: site, ReceivedAtUs: in.us, Protocol: in.protocol,
-		Reason: bad.Reason, Detail: bad.Detail, Path: bad.Path,
-	}
-	raw, b.Truncated = withoutSecrets(raw, in.c.limits)
-	if len(raw) > in.c.limits.RawBytes {
-		raw, b.Truncated = raw[:in.c.limits.RawBytes], true
-	}
-	b.Raw = bytes.Clone(raw)
-	in.parcel.refuse(bad.Reason, b)
+	in.parcel.refuse(bad.Reason, in.badBeacon(raw, site, bad))
 }
 
 // claimedSite is whose a refused beacon seems to be, so that its owner finds it.

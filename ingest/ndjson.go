@@ -8,6 +8,9 @@ import (
 	"crumbtrail/schemas"
 )
 
+// callSite is the call of a line whose replay was given its site, whatever the line says.
+const callSite = "site"
+
 // lineParser turns lines of recorded traffic into entries. One goroutine at a time uses it.
 type lineParser struct {
 	cfg      RecordedConfig
@@ -141,10 +144,10 @@ func (p *lineParser) refuse(text []byte, number int64, bad *Rejection) Entry {
 	}
 	if p.cfg.Format == FormatCombined {
 		b.Protocol = protocolCombined
+	} else if p.cfg.Site != "" {
+		b.Context = &schemas.BadContext{Call: callSite}
 	}
-	if p.cfg.Format == FormatNDJSON {
-		text, b.Truncated = withoutSecrets(text, p.cfg.Limits)
-	}
+	text, b.Truncated = withoutSecrets(b.Protocol, text, p.cfg.Limits)
 	if len(text) > p.cfg.Limits.RawBytes {
 		text, b.Truncated = text[:p.cfg.Limits.RawBytes], true
 	}

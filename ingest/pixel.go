@@ -28,6 +28,7 @@ func (c *Collector) getPixel(w http.ResponseWriter, r *http.Request) {
 	defer in.end()
 	raw, bad := decodePixel(r.URL.RawQuery, r.Referer(), c.limits)
 	if bad != nil {
+		in.beside.Call = callQuery
 		in.refuse([]byte(r.URL.RawQuery), "", bad)
 	} else {
 		in.beacon(raw, time.Time{})

@@ -54,7 +54,7 @@ func tellEntry(out *strings.Builder, e Entry) {
 	at := func(us int64) string { return time.UnixMicro(us).UTC().Format("01-02T15:04:05.999999") }
 	if b := e.Bad; b != nil {
 		fmt.Fprintf(out, "%d: bad %s %s: %s %s\n", e.Line, b.Site, b.Reason, b.Detail, b.Path)
-		if b.Truncated {
+		if b.Truncated || bytes.Contains(b.Raw, []byte("form_submit")) {
 			fmt.Fprintf(out, "   of it %s\n", b.Raw)
 		}
 		return

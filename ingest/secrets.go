@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"bytes"
+	"net/url"
 	"slices"
 	"strings"
 
@@ -149,18 +150,91 @@ func keepOpen(out []byte, v gjson.Result, dropped *int) []byte {
 }
 
 // withoutSecrets returns what may be kept of a refused input. Where it cannot be read, and may be
-// a form's or what a library says of a person, that is nothing.
-func withoutSecrets(raw []byte, limits Limits) (kept []byte, cut bool) {
-	if !slices.ContainsFunc([]string{"form_submit", `"fields"`, `"traits"`},
-		func(mark string) bool { return bytes.Contains(raw, []byte(mark)) }) {
+// a form's or what a library says of a person, that is nothing, and cut is true. Members that may
+// hold secrets are left out; no beacon would have had them.
+func withoutSecrets(protocol string, raw []byte, limits Limits) (kept []byte, cut bool) {
+	switch protocol {
+	case protocolCombined:
 		return raw, false
+	case protocolSnowplow:
+		if typedSecret(string(raw[:min(len(raw), limits.RawBytes)])) { // no more is kept
+			return nil, true
+		}
+		return raw, false
+	case protocolForm:
+		if len(raw) == 0 {
+			return nil, false
+		}
+	default:
+		if !slices.ContainsFunc([]string{"form_submit", `"fields"`, `"traits"`},
+			func(mark string) bool { return bytes.Contains(raw, []byte(mark)) }) {
+			return raw, false
+		}
 	}
 	if wellFormed(raw, bounds{depth: limits.Depth, keys: len(raw)}) != nil {
 		return nil, true
 	}
-	kept, dropped := dropSecrets(raw)
-	if dropped == 0 {
-		return raw, false
+	if kept, dropped := dropSecrets(raw); dropped > 0 {
+		return kept, false
 	}
-	return kept, true
+	return raw, false
+}
+
+// typedSecret says whether what a tracker of Snowplow has sent holds something that was typed into
+// a field for a secret. Events of forms are JSON within a parameter, plain or in base64, and the
+// name of a field is a value in it.
+func typedSecret(raw string) bool {
+	for rest := raw; ; {
+		at := strings.Index(rest, "ue_px")
+		if at < 0 {
+			break
+		}
+		rest = strings.TrimLeft(rest[at+len("ue_px"):], "\": =")
+		end := strings.IndexFunc(rest, func(c rune) bool {
+			return (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && !strings.ContainsRune("+/-_", c)
+		})
+		if end < 0 {
+			end = len(rest)
+		}
+		if text, ok := decodeBase64(rest[:end]); ok && elementSecret(text) {
+			return true
+		}
+	}
+	if !strings.Contains(raw, "_form") {
+		return false
+	}
+	if text, err := url.QueryUnescape(raw); err == nil {
+		raw = text
+	}
+	return elementSecret(strings.ReplaceAll(raw, `\`, ""))
+}
+
+// elementSecret looks at the objects with a value in a JSON text, which need not be whole. Those of
+// fields are flat and short, so that little around each value is looked at.
+func elementSecret(text string) bool {
+	const before, after, mark = 1 << 10, 4 << 10, `"value"`
+	for at := strings.Index(text, mark); at >= 0; {
+		open := max(strings.LastIndexByte(text[max(0, at-before):at], '{'), 0) + max(0, at-before)
+		var name, kind, value string
+		gjson.Parse(clip(text[open:], after)).ForEach(func(key, v gjson.Result) bool {
+			switch key.Str {
+			case "name", "elementId":
+				name = v.Str
+			case "type":
+				kind = v.Str
+			case "value":
+				value = v.String()
+			}
+			return true
+		})
+		if value != "" && (kind == "password" || isSecretName(name) || isCard(value)) {
+			return true
+		}
+		next := strings.Index(text[at+len(mark):], mark)
+		if next < 0 {
+			return false
+		}
+		at += len(mark) + next
+	}
+	return false
 }

@@ -97,6 +97,7 @@ func (c *Collector) postSegment(w http.ResponseWriter, r *http.Request) {
 	defer in.end()
 	in.limits.BeaconBytes = min(c.limits.BeaconBytes, segmentCallBytes)
 	in.basic, in.bearer = writeKeys(r.Header)
+	in.beside.Call = call
 	if bad == nil && call == callBatch {
 		bad = in.decodeBatch(body)
 	} else if bad == nil {
@@ -148,7 +149,10 @@ func (s *segment) decodeBatch(body []byte) *Rejection {
 		batch.context = gjson.Result{}
 	}
 	s.batch = batch
-	return elements(body, list, segmentEvents, func(raw []byte) { s.event("", raw) })
+	return elements(body, list, segmentEvents, func(raw []byte) {
+		s.beside.Call, s.beside.SentAtUs, s.beside.Batch = "", batch.sentAt, batch.context.Raw
+		s.event("", raw)
+	})
 }
 
 // segmentMembers parts a batch into its events and what surrounds them.

@@ -18,6 +18,14 @@ import (
 
 const protocolSnowplow = "snowplow"
 
+// How an input of a tracker, or of a pixel, is packed where it is not one event's JSON.
+const (
+	callPayload  = "payload"
+	callQuery    = "query"
+	callHook     = "hook"
+	callRedirect = "redirect"
+)
+
 // snowplowEvents is the most events in one request. Trackers cut theirs at 40,000 bytes.
 const snowplowEvents = 2500
 
@@ -35,6 +43,7 @@ func (c *Collector) snowplow(w http.ResponseWriter, r *http.Request, sizeHint in
 		return s
 	}
 	s.network = cmp.Or(clientID(r.URL.Query().Get("nuid")), networkCookie(r))
+	s.beside.VisitorId = s.network
 	return s
 }
 
@@ -54,6 +63,7 @@ func (c *Collector) postSnowplow(w http.ResponseWriter, r *http.Request) {
 		bad = decodePayload(body, in.event)
 	}
 	if bad != nil {
+		in.beside.Call = callPayload
 		in.refuse(body, "", bad)
 	}
 	if in.settle() {
@@ -65,6 +75,7 @@ func (c *Collector) postSnowplow(w http.ResponseWriter, r *http.Request) {
 func (c *Collector) getSnowplow(w http.ResponseWriter, r *http.Request) {
 	in := c.snowplow(w, r, len(r.URL.RawQuery))
 	defer in.end()
+	in.beside.Call = callQuery
 	p, bad := queryParams(r.URL.RawQuery, c.limits)
 	in.take([]byte(r.URL.RawQuery), p, bad)
 	if in.settle() {

@@ -26,6 +26,7 @@ func (c *Collector) getRedirect(w http.ResponseWriter, r *http.Request) {
 	}
 	in := c.snowplow(w, r, len(r.URL.RawQuery))
 	defer in.end()
+	in.beside.Call = callRedirect
 	query := r.URL.Query()
 	target := query.Get("u")
 	key := c.sites.leadsTo(query.Get("aid"), target)
@@ -171,8 +172,9 @@ func (c *Collector) snowplowHook(w http.ResponseWriter, r *http.Request) {
 	in := c.snowplow(w, r, len(body))
 	defer in.end()
 	raw := body
+	in.beside.Call, in.beside.Query = callHook, plain(r.URL.RawQuery, c.limits.RawBytes)
 	if len(body) == 0 {
-		raw = []byte(r.URL.RawQuery)
+		raw, in.beside.Query = []byte(r.URL.RawQuery), ""
 	}
 	p := &params{}
 	if bad == nil {

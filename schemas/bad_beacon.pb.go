@@ -42,8 +42,17 @@ type BadBeacon struct {
 	Raw       []byte `protobuf:"bytes,8,opt,name=raw,proto3" json:"raw,omitempty"`
 	Truncated bool   `protobuf:"varint,9,opt,name=truncated,proto3" json:"truncated,omitempty"`
 	// Where a replay read it: the file's base name and the line counted from 1.
-	Source        string `protobuf:"bytes,10,opt,name=source,proto3" json:"source,omitempty"`
-	Line          int64  `protobuf:"varint,11,opt,name=line,proto3" json:"line,omitempty"`
+	Source string `protobuf:"bytes,10,opt,name=source,proto3" json:"source,omitempty"`
+	Line   int64  `protobuf:"varint,11,opt,name=line,proto3" json:"line,omitempty"`
+	// Where it is not 0 this is a receipt: what bad_beacon_id names was driven again at this time,
+	// microseconds since the epoch, and taken. A receipt has no raw.
+	RedrivenAtUs int64 `protobuf:"varint,12,opt,name=redriven_at_us,json=redrivenAtUs,proto3" json:"redriven_at_us,omitempty"`
+	// Of a receipt: how many beacons came of it.
+	RedrivenBeacons int32 `protobuf:"varint,13,opt,name=redriven_beacons,json=redrivenBeacons,proto3" json:"redriven_beacons,omitempty"`
+	// The bad input that this one is a part of, where a redrive has taken the other parts.
+	PartOf string `protobuf:"bytes,14,opt,name=part_of,json=partOf,proto3" json:"part_of,omitempty"`
+	// What the request said besides; absent where no request brought it.
+	Context       *BadContext `protobuf:"bytes,15,opt,name=context,proto3" json:"context,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -155,11 +164,216 @@ func (x *BadBeacon) GetLine() int64 {
 	return 0
 }
 
+func (x *BadBeacon) GetRedrivenAtUs() int64 {
+	if x != nil {
+		return x.RedrivenAtUs
+	}
+	return 0
+}
+
+func (x *BadBeacon) GetRedrivenBeacons() int32 {
+	if x != nil {
+		return x.RedrivenBeacons
+	}
+	return 0
+}
+
+func (x *BadBeacon) GetPartOf() string {
+	if x != nil {
+		return x.PartOf
+	}
+	return ""
+}
+
+func (x *BadBeacon) GetContext() *BadContext {
+	if x != nil {
+		return x.Context
+	}
+	return nil
+}
+
+// BadContext is what a request said besides the bytes that were refused, as far as it is needed to
+// drive them through the edge again and as far as the consent goes.
+type BadContext struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// How raw is to be read, where the protocol has several ways: a call of Segment's; payload,
+	// query, hook or redirect of Snowplow's; query of a pixel; site where a replay was given one.
+	Call string `protobuf:"bytes,1,opt,name=call,proto3" json:"call,omitempty"`
+	// When the batch was sent, by the client's clock; 0 where it did not say.
+	SentAtUs  int64  `protobuf:"varint,2,opt,name=sent_at_us,json=sentAtUs,proto3" json:"sent_at_us,omitempty"`
+	Origin    string `protobuf:"bytes,3,opt,name=origin,proto3" json:"origin,omitempty"`
+	Referrer  string `protobuf:"bytes,4,opt,name=referrer,proto3" json:"referrer,omitempty"`
+	UserAgent string `protobuf:"bytes,5,opt,name=user_agent,json=userAgent,proto3" json:"user_agent,omitempty"`
+	Language  string `protobuf:"bytes,6,opt,name=language,proto3" json:"language,omitempty"`
+	// Truncated as in a beacon.
+	Ip string `protobuf:"bytes,7,opt,name=ip,proto3" json:"ip,omitempty"`
+	// The id in the visitor's cookie.
+	VisitorId string `protobuf:"bytes,8,opt,name=visitor_id,json=visitorId,proto3" json:"visitor_id,omitempty"`
+	// What the visitor has said of consent, as the text of the cookie that keeps it.
+	Consent string `protobuf:"bytes,9,opt,name=consent,proto3" json:"consent,omitempty"`
+	// The signals of Global Privacy Control, of Do Not Track, and of Snowplow's trackers that nobody
+	// is to be known.
+	Gpc bool `protobuf:"varint,10,opt,name=gpc,proto3" json:"gpc,omitempty"`
+	// What a batch says of all its events, a JSON object.
+	Batch string `protobuf:"bytes,11,opt,name=batch,proto3" json:"batch,omitempty"`
+	// The query of a request whose body is raw.
+	Query string `protobuf:"bytes,12,opt,name=query,proto3" json:"query,omitempty"`
+	// The form's name and page.
+	Form          string `protobuf:"bytes,13,opt,name=form,proto3" json:"form,omitempty"`
+	Url           string `protobuf:"bytes,14,opt,name=url,proto3" json:"url,omitempty"`
+	DoNotTrack    bool   `protobuf:"varint,15,opt,name=do_not_track,json=doNotTrack,proto3" json:"do_not_track,omitempty"`
+	Anonymous     bool   `protobuf:"varint,16,opt,name=anonymous,proto3" json:"anonymous,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *BadContext) Reset() {
+	*x = BadContext{}
+	mi := &file_crumbtrail_v1_bad_beacon_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *BadContext) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*BadContext) ProtoMessage() {}
+
+func (x *BadContext) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_bad_beacon_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use BadContext.ProtoReflect.Descriptor instead.
+func (*BadContext) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_bad_beacon_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *BadContext) GetCall() string {
+	if x != nil {
+		return x.Call
+	}
+	return ""
+}
+
+func (x *BadContext) GetSentAtUs() int64 {
+	if x != nil {
+		return x.SentAtUs
+	}
+	return 0
+}
+
+func (x *BadContext) GetOrigin() string {
+	if x != nil {
+		return x.Origin
+	}
+	return ""
+}
+
+func (x *BadContext) GetReferrer() string {
+	if x != nil {
+		return x.Referrer
+	}
+	return ""
+}
+
+func (x *BadContext) GetUserAgent() string {
+	if x != nil {
+		return x.UserAgent
+	}
+	return ""
+}
+
+func (x *BadContext) GetLanguage() string {
+	if x != nil {
+		return x.Language
+	}
+	return ""
+}
+
+func (x *BadContext) GetIp() string {
+	if x != nil {
+		return x.Ip
+	}
+	return ""
+}
+
+func (x *BadContext) GetVisitorId() string {
+	if x != nil {
+		return x.VisitorId
+	}
+	return ""
+}
+
+func (x *BadContext) GetConsent() string {
+	if x != nil {
+		return x.Consent
+	}
+	return ""
+}
+
+func (x *BadContext) GetGpc() bool {
+	if x != nil {
+		return x.Gpc
+	}
+	return false
+}
+
+func (x *BadContext) GetBatch() string {
+	if x != nil {
+		return x.Batch
+	}
+	return ""
+}
+
+func (x *BadContext) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *BadContext) GetForm() string {
+	if x != nil {
+		return x.Form
+	}
+	return ""
+}
+
+func (x *BadContext) GetUrl() string {
+	if x != nil {
+		return x.Url
+	}
+	return ""
+}
+
+func (x *BadContext) GetDoNotTrack() bool {
+	if x != nil {
+		return x.DoNotTrack
+	}
+	return false
+}
+
+func (x *BadContext) GetAnonymous() bool {
+	if x != nil {
+		return x.Anonymous
+	}
+	return false
+}
+
 var File_crumbtrail_v1_bad_beacon_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_bad_beacon_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecrumbtrail/v1/bad_beacon.proto\x12\rcrumbtrail.v1\"\xa5\x02\n" +
+	"\x1ecrumbtrail/v1/bad_beacon.proto\x12\rcrumbtrail.v1\"\xc4\x03\n" +
 	"\tBadBeacon\x12\"\n" +
 	"\rbad_beacon_id\x18\x01 \x01(\tR\vbadBeaconId\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12$\n" +
@@ -172,7 +386,34 @@ const file_crumbtrail_v1_bad_beacon_proto_rawDesc = "" +
 	"\ttruncated\x18\t \x01(\bR\ttruncated\x12\x16\n" +
 	"\x06source\x18\n" +
 	" \x01(\tR\x06source\x12\x12\n" +
-	"\x04line\x18\v \x01(\x03R\x04lineB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"\x04line\x18\v \x01(\x03R\x04line\x12$\n" +
+	"\x0eredriven_at_us\x18\f \x01(\x03R\fredrivenAtUs\x12)\n" +
+	"\x10redriven_beacons\x18\r \x01(\x05R\x0fredrivenBeacons\x12\x17\n" +
+	"\apart_of\x18\x0e \x01(\tR\x06partOf\x123\n" +
+	"\acontext\x18\x0f \x01(\v2\x19.crumbtrail.v1.BadContextR\acontext\"\x9a\x03\n" +
+	"\n" +
+	"BadContext\x12\x12\n" +
+	"\x04call\x18\x01 \x01(\tR\x04call\x12\x1c\n" +
+	"\n" +
+	"sent_at_us\x18\x02 \x01(\x03R\bsentAtUs\x12\x16\n" +
+	"\x06origin\x18\x03 \x01(\tR\x06origin\x12\x1a\n" +
+	"\breferrer\x18\x04 \x01(\tR\breferrer\x12\x1d\n" +
+	"\n" +
+	"user_agent\x18\x05 \x01(\tR\tuserAgent\x12\x1a\n" +
+	"\blanguage\x18\x06 \x01(\tR\blanguage\x12\x0e\n" +
+	"\x02ip\x18\a \x01(\tR\x02ip\x12\x1d\n" +
+	"\n" +
+	"visitor_id\x18\b \x01(\tR\tvisitorId\x12\x18\n" +
+	"\aconsent\x18\t \x01(\tR\aconsent\x12\x10\n" +
+	"\x03gpc\x18\n" +
+	" \x01(\bR\x03gpc\x12\x14\n" +
+	"\x05batch\x18\v \x01(\tR\x05batch\x12\x14\n" +
+	"\x05query\x18\f \x01(\tR\x05query\x12\x12\n" +
+	"\x04form\x18\r \x01(\tR\x04form\x12\x10\n" +
+	"\x03url\x18\x0e \x01(\tR\x03url\x12 \n" +
+	"\fdo_not_track\x18\x0f \x01(\bR\n" +
+	"doNotTrack\x12\x1c\n" +
+	"\tanonymous\x18\x10 \x01(\bR\tanonymousB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_bad_beacon_proto_rawDescOnce sync.Once
@@ -186,16 +427,18 @@ func file_crumbtrail_v1_bad_beacon_proto_rawDescGZIP() []byte {
 	return file_crumbtrail_v1_bad_beacon_proto_rawDescData
 }
 
-var file_crumbtrail_v1_bad_beacon_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_crumbtrail_v1_bad_beacon_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_crumbtrail_v1_bad_beacon_proto_goTypes = []any{
-	(*BadBeacon)(nil), // 0: crumbtrail.v1.BadBeacon
+	(*BadBeacon)(nil),  // 0: crumbtrail.v1.BadBeacon
+	(*BadContext)(nil), // 1: crumbtrail.v1.BadContext
 }
 var file_crumbtrail_v1_bad_beacon_proto_depIdxs = []int32{
-	0, // [0:0] is the sub-list for method output_type
-	0, // [0:0] is the sub-list for method input_type
-	0, // [0:0] is the sub-list for extension type_name
-	0, // [0:0] is the sub-list for extension extendee
-	0, // [0:0] is the sub-list for field type_name
+	1, // 0: crumbtrail.v1.BadBeacon.context:type_name -> crumbtrail.v1.BadContext
+	1, // [1:1] is the sub-list for method output_type
+	1, // [1:1] is the sub-list for method input_type
+	1, // [1:1] is the sub-list for extension type_name
+	1, // [1:1] is the sub-list for extension extendee
+	0, // [0:1] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_bad_beacon_proto_init() }
@@ -209,7 +452,7 @@ func file_crumbtrail_v1_bad_beacon_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_bad_beacon_proto_rawDesc), len(file_crumbtrail_v1_bad_beacon_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -73,7 +73,9 @@ func (m *Machine) apply(from *stage.Record) {
 	switch r.kind {
 	case beaconRecord:
 		r.beacon.offset = from.Offset
-		m.sessions.hear(r.beacon.collector, r.beacon.saidUS(), from.Timestamp)
+		if len(r.beacon.collector) > 0 { // a redrive says nothing of what time it is
+			m.sessions.hear(r.beacon.collector, r.beacon.saidUS(), from.Timestamp)
+		}
 		m.sessions.add(&r.beacon)
 	case tickRecord:
 		m.sessions.hear(r.collector, r.saidUS, from.Timestamp)

@@ -37,7 +37,7 @@ func (c *Client) NewTransactional(ctx context.Context, id string) (*Transactiona
 type Commit struct {
 	Messages []Message
 	// Group, Topic, Partition and Offset say what has been read; Metadata goes with the offset,
-	// at most 4,096 bytes.
+	// at most 4,096 bytes. Without a group it is messages alone.
 	Group     string
 	Topic     string
 	Partition int32
@@ -74,8 +74,10 @@ func (t *Transactional) commit(ctx context.Context, c Commit) error {
 			return err
 		}
 	}
-	if err := t.addOffset(ctx, c); err != nil {
-		return err
+	if c.Group != "" {
+		if err := t.addOffset(ctx, c); err != nil {
+			return err
+		}
 	}
 	fault.Point(fault.End)
 	if err := t.end(ctx); err != nil {
