@@ -70,15 +70,20 @@ func (c *Config) formMappings() []ingest.FormMapping {
 
 // collected is what the collector knows of a site.
 func (s *Site) collected() ingest.Site {
+	policy := ingest.ConsentPolicy(s.Consent)
+	if s.Consent == ConsentExempt {
+		policy = ingest.ConsentNotAsked
+	}
 	out := ingest.Site{
 		Key: s.Key, Origins: s.Origins, AnyLoopback: s.AnyLoopback,
-		Consent: ingest.ConsentPolicy(s.Consent), PrivacyControl: ingest.PrivacyControl(s.GPC),
+		Consent: policy, PrivacyControl: ingest.PrivacyControl(s.GPC),
 		Enforcement: ingest.Purposes{
 			Analytics: ingest.Enforcement(s.Enforcement.Analytics),
 			Marketing: ingest.Enforcement(s.Enforcement.Marketing),
 			Profiling: ingest.Enforcement(s.Enforcement.Profiling),
 		},
-		Gap: s.Gap, CookieLifetime: s.CookieLifetime,
+		Gap: s.Gap, CookieLifetime: s.CookieLifetime, FixedLifetime: !s.CookieRenew,
+		Embedded:  s.Embedded,
 		Redirects: s.Redirects, Heartbeat: s.Heartbeat, BytesPerSecond: s.BytesPerSecond,
 	}
 	for _, signal := range s.Signals {

@@ -6,18 +6,54 @@ import "crumbtrail/internal/strictyaml"
 type ConsentPolicy string
 
 // The policies: nothing stored until granted; identified unless refused; never more than
-// statistical.
+// statistical; that, within the bounds of an exemption from asking.
 const (
 	ConsentRequired ConsentPolicy = "required"
 	ConsentImplied  ConsentPolicy = "implied"
 	ConsentNotAsked ConsentPolicy = "not_asked"
+	ConsentExempt   ConsentPolicy = "exempt"
 )
 
 // UnmarshalText refuses what is no policy.
 func (p *ConsentPolicy) UnmarshalText(text []byte) error {
 	*p = ConsentPolicy(text)
-	return strictyaml.OneOf(string(text),
-		string(ConsentRequired), string(ConsentImplied), string(ConsentNotAsked))
+	return strictyaml.OneOf(string(text), string(ConsentRequired), string(ConsentImplied),
+		string(ConsentNotAsked), string(ConsentExempt))
+}
+
+// exemptLifetime is the shortest thirteen months, from the 1st of February to the 1st of March.
+const exemptLifetime = 393 * day
+
+// exempt holds a site to what France's CNIL exempts from asking: statistics alone, and a cookie of
+// thirteen months that is not renewed.
+func (r *configRules) exempt(at string, s *Site) {
+	if s.Consent != ConsentExempt {
+		return
+	}
+	if !r.doc.Has(at + "cookie_lifetime") {
+		s.CookieLifetime = exemptLifetime
+	}
+	if !r.doc.Has(at + "cookie_renew") {
+		s.CookieRenew = false
+	}
+	const hint = `"not_asked" has no such bounds`
+	if s.CookieLifetime > exemptLifetime {
+		r.report(at+"cookie_lifetime", hint, "consent: exempt allows %s at most",
+			strictyaml.FormatDuration(exemptLifetime))
+	}
+	if s.CookieRenew {
+		r.report(at+"cookie_renew", hint, "consent: exempt allows no renewal")
+	}
+	const people = "consent: exempt allows statistics alone"
+	if s.Enforcement.Marketing != "" {
+		r.report(at+"enforcement.marketing", "leave it out: it needs consent", people)
+	}
+	if s.Enforcement.Profiling != "" {
+		r.report(at+"enforcement.profiling", "leave it out: it needs consent", people)
+	}
+	if s.Enforcement.Analytics == EnforcementDisabled {
+		r.report(at+"enforcement.analytics", "", "consent: exempt leaves visitors a way to object")
+	}
 }
 
 // Enforcements say of each purpose what it needs of a visitor; an empty one is what the site's

@@ -33,6 +33,10 @@ type Site struct {
 	TimeZone string `yaml:"time_zone"`
 	// CookieLifetime is what ct_visitor asks for; it is sent as at most 400 days.
 	CookieLifetime time.Duration `yaml:"cookie_lifetime"`
+	// CookieRenew begins that anew with each answer.
+	CookieRenew bool `yaml:"cookie_renew"`
+	// Embedded lets cookies be kept in frames of other sites, for each of those apart.
+	Embedded bool `yaml:"embedded"`
 	// Redirects are the hosts, as host or host:port, that GET /r/tp2 may lead to.
 	Redirects []string `yaml:"redirects,single"`
 	// Heartbeat is what a ping of the site's Snowplow trackers stands for.
@@ -49,7 +53,7 @@ func (s *Site) SetDefaults() {
 	*s = Site{
 		Gap: 30 * time.Minute, Grace: time.Minute, MaxVisit: 24 * time.Hour, MaxBeacons: 10_000,
 		Consent: ConsentRequired, GPC: PrivacyOptOut, TimeZone: "UTC",
-		CookieLifetime: defaultCookieLifetime, Heartbeat: 10 * time.Second,
+		CookieLifetime: defaultCookieLifetime, CookieRenew: true, Heartbeat: 10 * time.Second,
 	}
 }
 
@@ -115,6 +119,7 @@ func (r *configRules) sites() {
 			r.report(at+"time_zone", "use an IANA name such as Europe/Paris",
 				"no time zone is called %q", s.TimeZone)
 		}
+		r.exempt(at, s)
 		r.between(at+"cookie_lifetime", s.CookieLifetime, day, 5*longest)
 		for j, host := range s.Redirects {
 			r.host(fmt.Sprintf("%sredirects[%d]", at, j), host)

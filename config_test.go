@@ -111,6 +111,9 @@ func describeConsent(b *strings.Builder, s *Site) {
 	if s.Enforcement != (Enforcements{}) {
 		fmt.Fprintf(b, "enforcement %+v\n", s.Enforcement)
 	}
+	if !s.CookieRenew || s.Embedded {
+		fmt.Fprintf(b, "cookie_renew %v, embedded %v\n", s.CookieRenew, s.Embedded)
+	}
 	if len(s.Signals) > 0 || s.GPC != PrivacyOptOut {
 		fmt.Fprintf(b, "gpc %s, signals %v\n", s.GPC, s.Signals)
 	}

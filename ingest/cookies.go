@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"crypto/hmac"
 	"crypto/rand"
 	"crypto/sha256"
@@ -48,6 +49,8 @@ type jar struct {
 	// secure is true over HTTPS, on the way to the last trusted proxy at least.
 	secure bool
 	key    []byte
+	// embedded is true of a site whose pages are in frames of other sites.
+	embedded bool
 }
 
 func (j jar) name(base string) string {
@@ -82,18 +85,42 @@ func (j jar) said(now time.Time) statement {
 	return parseStatement(j.read(consentCookie), now.Unix())
 }
 
+// set stores a cookie under the name that it has here.
 func (j jar) set(w http.ResponseWriter, base, value string, life time.Duration) {
-	http.SetCookie(w, &http.Cookie{
-		Name: j.name(base), Value: value, Path: "/", MaxAge: int(life / time.Second),
-		Secure: j.secure, HttpOnly: base != consentCookie, SameSite: http.SameSiteLaxMode,
-	})
+	j.put(w, j.name(base), value, life)
+}
+
+// put stores a cookie of a name, or deletes it where life is negative. A site that is embedded in
+// others keeps its cookies apart for each of those; browsers take such cookies over HTTPS alone.
+func (j jar) put(w http.ResponseWriter, name, value string, life time.Duration) {
+	cookie := http.Cookie{
+		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
+		Secure: j.secure, HttpOnly: name != consentCookie, SameSite: http.SameSiteLaxMode,
+	}
+	if j.embedded && j.secure {
+		cookie.SameSite, cookie.Partitioned = http.SameSiteNoneMode, true
+	}
+	http.SetCookie(w, &cookie)
+}
+
+// of is the jar of a site.
+func (j jar) of(site *Site) jar {
+	j.embedded = site.Embedded
+	return j
+}
+
+// VisitorLifetime is how long ct_visitor is asked to live, how much of that is sent, and whether
+// each answer begins it anew.
+func (s *Site) VisitorLifetime() (asked, sent time.Duration, renewed bool) {
+	asked = cmp.Or(s.CookieLifetime, defaultLifetime)
+	return asked, min(asked, browsersCap), !s.FixedLifetime
 }
 
 // remember stores who the visitor is, as long as the site asks for and browsers allow, and lets
 // the visit go on.
 func (j jar) remember(w http.ResponseWriter, site *Site, visitor string, now time.Time) {
-	if visitor != j.visitor() || !site.FixedLifetime {
-		j.set(w, visitorCookie, visitor, min(site.CookieLifetime, browsersCap))
+	if _, life, renewed := site.VisitorLifetime(); renewed || visitor != j.visitor() {
+		j.set(w, visitorCookie, visitor, life)
 	}
 	j.set(w, visitCookie, j.visit(site, now), site.Gap)
 }
@@ -109,12 +136,13 @@ func (j jar) forget(w http.ResponseWriter) {
 	}
 }
 
-// expire deletes a cookie that scripts cannot read.
+// expire deletes a cookie, also one from before its site was embedded.
 func (j jar) expire(w http.ResponseWriter, name string) {
-	http.SetCookie(w, &http.Cookie{
-		Name: name, Path: "/", MaxAge: -1, Secure: j.secure, HttpOnly: true,
-		SameSite: http.SameSiteLaxMode,
-	})
+	j.put(w, name, "", -time.Second)
+	if j.embedded && j.secure {
+		j.embedded = false
+		j.put(w, name, "", -time.Second)
+	}
 }
 
 // choose stores what the visitor has said.
@@ -171,6 +199,7 @@ func (j jar) sign(value []byte) []byte {
 func (j jar) keep(
 	w http.ResponseWriter, site *Site, allowed schemas.Consent, visitor string, now time.Time,
 ) {
+	j = j.of(site)
 	switch {
 	case allowed <= schemas.Consent_CONSENT_NONE:
 		j.forget(w)

@@ -180,7 +180,7 @@ func (c *Collector) postConsent(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "the origin is not on the site's list", http.StatusForbidden)
 		return
 	}
-	j := c.jar(r)
+	j := c.jar(r).of(site)
 	j.choose(w, &said)
 	allowed := c.welcome(w, j, site, &said)
 	if _, err := r.Cookie(networkName); err == nil && allowed <= schemas.Consent_CONSENT_NONE {
@@ -221,7 +221,7 @@ func (c *Collector) getScript(w http.ResponseWriter, r *http.Request) {
 	h.Set("Cache-Control", "private, max-age=300")
 	h.Add("Vary", "Sec-Fetch-Site")
 	if !crossSite {
-		j, now := c.jar(r), time.Now()
+		j, now := c.jar(r).of(site), time.Now()
 		said := j.said(now)
 		if said.objects() && said.at != 0 && now.Sub(time.Unix(said.at, 0)) > refusalRenewed {
 			j.choose(w, &said)

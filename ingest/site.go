@@ -31,6 +31,8 @@ type Site struct {
 	Gap time.Duration
 	// CookieLifetime is what ct_visitor asks for; 0 is two years. Browsers allow 400 days.
 	CookieLifetime time.Duration
+	// Embedded lets the cookies be kept in frames of other sites, for each of those apart.
+	Embedded bool
 	// FixedLifetime leaves ct_visitor to run out instead of renewing it at each visit.
 	FixedLifetime bool
 	// Redirects are the hosts, as host or host:port, that GET /r/tp2 may lead to.

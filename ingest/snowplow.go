@@ -5,7 +5,6 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"time"
 
 	"crumbtrail/schemas"
 
@@ -168,20 +167,18 @@ func networkCookie(r *http.Request) string {
 // remember sets the cookie where consent allows, and deletes it where it does not. An address that
 // somebody was led to may name any id, so that only what a page of the same site sends is kept.
 func (s *snowplow) remember() {
-	_, err := s.r.Cookie(networkName)
-	cookie := http.Cookie{
-		Name: networkName, Path: "/", MaxAge: -1, Secure: s.jar.secure, HttpOnly: true,
-		SameSite: http.SameSiteLaxMode,
+	j := s.jar
+	if s.site != nil {
+		j = j.of(s.site)
 	}
 	switch {
 	case s.sent.anonymous || s.site != nil && s.allowed <= schemas.Consent_CONSENT_NONE:
-		if err == nil {
-			http.SetCookie(s.w, &cookie)
+		if _, err := s.r.Cookie(networkName); err == nil {
+			j.expire(s.w, networkName)
 		}
 	case s.site != nil && s.known+s.fresh == "" && isUUID(s.claimed) && sentByPage(s.r.Header):
-		cookie.Value = s.claimed
-		cookie.MaxAge = int(min(s.site.CookieLifetime, browsersCap) / time.Second)
-		http.SetCookie(s.w, &cookie)
+		_, life, _ := s.site.VisitorLifetime()
+		j.put(s.w, networkName, s.claimed, life)
 	}
 }
 
