@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"crumbtrail/internal/stage"
+	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 )
 
@@ -14,7 +15,7 @@ import (
 
 // wait holds a submission until its confirmation, if there is an address to ask at.
 func (m *Machine) wait(s *schemas.Submission, offset int64, out *stage.Output) {
-	address := NormaliseEmail(s.Email, m.cfg.KeepTags)
+	address := attribute.NormaliseEmail(s.Email, m.cfg.KeepTags)
 	if address.Fault != "" {
 		m.counts.Unresolved++
 		d := decisionOn(s, schemas.Outcome_OUTCOME_UNRESOLVED)

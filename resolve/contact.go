@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 )
 
@@ -25,10 +26,10 @@ func (c *contact) take(s *schemas.Submission, from *attributes) {
 	if !from.email.Role || r.Email == "" || c.attributes.email.Role {
 		set(&r.Email, from.email.Address)
 	}
-	set(&r.FirstName, clean(s.FirstName))
-	set(&r.LastName, clean(s.LastName))
+	set(&r.FirstName, attribute.Clean(s.FirstName))
+	set(&r.LastName, attribute.Clean(s.LastName))
 	set(&r.Phone, from.phone)
-	set(&r.Company, clean(s.Company))
+	set(&r.Company, attribute.Clean(s.Company))
 	r.Version++
 	r.Submissions++
 	r.SubmissionId = s.SubmissionId

@@ -9,6 +9,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"crumbtrail/internal/stage"
+	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 )
 
@@ -207,7 +208,7 @@ func (m *Machine) visitor(s *schemas.Submission) (key []byte, why string) {
 		return nil, "no browser is linked, as there is no consent to it"
 	case s.VisitorId == "":
 		return nil, "no browser is linked, as it is not known"
-	case isPlaceholder(strings.ToLower(s.VisitorId)):
+	case attribute.IsPlaceholder(strings.ToLower(s.VisitorId)):
 		return nil, "no browser is linked, as its id is a placeholder that many may have"
 	}
 	return schemas.VisitorKey(schemas.Site(s.Site), schemas.VisitorID(s.VisitorId)),
@@ -256,9 +257,9 @@ func (m *Machine) lacking(s Strategy, a *attributes) string {
 	for _, c := range s.All {
 		switch {
 		case a.value(c.Attribute) != "":
-		case c.Attribute == AttributeEmail && a.email.Fault != EmailEmpty:
-			return "the e-mail address is " + map[EmailFault]string{
-				EmailMalformed: "malformed", EmailPlaceholder: "a placeholder",
+		case c.Attribute == AttributeEmail && a.email.Fault != attribute.EmailEmpty:
+			return "the e-mail address is " + map[attribute.EmailFault]string{
+				attribute.EmailMalformed: "malformed", attribute.EmailPlaceholder: "a placeholder",
 			}[a.email.Fault]
 		default:
 			missing = append(missing, c.Attribute.words())
@@ -274,7 +275,7 @@ func (m *Machine) names(strategy int, a *attributes) bool {
 	if _, complete := m.cfg.Strategies[strategy].key(a); complete {
 		return true
 	}
-	return a.email.Address != "" || a.email.Fault == EmailEmpty && a.phone != ""
+	return a.email.Address != "" || a.email.Fault == attribute.EmailEmpty && a.phone != ""
 }
 
 // create makes a contact of a submission. Its id follows from the submission, so that a replay

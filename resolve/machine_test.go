@@ -298,3 +298,15 @@ func BenchmarkApply(b *testing.B) {
 		done++
 	}
 }
+
+// FuzzApply holds that no record, and no state, panics.
+func FuzzApply(f *testing.F) {
+	f.Add([]byte("\n\x02s1\x1a\x04acme"), []byte("cx"), []byte("\n\x01x"))
+	f.Add([]byte{0xff}, []byte{}, []byte{1, 2, 4})
+	f.Add([]byte{}, []byte("s12345678"), []byte("12345678"))
+	f.Fuzz(func(t *testing.T, record, key, value []byte) {
+		m := New(propertyConfig())
+		_ = m.Restore(key, value)
+		applyAndCheckpoint(t, m, record)
+	})
+}

@@ -9,6 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"crumbtrail/internal/stage"
+	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 )
 
@@ -210,7 +211,7 @@ func (n *naive) decide(
 	case at >= 0:
 		outcome = schemas.Outcome_OUTCOME_MATCHED
 	case complete || values[AttributeEmail] != "" ||
-		a.email.Fault == EmailEmpty && values[AttributePhone] != "":
+		a.email.Fault == attribute.EmailEmpty && values[AttributePhone] != "":
 		outcome = schemas.Outcome_OUTCOME_CREATED
 		at = len(n.contacts)
 		n.contacts = append(n.contacts, &naiveContact{

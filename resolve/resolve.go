@@ -5,7 +5,7 @@
 // A submission finds its contact by a strategy: an exact rule over normalised attributes. What is
 // there to find is the contact's golden record. A browser is linked to the contact only by a
 // submission with consent to it, never by being the same device: see identity.go. What an
-// attribute becomes before it is compared stands in email.go and text.go, what a contact keeps of
+// attribute becomes before it is compared stands in the package attribute, what a contact keeps of
 // its submissions in contact.go, what has to be confirmed first in confirm.go, and what survives a
 // restart in state.go.
 package resolve

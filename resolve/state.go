@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 
+	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 )
 
@@ -102,7 +103,7 @@ func (m *Machine) Restore(key, value []byte) error {
 		if err := s.UnmarshalVT(value); err != nil {
 			return fmt.Errorf("pending submission %s: %w", rest, err)
 		}
-		address := NormaliseEmail(s.Email, m.cfg.KeepTags).Address
+		address := attribute.NormaliseEmail(s.Email, m.cfg.KeepTags).Address
 		m.pending.put(&waiting{id: rest, submission: s, address: address})
 	default:
 		return fmt.Errorf("state under the key %q is of a newer release: run the release that wrote it",

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 
+	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 )
 
@@ -77,7 +78,7 @@ func (a Attribute) words() string {
 
 // attributes are the normalised attributes of a submission or a contact, for comparing alone.
 type attributes struct {
-	email     Email
+	email     attribute.Email
 	firstName string
 	lastName  string
 	phone     string
@@ -87,11 +88,11 @@ type attributes struct {
 // normalise prepares what a submission says for comparison.
 func normalise(s *schemas.Submission, keepTags bool) attributes {
 	return attributes{
-		email:     NormaliseEmail(s.Email, keepTags),
-		firstName: fold(clean(s.FirstName)),
-		lastName:  fold(clean(s.LastName)),
-		phone:     normalisePhone(s.Phone),
-		company:   fold(clean(s.Company)),
+		email:     attribute.NormaliseEmail(s.Email, keepTags),
+		firstName: attribute.Fold(attribute.Clean(s.FirstName)),
+		lastName:  attribute.Fold(attribute.Clean(s.LastName)),
+		phone:     attribute.NormalisePhone(s.Phone),
+		company:   attribute.Fold(attribute.Clean(s.Company)),
 	}
 }
 

@@ -1,4 +1,7 @@
-package resolve
+// Package attribute reads what people say of themselves, e-mail addresses, phone numbers and names,
+// writes each in the one form in which it is compared, and guarantees that normalising twice
+// changes nothing and that a text which names nobody is told apart.
+package attribute
 
 import (
 	"slices"
@@ -58,7 +61,7 @@ func NormaliseEmail(raw string, keepTags bool) Email {
 		return Email{Fault: EmailEmpty}
 	}
 	text = step(text, lower(text), "lower-cased")
-	if isPlaceholder(text) {
+	if IsPlaceholder(text) {
 		return Email{Fault: EmailPlaceholder}
 	}
 	at := strings.LastIndexByte(text, '@')
@@ -83,7 +86,7 @@ func NormaliseEmail(raw string, keepTags bool) Email {
 	}
 	e.Address = local + "@" + domain
 	mailbox := plain(local)
-	if isPlaceholder(e.Address) || slices.Contains(unread(), mailbox) {
+	if IsPlaceholder(e.Address) || slices.Contains(unread(), mailbox) {
 		return Email{Fault: EmailPlaceholder}
 	}
 	e.Role = slices.Contains(roles(), mailbox)
@@ -144,9 +147,9 @@ func asciiDomain(text string) (domain string, ok bool) {
 	return domain, strings.Trim(last, "0123456789") != "" // an address in digits is no domain
 }
 
-// isPlaceholder reports whether a whole text, in lower case, is what people or programs write
+// IsPlaceholder reports whether a whole text, in lower case, is what people or programs write
 // where they have nothing to write.
-func isPlaceholder(text string) bool {
+func IsPlaceholder(text string) bool {
 	switch strings.Trim(text, " .-_/\\*?") {
 	case "", "n/a", "na", "n.a", "none", "null", "nil", "nan", "undefined", "unknown", "empty",
 		"test", "asdf", "xxx", "anonymous", "[object object]", "0":

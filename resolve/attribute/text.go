@@ -1,4 +1,4 @@
-package resolve
+package attribute
 
 import (
 	"strings"
@@ -10,9 +10,9 @@ import (
 // maxText bounds what is kept of a name or a company, in characters.
 const maxText = 200
 
-// clean is how a name or a company is kept: NFC, single spaces, no control characters, at most
+// Clean is how a name or a company is kept: NFC, single spaces, no control characters, at most
 // maxText characters; empty where it is a placeholder.
-func clean(raw string) string {
+func Clean(raw string) string {
 	if len(raw) > 4*maxText {
 		raw = raw[:4*maxText]
 	}
@@ -37,9 +37,9 @@ func clean(raw string) string {
 	return text
 }
 
-// fold is how names are compared: without case, marks, apostrophes and punctuation, so that
+// Fold is how names are compared: without case, marks, apostrophes and punctuation, so that
 // O'Brien is OBRIEN and Łódź is lodz. It is idempotent.
-func fold(text string) string {
+func Fold(text string) string {
 	text = strings.ToLower(norm.NFKD.String(strings.ToLower(text)))
 	var b strings.Builder
 	for _, r := range text {
@@ -81,10 +81,10 @@ func letter(r rune) string {
 	return string(r)
 }
 
-// normalisePhone keeps the digits of a phone number, with + before a country code. It knows no
+// NormalisePhone keeps the digits of a phone number, with + before a country code. It knows no
 // countries: the same line written with and without its country code is two numbers. Empty where
 // there are too few or too many digits, or where they are all the same or in a row.
-func normalisePhone(raw string) string {
+func NormalisePhone(raw string) string {
 	const fewest, most = 6, 15 // E.164 allows 15
 	if len(raw) > 4*maxText {
 		return ""

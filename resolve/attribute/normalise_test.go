@@ -1,4 +1,4 @@
-package resolve
+package attribute
 
 import (
 	"strings"
@@ -79,8 +79,8 @@ func TestFold(t *testing.T) {
 		"e\u0301": "e", "李 小龙": "李 小龙",
 		"Acme, Inc.": "acme inc", "---": "",
 	} {
-		if got := fold(raw); got != want {
-			t.Errorf("fold(%q) = %q, want %q", raw, got, want)
+		if got := Fold(raw); got != want {
+			t.Errorf("Fold(%q) = %q, want %q", raw, got, want)
 		}
 	}
 }
@@ -91,8 +91,8 @@ func TestClean(t *testing.T) {
 		"Test": "Test", "a\x00b": "a b", "a\u00adb": "ab", "\xffAda": "Ada",
 		strings.Repeat("é", 300): strings.Repeat("é", 200),
 	} {
-		if got := clean(raw); got != want {
-			t.Errorf("clean(%q) = %q, want %q", raw, got, want)
+		if got := Clean(raw); got != want {
+			t.Errorf("Clean(%q) = %q, want %q", raw, got, want)
 		}
 	}
 }
@@ -105,8 +105,8 @@ func TestNormalisePhone(t *testing.T) {
 		"12345": "", "0000000000": "", "1234567890": "",
 		"+1234567890123456": "", "n/a": "", "": "", "call me": "",
 	} {
-		if got := normalisePhone(raw); got != want {
-			t.Errorf("normalisePhone(%q) = %q, want %q", raw, got, want)
+		if got := NormalisePhone(raw); got != want {
+			t.Errorf("NormalisePhone(%q) = %q, want %q", raw, got, want)
 		}
 	}
 }
@@ -115,17 +115,17 @@ func TestNormalisePhone(t *testing.T) {
 func TestTextIsIdempotent(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		raw := rapid.String().Draw(t, "raw")
-		kept := clean(raw)
-		if again := clean(kept); again != kept {
-			t.Fatalf("clean(%q) = %q, again %q", raw, kept, again)
+		kept := Clean(raw)
+		if again := Clean(kept); again != kept {
+			t.Fatalf("Clean(%q) = %q, again %q", raw, kept, again)
 		}
-		folded := fold(kept)
-		if again := fold(folded); again != folded {
-			t.Fatalf("fold(%q) = %q, again %q", kept, folded, again)
+		folded := Fold(kept)
+		if again := Fold(folded); again != folded {
+			t.Fatalf("Fold(%q) = %q, again %q", kept, folded, again)
 		}
-		phone := normalisePhone(raw)
-		if again := normalisePhone(phone); again != phone {
-			t.Fatalf("normalisePhone(%q) = %q, again %q", raw, phone, again)
+		phone := NormalisePhone(raw)
+		if again := NormalisePhone(phone); again != phone {
+			t.Fatalf("NormalisePhone(%q) = %q, again %q", raw, phone, again)
 		}
 	})
 }
@@ -159,17 +159,5 @@ func FuzzNormaliseEmail(f *testing.F) {
 				t.Fatalf("NormaliseEmail(%q) = %+v, again %+v", raw, e, again)
 			}
 		}
-	})
-}
-
-// FuzzApply holds that no record, and no state, panics.
-func FuzzApply(f *testing.F) {
-	f.Add([]byte("\n\x02s1\x1a\x04acme"), []byte("cx"), []byte("\n\x01x"))
-	f.Add([]byte{0xff}, []byte{}, []byte{1, 2, 4})
-	f.Add([]byte{}, []byte("s12345678"), []byte("12345678"))
-	f.Fuzz(func(t *testing.T, record, key, value []byte) {
-		m := New(propertyConfig())
-		_ = m.Restore(key, value)
-		applyAndCheckpoint(t, m, record)
 	})
 }
