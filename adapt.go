@@ -85,6 +85,7 @@ func (s *Site) collected() ingest.Site {
 		Gap: s.Gap, CookieLifetime: s.CookieLifetime, FixedLifetime: !s.CookieRenew,
 		Embedded:  s.Embedded,
 		Redirects: s.Redirects, Heartbeat: s.Heartbeat, BytesPerSecond: s.BytesPerSecond,
+		Address: ingest.AddressPolicy(s.Address),
 	}
 	for _, signal := range s.Signals {
 		out.Signals = append(out.Signals, ingest.Signal(signal))

@@ -84,6 +84,7 @@ func check(ctx context.Context, o checkOptions, out io.Writer) (clean bool) {
 	if len(problems) == 0 {
 		k.sites()
 		k.proxies()
+		k.country()
 		k.keys()
 	}
 	models := k.models()
@@ -146,6 +147,13 @@ func (k *checker) sites() {
 			k.note("site %s has no origins: it takes beacons of servers, not of browsers", s.Key)
 		}
 		k.consent(&s)
+	}
+}
+
+func (k *checker) country() {
+	if _, err := k.cfg.countries(); err != nil {
+		k.problems = append(k.problems,
+			k.doc.Problem("country.file", errors.Unwrap(err).Error(), countryHint))
 	}
 }
 

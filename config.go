@@ -28,10 +28,11 @@ type Config struct {
 	Links      []Link        `yaml:"links"`
 	Keys       []Key         `yaml:"keys"`
 	// Models is the directory of the scoring models. In the file it is relative to the file.
-	Models string        `yaml:"models"`
-	Stages StageSettings `yaml:"stages"`
-	Lake   LakeSettings  `yaml:"lake"`
-	Limits ingest.Limits `yaml:"limits"`
+	Models  string        `yaml:"models"`
+	Stages  StageSettings `yaml:"stages"`
+	Lake    LakeSettings  `yaml:"lake"`
+	Limits  ingest.Limits `yaml:"limits"`
+	Country Country       `yaml:"country"`
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	TrustedProxies []Network `yaml:"trusted_proxies,single"`
 }
@@ -168,6 +169,7 @@ func (c *Config) resolvePaths(dir string, doc *strictyaml.Document) {
 	if doc.Has("models") {
 		paths = append(paths, &c.Models)
 	}
+	paths = append(paths, &c.Country.File)
 	if c.Kafka.TLS != nil {
 		paths = append(paths, &c.Kafka.TLS.CA, &c.Kafka.TLS.Cert, &c.Kafka.TLS.Key)
 	}

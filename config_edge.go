@@ -3,7 +3,62 @@ package main
 import (
 	"fmt"
 	"net/netip"
+	"os"
+
+	"crumbtrail/ingest"
+	"crumbtrail/internal/strictyaml"
 )
+
+// Country says where to learn the country of an address.
+type Country struct {
+	// File is in MaxMind's format, such as GeoLite2-Country.mmdb; empty for none. In the file it is
+	// relative to the file.
+	File string `yaml:"file"`
+}
+
+const countryHint = "download GeoLite2-Country.mmdb or another file in MaxMind's format, " +
+	"or leave the key out"
+
+// country looks whether there is a file; what is in it is known once it is opened.
+func (r *configRules) country() {
+	if file := r.cfg.Country.File; file != "" {
+		if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
+			r.report("country.file", countryHint, "no file at %s", file)
+		}
+	}
+}
+
+// countries opens the file of countries, nil where there is none.
+func (c *Config) countries() (*ingest.Countries, error) {
+	if c.Country.File == "" {
+		return nil, nil
+	}
+	countries, err := ingest.OpenCountries(c.Country.File)
+	if err != nil {
+		return nil, fmt.Errorf("country.file: %w; %s", err, countryHint)
+	}
+	return countries, nil
+}
+
+// addressOf is what is kept of an address of a recorded beacon.
+func (c *Config) addressOf(site string) ingest.AddressPolicy {
+	for _, s := range c.Sites {
+		if s.Key == site {
+			return ingest.AddressPolicy(s.Address)
+		}
+	}
+	return ingest.AddressTruncated
+}
+
+// AddressPolicy says what is kept of visitors' addresses: truncated, dropped or whole.
+type AddressPolicy string
+
+// UnmarshalText refuses what is no policy.
+func (p *AddressPolicy) UnmarshalText(text []byte) error {
+	*p = AddressPolicy(text)
+	return strictyaml.OneOf(string(text), string(ingest.AddressTruncated),
+		string(ingest.AddressDropped), string(ingest.AddressWhole))
+}
 
 // Network is a range of addresses, written as 10.0.0.0/8 or as one address.
 type Network struct{ netip.Prefix }

@@ -53,6 +53,7 @@ func (r *configRules) check() {
 	}
 	r.between("lake.flush", r.cfg.Lake.Flush, 100*time.Millisecond, time.Hour)
 	r.limits()
+	r.country()
 	r.problems.Sort()
 }
 

@@ -41,6 +41,7 @@ type Site struct {
 	Redirects []string `yaml:"redirects,single"`
 	// Heartbeat is what a ping of the site's Snowplow trackers stands for.
 	Heartbeat time.Duration `yaml:"heartbeat"`
+	Address   AddressPolicy `yaml:"address"`
 	// BytesPerSecond is the site's budget; 0 is none. Ten times as many bytes may come at once.
 	BytesPerSecond int `yaml:"bytes_per_second"`
 }

@@ -57,6 +57,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 			"zone %v cookie %s redirects %v heartbeat %v\n", s.Key, s.Origins, s.AnyLoopback, s.Gap,
 			s.Grace, s.MaxVisit, s.MaxBeacons, s.Cuts, s.Consent, s.Location(),
 			strictyaml.FormatDuration(s.CookieLifetime), s.Redirects, s.Heartbeat)
+		if s.Address != "" {
+			fmt.Fprintf(b, "address %s\n", s.Address)
+		}
 		if s.BytesPerSecond > 0 {
 			fmt.Fprintf(b, "bytes %d a second\n", s.BytesPerSecond)
 		}
@@ -70,6 +73,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	}
 	for _, l := range cfg.Links {
 		fmt.Fprintf(b, "link %+v\n", l)
+	}
+	if cfg.Country.File != "" {
+		fmt.Fprintf(b, "country %s\n", cfg.Country.File)
 	}
 	if len(cfg.TrustedProxies) > 0 {
 		fmt.Fprintf(b, "trusted %v\n", cfg.TrustedProxies)

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"crumbtrail/ingest"
 	"crumbtrail/internal/datadir"
 	"crumbtrail/internal/duck"
 	"crumbtrail/internal/kafka"
@@ -33,6 +34,8 @@ type pipeline struct {
 	registry *prometheus.Registry
 	client   *kafka.Client
 	visits   *visitCounts
+
+	countries *ingest.Countries // nil without a file of them, or a collector
 
 	// Nil where another process runs them.
 	sessionize *stage.Runner

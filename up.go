@@ -117,6 +117,10 @@ func (p *pipeline) openCollector(ctx context.Context, o edgeOptions) (*ingest.Co
 		return nil, err
 	}
 	cfg.Partitions, cfg.Clock, cfg.AnySite = p.cfg.Topics.Partitions, o.clock, o.anySite
+	if cfg.Countries, err = p.cfg.countries(); err != nil {
+		return nil, err
+	}
+	p.countries = cfg.Countries
 	cfg.TrustedProxies = append(cfg.TrustedProxies, o.trusted...)
 	if o.clock == nil {
 		if cfg.Spill, err = spill.Make(filepath.Join(p.data, spillDir)); err != nil {

@@ -457,7 +457,7 @@ func TestNewRefuses(t *testing.T) {
 		"policy":        func(c *Config) { c.Sites = []Site{{Key: "a", Consent: "maybe"}} },
 		"origin":        func(c *Config) { c.Sites = []Site{{Key: "a", Origins: []string{"acme.example"}}} },
 		"path":          func(c *Config) { c.Sites = []Site{{Key: "a", Origins: []string{"https://a.b/c"}}} },
-		"addresses":     func(c *Config) { c.Addresses = "some" },
+		"addresses":     func(c *Config) { c.Sites = []Site{{Key: "a", Address: "some"}} },
 		"limits":        func(c *Config) { c.Limits = DefaultLimits(); c.Limits.QueueBytes = 1 },
 		"timeouts":      func(c *Config) { c.Limits = DefaultLimits(); c.Limits.WriteTimeout = time.Second },
 	} {

@@ -41,7 +41,8 @@ type Config struct {
 	Keys *token.Keys
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	TrustedProxies []netip.Prefix
-	Addresses      AddressPolicy
+	// Countries tell where an address is; nil knows nothing of it.
+	Countries *Countries
 	// Forms are read by their mappings; others by the fields' own names.
 	Forms []FormMapping
 	// Linger waits for company before each append, for slow logs; 0 appends at once.
@@ -102,7 +103,7 @@ func New(
 		a.timeout = 0
 	}
 	clients := newConnections(l.Connections)
-	if a.metrics, err = newMetrics(reg, a, clients); err != nil {
+	if a.metrics, err = newMetrics(reg, a, clients, cfg.Countries); err != nil {
 		return nil, fmt.Errorf("collector: %w", err)
 	}
 	if cfg.Spill != nil {
@@ -114,7 +115,7 @@ func New(
 		}
 	}
 	return &Collector{
-		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Addresses),
+		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Countries),
 		arrivals: a.arrivals, appender: a, metrics: a.metrics, scripts: newScripts(cfg.Forms),
 		strangers:   newBucket(l.StrangersPerSecond, 10*l.StrangersPerSecond),
 		addresses:   newBuckets(l.RequestsPerSecond, float64(l.RequestsAtOnce)),
@@ -133,14 +134,19 @@ func (cfg Config) validate() error {
 	if cfg.Clock != nil && cfg.Spill != nil {
 		errs = append(errs, errors.New("a spill and recorded time: one or the other"))
 	}
-	return errors.Join(append(errs, cfg.Addresses.Validate(), cfg.Limits.validate())...)
+	return errors.Join(append(errs, cfg.Limits.validate())...)
 }
 
 // Run appends to the log what comes in, and the time, until ctx ends. It returns once all that was
 // queued before then is settled; what comes later is refused. It always returns nil: of a log that
 // takes nothing, requests and Ready tell.
 func (c *Collector) Run(ctx context.Context) error {
+	var watch sync.WaitGroup
+	if c.cfg.Countries != nil {
+		watch.Go(func() { c.cfg.Countries.watch(ctx, c.log) })
+	}
 	c.appender.run(ctx)
+	watch.Wait()
 	return nil
 }
 

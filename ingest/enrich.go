@@ -15,21 +15,21 @@ type AddressPolicy string
 
 // The address policies.
 const (
-	// TruncateAddresses keeps the first 24 bits of an IPv4 and 48 of an IPv6 address.
-	TruncateAddresses AddressPolicy = "truncate"
-	// DropAddresses keeps nothing of it.
-	DropAddresses AddressPolicy = "drop"
-	// KeepAddresses keeps the whole of it.
-	KeepAddresses AddressPolicy = "keep"
+	// AddressTruncated keeps the first 24 bits of an IPv4 and 48 of an IPv6 address.
+	AddressTruncated AddressPolicy = "truncated"
+	// AddressDropped keeps nothing of it.
+	AddressDropped AddressPolicy = "dropped"
+	// AddressWhole keeps the whole of it.
+	AddressWhole AddressPolicy = "whole"
 )
 
-// Validate returns an error for a policy that is none; the empty one is TruncateAddresses.
+// Validate returns an error for a policy that is none; the empty one is AddressTruncated.
 func (p AddressPolicy) Validate() error {
 	switch p {
-	case "", TruncateAddresses, DropAddresses, KeepAddresses:
+	case "", AddressTruncated, AddressDropped, AddressWhole:
 		return nil
 	}
-	return fmt.Errorf("address policy %q: want truncate, drop or keep", string(p))
+	return fmt.Errorf("address policy %q: want truncated, dropped or whole", string(p))
 }
 
 // enricher adds to a beacon what its user agent, address, referrer and URL tell. Safe for
@@ -37,26 +37,25 @@ func (p AddressPolicy) Validate() error {
 type enricher struct {
 	agents    *agents
 	referrers *referrers
-	addresses AddressPolicy
+	countries *Countries
 }
 
-func newEnricher(addresses AddressPolicy) *enricher {
-	return &enricher{newAgents(), newReferrers(referrerList), addresses}
+func newEnricher(countries *Countries) *enricher {
+	return &enricher{newAgents(), newReferrers(referrerList), countries}
 }
 
-// enrich fills campaign, channel and agent, and replaces the address by what may be kept of it.
-// remoteAddr is the peer's address, with or without port, empty in a replay, where the address in
-// the beacon stands; header is the request's and may be nil. What the beacon says of its user
-// agent and language beats the header: a beacon may be passed on by the site's own server. What
-// its URL says of the campaign beats what else it says.
-func (e *enricher) enrich(b *schemas.Beacon, remoteAddr string, header http.Header) {
+// enrich fills campaign, channel and agent, and sets the address to what may be kept of addr, which
+// is the visitor's and need not be valid; the country is that of the whole of it. header is the
+// request's and may be nil. What the beacon says of its user agent and language beats the header: a
+// beacon may be passed on by the site's own server. What its URL says of the campaign beats what
+// else it says.
+func (e *enricher) enrich(
+	b *schemas.Beacon, policy AddressPolicy, addr netip.Addr, header http.Header,
+) {
 	if b.UserAgent == "" {
 		b.UserAgent = strings.ToValidUTF8(clip(header.Get("User-Agent"), maxUserAgent), "\uFFFD")
 	}
-	if remoteAddr != "" {
-		b.Ip = remoteAddr
-	}
-	b.Ip = e.address(b.Ip)
+	b.Ip = policy.keep(addr)
 	inURL, paidClick := campaign(b.Url)
 	if inURL != nil {
 		b.Campaign = inURL
@@ -66,43 +65,52 @@ func (e *enricher) enrich(b *schemas.Beacon, remoteAddr string, header http.Head
 	if language == "" {
 		language = firstLanguage(header.Get("Accept-Language"))
 	}
+	country := e.countries.of(addr)
 	b.Agent = e.agents.lookup(b.UserAgent)
-	if language != "" {
+	if language != "" || country != "" {
 		agent := &schemas.Agent{
 			Device:   b.Agent.Device,
 			Browser:  b.Agent.Browser,
 			Os:       b.Agent.Os,
 			BotRule:  b.Agent.BotRule,
+			Country:  country,
 			Language: language,
 		}
 		b.Agent = agent
 	}
 }
 
-// address applies the policy. What is no address is dropped: it cannot be truncated.
-func (e *enricher) address(addr string) string {
-	if addr == "" || e.addresses == DropAddresses {
-		return ""
+// parseAddress reads an address with or without port; what is none is not valid.
+func parseAddress(text string) netip.Addr {
+	if text == "" {
+		return netip.Addr{}
 	}
-	ip, err := netip.ParseAddr(addr)
+	ip, err := netip.ParseAddr(text)
 	if err != nil {
-		host, _, splitErr := net.SplitHostPort(addr)
+		host, _, splitErr := net.SplitHostPort(text)
 		if splitErr != nil {
-			return ""
+			return netip.Addr{}
 		}
 		if ip, err = netip.ParseAddr(host); err != nil {
-			return ""
+			return netip.Addr{}
 		}
 	}
-	ip = ip.Unmap().WithZone("")
-	if e.addresses == KeepAddresses {
-		return ip.String()
+	return ip.Unmap().WithZone("")
+}
+
+// keep returns what may be kept of an address. What is none is dropped: it cannot be truncated.
+func (p AddressPolicy) keep(addr netip.Addr) string {
+	switch {
+	case p == AddressDropped || !addr.IsValid():
+		return ""
+	case p == AddressWhole:
+		return addr.String()
 	}
 	bits := 48
-	if ip.Is4() {
+	if addr.Is4() {
 		bits = 24
 	}
-	return netip.PrefixFrom(ip, bits).Masked().Addr().String()
+	return netip.PrefixFrom(addr, bits).Masked().Addr().String()
 }
 
 // firstLanguage returns the language tag that a browser puts first, in BCP 47's usual case for a

@@ -18,17 +18,12 @@ import (
 
 // TestEnrichStories runs commands of a beacon's url, referrer, user agent, address and language.
 func TestEnrichStories(t *testing.T) {
-	policies := map[string]*enricher{}
-	for _, p := range []AddressPolicy{"", TruncateAddresses, DropAddresses, KeepAddresses} {
-		policies[string(p)] = newEnricher(p)
-	}
+	e := newEnricher(nil)
 	datadriven.RunTest(t, "testdata/enrich.txt", func(t *testing.T, d *datadriven.TestData) string {
 		var out strings.Builder
-		e := policies[""]
-		if d.HasArg("addresses") {
-			var policy string
-			d.ScanArgs(t, "addresses", &policy)
-			e = policies[policy]
+		var policy string
+		if d.HasArg("kept") {
+			d.ScanArgs(t, "kept", &policy)
 		}
 		for line := range strings.Lines(d.Input) {
 			line = strings.TrimSuffix(line, "\n")
@@ -36,22 +31,22 @@ func TestEnrichStories(t *testing.T) {
 			switch d.Cmd {
 			case "agent":
 				b.UserAgent = line
-				e.enrich(b, "", nil)
+				e.enrich(b, "", netip.Addr{}, nil)
 				fmt.Fprintf(&out, "device=%s browser=%s os=%s bot=%s\n",
 					b.Agent.Device, b.Agent.Browser, b.Agent.Os, b.Agent.BotRule)
 			case "channel":
 				b.Url, b.Referrer, _ = strings.Cut(line, " <- ")
-				e.enrich(b, "", nil)
+				e.enrich(b, "", netip.Addr{}, nil)
 				fmt.Fprintln(&out, b.Channel)
 				if c := b.Campaign; c != nil {
 					fmt.Fprintf(&out, "  source=%q medium=%q name=%q term=%q content=%q\n",
 						c.Source, c.Medium, c.Name, c.Term, c.Content)
 				}
 			case "address":
-				e.enrich(b, line, nil)
+				e.enrich(b, AddressPolicy(policy), parseAddress(line), nil)
 				fmt.Fprintf(&out, "%s\n", b.Ip)
 			case "language":
-				e.enrich(b, "", http.Header{"Accept-Language": {line}})
+				e.enrich(b, "", netip.Addr{}, http.Header{"Accept-Language": {line}})
 				fmt.Fprintf(&out, "%s\n", b.Agent.Language)
 			default:
 				d.Fatalf(t, "unknown command %s", d.Cmd)
@@ -62,17 +57,17 @@ func TestEnrichStories(t *testing.T) {
 }
 
 func TestEnrichPrefersTheBeaconsUserAgent(t *testing.T) {
-	e := newEnricher(TruncateAddresses)
+	e := newEnricher(nil)
 	header := http.Header{"User-Agent": {"curl/8.0"}, "Accept-Language": {"de"}}
 	forwarded := &schemas.Beacon{
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0",
 	}
-	e.enrich(forwarded, "198.51.100.77:4711", header)
+	e.enrich(forwarded, "", parseAddress("198.51.100.77:4711"), header)
 	if forwarded.Agent.BotRule != "" || forwarded.Agent.Browser != "Firefox" {
 		t.Errorf("a forwarded beacon's agent is %v", forwarded.Agent)
 	}
 	direct := &schemas.Beacon{Ip: "203.0.113.9"}
-	e.enrich(direct, "198.51.100.77:4711", header)
+	e.enrich(direct, "", parseAddress("198.51.100.77:4711"), header)
 	if direct.UserAgent != "curl/8.0" || direct.Agent.BotRule != "curl" {
 		t.Errorf("the request's own agent is %q, %v", direct.UserAgent, direct.Agent)
 	}
@@ -81,7 +76,7 @@ func TestEnrichPrefersTheBeaconsUserAgent(t *testing.T) {
 	}
 	// What is remembered of curl must not speak German from now on.
 	again := &schemas.Beacon{UserAgent: "curl/8.0"}
-	if e.enrich(again, "", nil); again.Agent.Language != "" {
+	if e.enrich(again, "", netip.Addr{}, nil); again.Agent.Language != "" {
 		t.Errorf("a shared agent was changed: %v", again.Agent)
 	}
 }
@@ -92,7 +87,7 @@ func FuzzEnrich(f *testing.F) {
 	f.Add("https://a.example/?utm_source=%ff%00&gclid=1", "android-app://b/", "UA", "1.2.3.4:5", "de")
 	f.Add("//?#", "://[::1]:80:", "", "[fe80::1%25x]:1", "a-\x80")
 	f.Add("/?utm_source", "http://@:", "bot", "::ffff:1.2.3.4", "zh-Hans-CN;q=x,*")
-	e := newEnricher(TruncateAddresses)
+	e := newEnricher(nil)
 	channels := []string{
 		channelDirect, channelInternal, channelSearch, channelSocial, channelEmail,
 		channelReferral, channelPaid, channelCampaign,
@@ -101,8 +96,8 @@ func FuzzEnrich(f *testing.F) {
 		if !utf8.ValidString(url) || !utf8.ValidString(referrer) {
 			return // the decoder lets none through
 		}
-		b := &schemas.Beacon{Url: url, Referrer: referrer, Ip: address}
-		e.enrich(b, "", http.Header{
+		b := &schemas.Beacon{Url: url, Referrer: referrer}
+		e.enrich(b, "", parseAddress(address), http.Header{
 			"User-Agent": {userAgent}, "Accept-Language": {language},
 		})
 		if !slices.Contains(channels, b.Channel) {
@@ -194,7 +189,7 @@ func TestAgentsAreBounded(t *testing.T) {
 }
 
 func BenchmarkEnrich(b *testing.B) {
-	e := newEnricher(TruncateAddresses)
+	e := newEnricher(nil)
 	c, bad := decodeBeacon([]byte(typicalBeacon), DefaultLimits())
 	if bad != nil {
 		b.Fatal(bad)
@@ -202,7 +197,7 @@ func BenchmarkEnrich(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		c.beacon.Ip = "198.51.100.77:4711"
-		e.enrich(c.beacon, "", nil)
+		e.enrich(c.beacon, "", parseAddress(c.beacon.Ip), nil)
 	}
 }
 

@@ -145,7 +145,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	} else {
 		b.OccurredAtUs, b.Clamped = occurred(in.us, b.CreatedAtUs, b.SentAtUs, in.c.limits.MaxAge)
 	}
-	in.enrich(claim)
+	in.enrich(claim, site.Address)
 	if in.again != nil {
 		in.again.mark(b)
 	}
@@ -178,17 +178,19 @@ func (in *intake) consent(b *schemas.Beacon, site *Site, asked schemas.Consent) 
 }
 
 // enrich adds to a beacon what the connection says of the visitor, if it is the visitor's.
-func (in *intake) enrich(claim *claim) {
+func (in *intake) enrich(claim *claim, policy AddressPolicy) {
 	b, header := claim.beacon, in.r.Header
-	address := claim.address
-	switch {
-	case claim.server:
-		header = nil
-	case address == "" && in.peer.IsValid():
-		address = in.peer.String()
+	addr := parseAddress(claim.address)
+	if claim.address == "" && !claim.server {
+		addr = in.peer
 	}
-	b.Ip = "" // as a beacon of our own protocol claims it
-	in.c.enricher.enrich(b, address, header)
+	if claim.server {
+		header = nil
+	}
+	if in.sent.anonymous {
+		addr = netip.Addr{} // not even looked at
+	}
+	in.c.enricher.enrich(b, policy, addr, header)
 	if b.Consent == schemas.Consent_CONSENT_NONE {
 		b.Ip = "" // counted only
 	}

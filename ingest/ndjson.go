@@ -97,10 +97,17 @@ func (p *lineParser) finish(b *schemas.Beacon) {
 	b.Url, b.Referrer = cleanURL(b.Url), cleanURL(b.Referrer)
 	b.OccurredAtUs, b.Clamped = occurred(
 		b.ReceivedAtUs, b.CreatedAtUs, b.SentAtUs, p.cfg.Limits.MaxAge)
-	p.enricher.enrich(b, "", nil)
+	p.enricher.enrich(b, p.address(b.Site), parseAddress(b.Ip), nil)
 	if b.Consent == schemas.Consent_CONSENT_NONE {
 		b.Ip = "" // counted only
 	}
+}
+
+func (p *lineParser) address(site string) AddressPolicy {
+	if p.cfg.Address == nil {
+		return AddressTruncated
+	}
+	return p.cfg.Address(site)
 }
 
 func (p *lineParser) consent(site string) schemas.Consent {

@@ -231,7 +231,7 @@ func (s *segment) repeat(raw []byte, said *schemas.BadContext) *Rejection {
 func (in *intake) recorded(d *Redriver, bad *schemas.BadBeacon) {
 	cfg := RecordedConfig{
 		Format: FormatNDJSON, Site: bad.Site, Consent: d.consent, Limits: in.c.limits,
-		Forms: in.c.cfg.Forms, Addresses: in.c.cfg.Addresses,
+		Forms: in.c.cfg.Forms, Address: in.c.sites.address,
 	}
 	read := (*lineParser).ndjson
 	if bad.Protocol == protocolCombined {
@@ -325,14 +325,14 @@ func (in *intake) context(site string) *schemas.BadContext {
 	}
 	// A visitor's cookie was set with consent; whether it may count is decided in the redrive.
 	allowed := !in.said.objects() && in.sent == signals{}
+	policy := AddressTruncated
 	if known := in.c.sites.find(site); known != nil {
+		policy = known.Address
 		allowed = known.judge(&in.said, in.sent).consent > schemas.Consent_CONSENT_NONE
 	}
 	if allowed {
 		out.VisitorId = cmp.Or(in.known, in.beside.VisitorId)
-		if in.peer.IsValid() {
-			out.Ip = in.c.enricher.address(in.peer.String())
-		}
+		out.Ip = policy.keep(in.peer)
 	}
 	return out
 }

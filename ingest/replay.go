@@ -37,7 +37,10 @@ type RecordedConfig struct {
 	Consent func(site string) schemas.Consent
 	// Collector is the name under which the beacons are taken.
 	Collector string
-	Addresses AddressPolicy
+	// Address says what is kept of addresses, by site; nil truncates them.
+	Address func(site string) AddressPolicy
+	// Countries tell where an address is; nil knows nothing of it.
+	Countries *Countries
 	// Limits with no field set are DefaultLimits.
 	Limits Limits
 	// Forms are read by their mappings; others by the fields' own names.
@@ -122,9 +125,6 @@ func OpenRecorded(path string, cfg RecordedConfig) (*Recorded, error) {
 		order: make(chan *chunk, chunksAhead), work: make(chan *chunk, chunksAhead),
 		free: make(chan *chunk, 2*chunksAhead), stop: make(chan struct{}),
 	}
-	if err := cfg.Addresses.Validate(); err != nil {
-		return nil, fmt.Errorf("open recorded traffic: %w", err)
-	}
 	if path != "-" {
 		file, err := os.Open(path)
 		if err != nil {
@@ -184,7 +184,7 @@ func (r *Recorded) start() error {
 		return fmt.Errorf("format %q of %s: want %s or %s",
 			r.cfg.Format, r.path, FormatNDJSON, FormatCombined)
 	}
-	enricher := newEnricher(r.cfg.Addresses)
+	enricher := newEnricher(r.cfg.Countries)
 	r.running.Go(r.split)
 	for range runtime.GOMAXPROCS(0) {
 		r.running.Go(func() {

@@ -274,9 +274,6 @@ func TestOpenRecordedRefuses(t *testing.T) {
 		"gzip": func() (*Recorded, error) {
 			return OpenRecorded(write(t, "b", []byte{0x1f, 0x8b, 0, 0}), RecordedConfig{})
 		},
-		"policy": func() (*Recorded, error) {
-			return OpenRecorded(path, RecordedConfig{Addresses: "forget"})
-		},
 	} {
 		if _, err := open(); err == nil {
 			t.Errorf("%s: opened", name)
@@ -315,7 +312,7 @@ func FuzzReplayLine(f *testing.F) {
 	f.Add([]byte(`{"site":"\ud83c`))
 	f.Add([]byte("{\"site\":\"\xff\""))
 	p := newLineParser(
-		RecordedConfig{Format: FormatNDJSON, Limits: DefaultLimits()}, "in", newEnricher(""))
+		RecordedConfig{Format: FormatNDJSON, Limits: DefaultLimits()}, "in", newEnricher(nil))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c := &chunk{data: text, first: 1, lines: []line{{end: len(text)}}}
 		entries := p.parse(c)

@@ -40,6 +40,8 @@ type Site struct {
 	// Heartbeat is how often the site's Snowplow trackers ping while somebody is active: what a
 	// ping of theirs stands for, since they do not say it. 0 is 10 seconds.
 	Heartbeat time.Duration
+	// Address says what is kept of its visitors' addresses; empty is AddressTruncated.
+	Address AddressPolicy
 	// BytesPerSecond is how many bytes of beacons the site may send, and ten times as many at once;
 	// 0 is any number.
 	BytesPerSecond int
@@ -163,6 +165,9 @@ func (s *Site) normalise() error {
 	if err := s.settleConsent(); err != nil {
 		return fmt.Errorf("site %q: %w", s.Key, err)
 	}
+	if err := s.Address.Validate(); err != nil {
+		return fmt.Errorf("site %q: %w", s.Key, err)
+	}
 	if s.Gap == 0 {
 		s.Gap = defaultGap
 	}
@@ -214,6 +219,14 @@ func (s *sites) find(key string) *Site {
 		return site
 	}
 	return s.other
+}
+
+// address is what is kept of addresses, by site.
+func (s *sites) address(key string) AddressPolicy {
+	if site := s.find(key); site != nil {
+		return site.Address
+	}
+	return AddressTruncated
 }
 
 // allow says whether any site allows an origin, which is what can be known before a body is read.

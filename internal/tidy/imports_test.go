@@ -55,6 +55,7 @@ func homes() map[string][]string {
 		"github.com/evanw/esbuild":              {"ingest", "e2e"},
 		"github.com/google/uuid":                {"schemas"},
 		"github.com/medama-io/go-useragent":     {"ingest"},
+		"github.com/oschwald/maxminddb-golang":  {"ingest"},
 		"github.com/tidwall/gjson":              {"ingest"},
 		"github.com/cespare/xxhash":             {"sessionize", "resolve", "lake"},
 		"github.com/klauspost/compress":         {"ingest", "internal/kafka", "lake"},
@@ -70,6 +71,7 @@ func homes() map[string][]string {
 		// For tests alone, see forTests.
 		"github.com/cockroachdb/datadriven": {"*"},
 		"github.com/google/go-cmp":          {"*"},
+		"github.com/maxmind/mmdbwriter":     {"ingest"},
 		"go.uber.org/goleak":                {"*"},
 		"pgregory.net/rapid":                {"*"},
 	}
@@ -79,7 +81,7 @@ func homes() map[string][]string {
 func forTests() []string {
 	return []string{
 		"github.com/chromedp", "github.com/cockroachdb/datadriven", "github.com/google/go-cmp",
-		"go.uber.org/goleak", "pgregory.net/rapid", "testing",
+		"github.com/maxmind/mmdbwriter", "go.uber.org/goleak", "pgregory.net/rapid", "testing",
 	}
 }
 
