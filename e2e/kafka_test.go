@@ -6,41 +6,28 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
-	"syscall"
 	"testing"
-	"time"
 
 	"crumbtrail/e2e/harness"
 )
 
-// realKafka starts a Kafka broker from Maven's jars and returns its address.
-func realKafka(t *testing.T) string {
+// newRealKafka starts a Kafka broker from Maven's jars.
+func newRealKafka(t *testing.T) *kafkaProcess {
 	t.Helper()
 	for _, tool := range []string{"bash", "java", "mvn"} {
 		if _, err := exec.LookPath(tool); err != nil {
 			lacking(t, tool)
 		}
 	}
-	port := freePortPair(t)
-	cmd := exec.Command("bash", "kafka.sh", filepath.Join(t.TempDir(), "kafka"), strconv.Itoa(port))
-	cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // it may have ended by itself
-		_ = cmd.Wait()
-	})
-	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
-	eventually(t, 3*time.Minute, "Kafka listens", func() bool {
-		conn, err := net.DialTimeout("tcp", address, time.Second)
-		if err != nil {
-			return false
-		}
-		return conn.Close() == nil
-	})
-	return address
+	dir, port := filepath.Join(t.TempDir(), "kafka"), strconv.Itoa(freePortPair(t))
+	k := &kafkaProcess{t: t, address: net.JoinHostPort("127.0.0.1", port), launch: func() *exec.Cmd {
+		cmd := exec.Command("bash", "kafka.sh", dir, port)
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		return cmd
+	}}
+	t.Cleanup(k.kill)
+	k.start()
+	return k
 }
 
 // freePortPair finds a port that is free, and so is the next.
@@ -56,7 +43,7 @@ func freePortPair(t *testing.T) int {
 // A real cluster gives the visits that the embedded broker gives, its lake the same counts.
 func TestRealKafkaGivesTheSameVisits(t *testing.T) {
 	needThorough(t)
-	brokers := realKafka(t)
+	brokers := newRealKafka(t).address
 	input, events := bulk(t)
 	embedded := filepath.Join(t.TempDir(), "embedded")
 	must(t, "replay", "--data", embedded, input)

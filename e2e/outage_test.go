@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -21,21 +22,25 @@ import (
 	"crumbtrail/schemas"
 )
 
-// kafkaProcess is the embedded broker as a process of its own, which may die and come back.
+// kafkaProcess is a broker as a process of its own, which may die and come back.
 type kafkaProcess struct {
-	t             *testing.T
-	data, address string
-	cmd           *exec.Cmd
+	t       *testing.T
+	address string
+	// launch makes its command, anew for each start.
+	launch func() *exec.Cmd
+	cmd    *exec.Cmd
 }
 
+// newKafka starts the embedded broker.
 func newKafka(t *testing.T) *kafkaProcess {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	k := &kafkaProcess{t: t, data: filepath.Join(t.TempDir(), "kafka"), address: l.Addr().String()}
-	l.Close()
+	data := filepath.Join(t.TempDir(), "kafka")
+	address := net.JoinHostPort("127.0.0.1", strconv.Itoa(freePortPair(t)))
+	k := &kafkaProcess{t: t, address: address, launch: func() *exec.Cmd {
+		cmd := exec.Command(program, "broker", "--data", data, "--listen", address)
+		cmd.Dir = t.TempDir()
+		return cmd
+	}}
 	t.Cleanup(k.kill)
 	k.start()
 	return k
@@ -43,24 +48,27 @@ func newKafka(t *testing.T) *kafkaProcess {
 
 func (k *kafkaProcess) start() {
 	k.t.Helper()
-	k.cmd = exec.Command(program, "broker", "--data", k.data, "--listen", k.address)
-	k.cmd.Dir = k.t.TempDir()
+	k.cmd = k.launch()
+	k.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := k.cmd.Start(); err != nil {
 		k.t.Fatal(err)
 	}
-	eventually(k.t, startTimeout, "the broker to listen", func() bool {
+	eventually(k.t, 3*time.Minute, "the broker to listen", func() bool {
 		conn, err := net.DialTimeout("tcp", k.address, time.Second)
 		return err == nil && conn.Close() == nil
 	})
 }
 
-func (k *kafkaProcess) kill() {
+// end sends a signal to the broker and waits until it has ended.
+func (k *kafkaProcess) end(s syscall.Signal) {
 	if k.cmd != nil {
-		_ = k.cmd.Process.Kill()
+		_ = syscall.Kill(-k.cmd.Process.Pid, s) // it may have ended by itself
 		_ = k.cmd.Wait()
 		k.cmd = nil
 	}
 }
+
+func (k *kafkaProcess) kill() { k.end(syscall.SIGKILL) }
 
 // appended is a beacon as it stands in the log.
 type appended struct {
@@ -121,11 +129,20 @@ func outage(t *testing.T) time.Duration {
 // none that nobody sent.
 func TestOutageLosesNothing(t *testing.T) {
 	needThorough(t)
+	outageLosesNothing(t, newKafka(t))
+}
+
+// The same holds with the broker that was not written for tests.
+func TestOutageOfKafkaLosesNothing(t *testing.T) {
+	needThorough(t)
+	outageLosesNothing(t, newRealKafka(t))
+}
+
+func outageLosesNothing(t *testing.T, k *kafkaProcess) {
 	away := outage(t)
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	random := rand.New(rand.NewPCG(seed, 0))
-	k := newKafka(t)
 	data := filepath.Join(t.TempDir(), "data")
 	collect := func() *server { return serve(t, "ingest", "--data", data, "--brokers", k.address) }
 	s := collect()
@@ -178,6 +195,45 @@ func TestOutageLosesNothing(t *testing.T) {
 	l.halt()
 	s.stop()
 	must(t, "spill", "verify", "--data", data)
+	l.checkLog(t, k.beacons())
+}
+
+// V1, V5, V8: the broker dies, or is stopped, again and again under load.
+func TestBouncesLoseNothing(t *testing.T) {
+	needThorough(t)
+	bouncesLoseNothing(t, newKafka(t), 20)
+}
+
+// The same holds with the broker that was not written for tests.
+func TestBouncesOfKafkaLoseNothing(t *testing.T) {
+	needThorough(t)
+	bouncesLoseNothing(t, newRealKafka(t), 4)
+}
+
+func bouncesLoseNothing(t *testing.T, k *kafkaProcess, bounces int) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	data := filepath.Join(t.TempDir(), "data")
+	s := serve(t, "ingest", "--data", data, "--brokers", k.address)
+	l := newLoad(seed)
+	l.aim(s.url)
+	for n := range bounces {
+		more := l.count() + 200
+		eventually(t, time.Minute, "beacons to be taken", func() bool { return l.count() >= more })
+		if n%4 == 3 {
+			k.end(syscall.SIGTERM)
+		} else {
+			k.kill()
+		}
+		k.start()
+	}
+	back := time.Now()
+	eventually(t, time.Minute, "the spill to be empty under load", func() bool {
+		return metrics(t, s.admin)["crumbtrail_ingest_spill_pending_records"] == 0
+	})
+	t.Logf("%d bounces; drained in %v", bounces, time.Since(back).Round(100*time.Millisecond))
+	l.halt()
+	s.stop()
 	l.checkLog(t, k.beacons())
 }
 

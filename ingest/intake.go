@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"crumbtrail/internal/fault"
 	"crumbtrail/schemas"
 
 	"github.com/tidwall/gjson"
@@ -255,6 +256,7 @@ func (in *intake) end() {
 // commit appends all that the request brought and returns nil once it is durable. The cookies are
 // set then, and only then.
 func (in *intake) commit() error {
+	fault.Point(fault.Read)
 	if len(in.parcel.msgs) == 0 && !in.overBudget {
 		in.c.metrics.took(&in.parcel.tally)
 		in.keep()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"crumbtrail/ingest/spill"
+	"crumbtrail/internal/fault"
 	"crumbtrail/internal/kafka"
 )
 
@@ -126,6 +127,7 @@ func (a *appender) landed(err error) {
 		a.chunk = min(2*a.chunk, mostChunk)
 	}
 	if len(s.parcels) > 0 {
+		fault.Point(fault.Acknowledged)
 		a.ticks.said(s.msgs)
 	}
 	a.settle(s.parcels, pathKafka, nil)

@@ -10,7 +10,9 @@
 //
 //	CRUMBTRAIL_KILLS          kills at random moments, embedded broker (8)
 //	CRUMBTRAIL_KAFKA_KILLS    the same, real Kafka (4)
-//	CRUMBTRAIL_ROUNDS         rounds over all fault points (1)
+//	CRUMBTRAIL_ROUNDS         rounds over all fault points of a stage (1)
+//	CRUMBTRAIL_EDGE_ROUNDS    rounds over all fault points of the collector (5)
+//	CRUMBTRAIL_EDGE_KILLS     kills of the collector at random moments (20)
 //	CRUMBTRAIL_STOPPED        how long a zombie stands still (3s)
 //	CRUMBTRAIL_REBALANCING    how long members of a group come and go, real Kafka (25s)
 //	CRUMBTRAIL_BOUNCES        bounces of each broker (4)

@@ -31,12 +31,12 @@ func TestKillAtEachPoint(t *testing.T) {
 	rounds := count(t, "CRUMBTRAIL_ROUNDS", 1)
 	fired := 0
 	for round := range rounds {
-		for _, name := range fault.Names() {
+		for _, name := range fault.StageNames() {
 			other = w.dieAt(random, name, other, round)
 			fired++
 		}
 	}
-	t.Logf("%d points, %d faults fired", len(fault.Names()), fired)
+	t.Logf("%d points, %d faults fired", len(fault.StageNames()), fired)
 	w.settle()
 }
 

@@ -23,9 +23,10 @@ type process struct {
 	cmd   *exec.Cmd
 	ended chan struct{}
 
-	mu    sync.Mutex
-	log   bytes.Buffer
-	admin string
+	mu  sync.Mutex
+	log bytes.Buffer
+	// admin and public are where it listens, empty before it does.
+	admin, public string
 }
 
 const (
@@ -59,8 +60,11 @@ func (p *process) follow(stderr io.Reader) {
 		isJSON := json.Unmarshal(text, &line) == nil
 		p.mu.Lock()
 		p.log.Write(text)
-		if isJSON && line.Msg == "admin listens" {
+		switch {
+		case isJSON && line.Msg == "admin listens":
 			p.admin = line.URL
+		case isJSON && line.Msg == "collector listens":
+			p.public = line.URL
 		}
 		p.mu.Unlock()
 		if err != nil {

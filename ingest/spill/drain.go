@@ -6,6 +6,7 @@ import (
 	"io"
 	"time"
 
+	"crumbtrail/internal/fault"
 	"crumbtrail/internal/kafka"
 )
 
@@ -112,6 +113,7 @@ func (l *Log) Delivered(m Mark) {
 	if m.next <= l.read.next {
 		return
 	}
+	fault.Point(fault.Delivered)
 	l.read, l.lowUs = m, m.lowUs
 	if err := l.savePosition(); err != nil {
 		l.log.Warn("write the spill's position", "err", err)
@@ -150,6 +152,9 @@ func (l *Log) drop() {
 		} else {
 			gone++
 		}
+	}
+	if gone > 0 {
+		fault.Point(fault.Position)
 	}
 	for _, s := range l.segments[:gone] {
 		if err := l.discard(s); err != nil {

@@ -16,6 +16,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"crumbtrail/internal/fault"
 )
 
 // Config says how a spill works.
@@ -240,6 +242,7 @@ func (l *Log) begin() error {
 	if err == nil {
 		err = f.Sync()
 	}
+	fault.Point(fault.Created)
 	if err == nil {
 		err = l.fs.SyncDir()
 	}
@@ -282,6 +285,7 @@ func (l *Log) write(frames []Frame) (m Mark, err error) {
 		return m, err
 	}
 	s.size += int64(len(l.buf))
+	fault.Point(fault.Written)
 	began := time.Now()
 	err = l.active.Sync()
 	if l.cfg.Observe != nil {
@@ -290,6 +294,7 @@ func (l *Log) write(frames []Frame) (m Mark, err error) {
 	if err != nil {
 		return m, err
 	}
+	fault.Point(fault.Synced)
 	s.end, s.last = s.size, l.next-1
 	l.appended.records += records
 	l.appended.bytes += int64(len(l.buf))

@@ -12,7 +12,30 @@ package fault
 // Name is a point's.
 type Name string
 
-// The points, in the order in which a partition comes by them.
+// The points of the collector, in the order in which a request comes by them.
+const (
+	// Read: a request has been read and judged, and nothing of it is on its way.
+	Read Name = "ingest.after-read"
+	// Acknowledged: the log has what a request brought, and the request has no answer yet.
+	Acknowledged Name = "ingest.after-acknowledgement"
+	// Created: a segment of the spill is there, and its directory may not know of it.
+	Created Name = "spill.before-directory-sync"
+	// Written: frames are written, and may not be on the disk.
+	Written Name = "spill.after-write"
+	// Synced: they are, and their requests have no answer yet.
+	Synced Name = "spill.after-sync"
+	// Delivered: the log has frames of the spill, and the position does not say so.
+	Delivered Name = "spill.before-position"
+	// Position: it says so, and their segment is still there.
+	Position Name = "spill.before-remove"
+)
+
+// EdgeNames lists the points of the collector.
+func EdgeNames() []Name {
+	return []Name{Read, Acknowledged, Created, Written, Synced, Delivered, Position}
+}
+
+// The points of a stage, in the order in which a partition comes by them.
 const (
 	// Restore: some of the changelog has been read, and not all of it applied.
 	Restore Name = "stage.mid-restore"
@@ -36,9 +59,12 @@ const (
 	Ended Name = "transaction.after-end"
 )
 
-// Names lists every point.
-func Names() []Name {
+// StageNames lists the points of a stage.
+func StageNames() []Name {
 	return []Name{
 		Restore, Replay, Checkpoint, HandOver, Begin, Added, Produce, Offsets, End, Ended,
 	}
 }
+
+// Names lists every point.
+func Names() []Name { return append(EdgeNames(), StageNames()...) }
