@@ -57,7 +57,9 @@ type appender struct {
 	// The rest is run's. underWay is nil while the log has nothing to answer; its answer comes on
 	// outcome.
 	underWay *shipment
-	outcome  chan error
+	// msgs are those of the last shipment of several parcels, to be overwritten by the next.
+	msgs    []kafka.Message
+	outcome chan error
 	// overdue fires once underWay has been so for spillAfter.
 	overdue <-chan time.Time
 	// away is true while the log does not answer in that time.
@@ -72,40 +74,39 @@ type appender struct {
 
 // offer queues a parcel if there is room.
 func (a *appender) offer(p *parcel) error {
-	if !a.room.TryAcquire(a.share(p)) {
+	p.room = min(p.weight(), a.most)
+	if !a.room.TryAcquire(p.room) {
 		return a.shed(p, errFull)
 	}
 	select {
 	case <-a.stopped:
-		a.room.Release(a.share(p))
+		a.room.Release(p.room)
 		return a.shed(p, errStopped)
 	case a.queue <- p:
 		return nil
 	default:
-		a.room.Release(a.share(p))
+		a.room.Release(p.room)
 		return a.shed(p, errFull)
 	}
 }
 
 // enqueue queues a parcel and waits for room.
 func (a *appender) enqueue(ctx context.Context, p *parcel) error {
-	if err := a.room.Acquire(ctx, a.share(p)); err != nil {
+	p.room = min(p.weight(), a.most)
+	if err := a.room.Acquire(ctx, p.room); err != nil {
 		return a.shed(p, fmt.Errorf("append: %w", err))
 	}
 	select {
 	case a.queue <- p:
 		return nil
 	case <-a.stopped:
-		a.room.Release(a.share(p))
+		a.room.Release(p.room)
 		return a.shed(p, errStopped)
 	case <-ctx.Done():
-		a.room.Release(a.share(p))
+		a.room.Release(p.room)
 		return a.shed(p, fmt.Errorf("append: %w", ctx.Err()))
 	}
 }
-
-// share is the parcel's part of the room: one that is larger than all of it takes all of it.
-func (a *appender) share(p *parcel) int64 { return min(p.weight(), a.most) }
 
 // shed counts a parcel that will not be appended.
 func (a *appender) shed(p *parcel, err error) error {
@@ -117,12 +118,17 @@ func (a *appender) shed(p *parcel, err error) error {
 }
 
 // wait returns what became of a queued parcel; nil means that it is durable.
-func (a *appender) wait(ctx context.Context, p *parcel) error {
+func (a *appender) wait(ctx context.Context, p *parcel) error { return a.await(ctx, nil, p) }
+
+// await is wait until a timer fires.
+func (a *appender) await(ctx context.Context, late <-chan time.Time, p *parcel) error {
 	select {
 	case err := <-p.done:
 		return err
 	case <-ctx.Done():
 		return fmt.Errorf("append: %w", ctx.Err())
+	case <-late:
+		return fmt.Errorf("append: %w", context.DeadlineExceeded)
 	case <-a.stopped:
 	}
 	select {
@@ -250,7 +256,7 @@ func (a *appender) take(ctx context.Context, first *parcel) {
 		a.divert(parcels)
 		return
 	}
-	var msgs []kafka.Message
+	msgs := a.msgs[:0]
 	if len(parcels) == 1 {
 		msgs = first.msgs
 	}
@@ -262,12 +268,15 @@ func (a *appender) take(ctx context.Context, first *parcel) {
 			msgs = a.ticks.recorded(msgs, p.clockUs)
 		}
 	}
+	if len(parcels) > 1 {
+		a.msgs = msgs
+	}
 	a.send(ctx, &shipment{msgs: msgs, parcels: parcels})
 }
 
 // collect takes what waits, up to about roundBytes.
 func (a *appender) collect(ctx context.Context, first *parcel) []*parcel {
-	parcels, bytes := []*parcel{first}, len(first.buf)
+	parcels, bytes := append(make([]*parcel, 0, 1+len(a.queue)), first), len(first.buf)
 	if a.linger > 0 && ctx.Err() == nil && !a.diverted() {
 		select {
 		case <-time.After(a.linger):
@@ -299,7 +308,8 @@ func (a *appender) settle(parcels []*parcel, path string, err error) {
 			a.metrics.took(&p.tally)
 			a.metrics.acknowledged(path)
 		}
-		a.room.Release(a.share(p))
+		a.room.Release(p.room)
+		p.path = path
 		p.done <- err
 	}
 }

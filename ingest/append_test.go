@@ -181,7 +181,7 @@ func TestQueueIsBounded(t *testing.T) {
 func TestQueueIsBoundedInBytes(t *testing.T) {
 	bubble(t, func(cfg *Config) {
 		cfg.Limits = DefaultLimits()
-		cfg.Limits.UnpackedBytes, cfg.Limits.QueueBytes = 64<<10, 128<<10
+		cfg.Limits.UnpackedBytes, cfg.Limits.QueueBytes = 64<<10, 160<<10
 	}, func(t *testing.T, e *edge, _ func()) {
 		synctest.Wait()
 		e.tape.gate = make(chan struct{})
@@ -271,7 +271,7 @@ func TestStopWhileLogAway(t *testing.T) {
 func TestClockNeverGoesBack(t *testing.T) {
 	ahead := time.Now().Add(time.Hour).UnixMicro()
 	a := &arrivals{us: ahead}
-	if it := a.arrive(); it.us != ahead {
+	if it := a.arrive(&arrival{}); it.us != ahead {
 		t.Errorf("came in at %d, before %d", it.us, ahead)
 	}
 	if clock, low := a.times(); clock != ahead || low != ahead {
@@ -308,7 +308,7 @@ func TestTicks(t *testing.T) {
 func TestTickSaysWhatIsOnItsWay(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, e *edge, _ func()) {
 		time.Sleep(100 * time.Millisecond)
-		older, newer := e.arrivals.arrive(), e.arrivals.arrive()
+		older, newer := e.arrivals.arrive(&arrival{}), e.arrivals.arrive(&arrival{})
 		lows := func() (clockUs, lowUs int64) {
 			time.Sleep(time.Second)
 			ticks := e.tape.read(t).ticks
@@ -318,7 +318,7 @@ func TestTickSaysWhatIsOnItsWay(t *testing.T) {
 		if clock, low := lows(); low != older.us || clock <= low {
 			t.Errorf("clock %d, low %d, want %d", clock, low, older.us)
 		}
-		middle := e.arrivals.arrive()
+		middle := e.arrivals.arrive(&arrival{})
 		e.arrivals.leave(older)
 		if _, low := lows(); low != newer.us {
 			t.Errorf("low %d, want %d", low, newer.us)

@@ -104,7 +104,7 @@ func decodeBatch(
 	if bad := wellFormed(body, bounds{depth: batchDepth, keys: len(body)}); bad != nil {
 		return bad
 	}
-	root := gjson.ParseBytes(body)
+	root := aliased(body)
 	list, sentAt := root, time.Time{}
 	switch {
 	case root.IsArray():
@@ -125,17 +125,19 @@ func decodeBatch(
 
 // elements calls each with every element of a list in body, which it aliases.
 func elements(body []byte, list gjson.Result, most int, each func(raw []byte)) *Rejection {
-	count := 0
-	list.ForEach(func(_, _ gjson.Result) bool { count++; return count <= most })
-	if count > most {
+	all := make([][]byte, 0, 8)
+	list.ForEach(func(_, v gjson.Result) bool {
+		all = append(all, body[v.Index:v.Index+len(v.Raw):v.Index+len(v.Raw)])
+		return len(all) <= most
+	})
+	if len(all) > most {
 		return &Rejection{
 			ReasonTooManyBeacons, fmt.Sprintf("want at most %d beacons in one request", most), "",
 		}
 	}
-	list.ForEach(func(_, v gjson.Result) bool {
-		each(body[v.Index : v.Index+len(v.Raw) : v.Index+len(v.Raw)])
-		return true
-	})
+	for _, raw := range all {
+		each(raw)
+	}
 	return nil
 }
 
@@ -182,16 +184,61 @@ func decodeFor(site string, raw []byte, limits Limits) (*claim, *Rejection) {
 	if bad := wellFormed(raw, bounds{limits.Depth, limits.Keys, true}); bad != nil {
 		return nil, bad
 	}
+	return newDecoder().read(site, bytes.Clone(raw))
+}
+
+func tooLarge(most int) *Rejection {
+	return &Rejection{ReasonTooLarge, fmt.Sprintf("want at most %d bytes", most), ""}
+}
+
+const protocolNative = "native"
+
+// decoder fills a claim, member by member, until the first bad one. It can be used again.
+type decoder struct {
+	claim  claim
+	beacon *schemas.Beacon
+	// each is the method member.
+	each  func(key, v gjson.Result) bool
+	props gjson.Result
+	// extra is the members that the schema does not name, as "name":value,….
+	extra []byte
+	seen  uint32
+	bad   *Rejection
+}
+
+func newDecoder() *decoder {
+	d := &decoder{beacon: &schemas.Beacon{Protocol: protocolNative}}
+	d.claim.beacon, d.each = d.beacon, d.member
+	return d
+}
+
+// next reads a beacon that is an element of a batch, and so well-formed. The claim aliases raw, and
+// it is only good until the next one.
+func (d *decoder) next(raw []byte, limits Limits) (*claim, *Rejection) {
+	if len(raw) > limits.BeaconBytes {
+		return nil, tooLarge(limits.BeaconBytes)
+	}
+	most := bounds{limits.Depth, limits.Keys, true}
+	if bad := most.hold(raw); bad != nil {
+		return nil, bad
+	}
+	d.beacon.Reset()
+	d.beacon.Protocol = protocolNative
+	d.claim = claim{beacon: d.beacon}
+	d.props, d.extra, d.seen, d.bad = gjson.Result{}, d.extra[:0], 0, nil
+	return d.read("", raw)
+}
+
+// read reads well-formed JSON, which the claim aliases.
+func (d *decoder) read(site string, raw []byte) (*claim, *Rejection) {
 	if bad := cleanText(raw); bad != nil {
 		return nil, bad
 	}
-	root := gjson.ParseBytes(raw)
+	root := aliased(raw)
 	if !root.IsObject() {
 		return nil, &Rejection{ReasonWrongType, "want an object", ""}
 	}
-	d := decoder{beacon: &schemas.Beacon{Protocol: protocolNative}}
-	d.claim.beacon = d.beacon
-	root.ForEach(d.member)
+	root.ForEach(d.each)
 	if site != "" {
 		d.beacon.Site = site
 	}
@@ -202,23 +249,6 @@ func decodeFor(site string, raw []byte, limits Limits) (*claim, *Rejection) {
 		return nil, d.bad
 	}
 	return &d.claim, nil
-}
-
-func tooLarge(most int) *Rejection {
-	return &Rejection{ReasonTooLarge, fmt.Sprintf("want at most %d bytes", most), ""}
-}
-
-const protocolNative = "native"
-
-// decoder fills a claim, member by member, until the first bad one.
-type decoder struct {
-	claim  claim
-	beacon *schemas.Beacon
-	props  gjson.Result
-	// extra is the members that the schema does not name, as "name":value,….
-	extra []byte
-	seen  uint32
-	bad   *Rejection
 }
 
 // member takes one member of the object; it returns false to stop.

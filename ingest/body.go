@@ -7,6 +7,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/klauspost/compress/gzip"
@@ -24,6 +25,11 @@ var errGone = errors.New("read body: the client went away")
 
 // mediaType returns the media type of a body, lower case, without parameters.
 func mediaType(header http.Header) string {
+	switch usual := header.Get("Content-Type"); usual {
+	case "text/plain;charset=UTF-8", "text/plain", "application/json":
+		media, _, _ := strings.Cut(usual, ";")
+		return media
+	}
 	media, _, err := mime.ParseMediaType(header.Get("Content-Type"))
 	if err != nil && media == "" {
 		media, _, _ = strings.Cut(header.Get("Content-Type"), ";")
@@ -31,10 +37,32 @@ func mediaType(header http.Header) string {
 	return strings.ToLower(strings.TrimSpace(media))
 }
 
+// buffer holds the body of a request for as long as it is handled.
+type buffer struct{ bytes []byte }
+
+// bufferBytes is as much as a buffer keeps between two requests.
+const bufferBytes = 64 << 10
+
+// body returns a buffer, which the caller gives back with release.
+func (c *Collector) body() *buffer {
+	if pooled, ok := c.bodies.Get().(*buffer); ok {
+		return pooled
+	}
+	return &buffer{}
+}
+
+func (c *Collector) release(b *buffer) {
+	if cap(b.bytes) <= bufferBytes {
+		c.bodies.Put(b)
+	}
+}
+
 // readBody returns a request's body, unpacked, or as much as could be read of one that is refused.
-func (c *Collector) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *Rejection, error) {
-	raw, more, err := readUpTo(http.MaxBytesReader(w, r.Body, int64(c.limits.BodyBytes)),
-		int(min(max(r.ContentLength, 0), int64(c.limits.BodyBytes))), c.limits.BodyBytes)
+// It may lie in the buffer.
+func (c *Collector) readBody(
+	w http.ResponseWriter, r *http.Request, into *buffer,
+) ([]byte, *Rejection, error) {
+	raw, more, err := c.readRaw(w, r, into)
 	switch {
 	case err != nil:
 		return nil, nil, fmt.Errorf("%w: %w", errGone, err)
@@ -49,6 +77,20 @@ func (c *Collector) readBody(w http.ResponseWriter, r *http.Request) ([]byte, *R
 		return body, bad, nil
 	}
 	return raw, &Rejection{ReasonEncoding, "want gzip or nothing", ""}, nil
+}
+
+// readRaw reads a body as it is on the wire, at most as much of it as is allowed.
+func (c *Collector) readRaw(
+	w http.ResponseWriter, r *http.Request, into *buffer,
+) (raw []byte, more bool, err error) {
+	most := c.limits.BodyBytes
+	if size := r.ContentLength; size < 0 || size > int64(most) {
+		return readUpTo(http.MaxBytesReader(w, r.Body, int64(most)),
+			int(min(max(size, 0), int64(most))), most)
+	}
+	into.bytes = slices.Grow(into.bytes[:0], int(r.ContentLength))[:r.ContentLength]
+	_, err = io.ReadFull(r.Body, into.bytes)
+	return into.bytes, false, err
 }
 
 // readUpTo reads at most so many bytes.

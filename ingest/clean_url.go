@@ -25,6 +25,9 @@ func cleanURL(raw string) string {
 	if at < 0 || strings.IndexByte(raw[at:], '=') < 0 {
 		return raw
 	}
+	if !tells(raw[at:]) {
+		return raw
+	}
 	kept, rest := raw[:at], raw[at:]
 	for rest != "" {
 		mark := rest[:1] // ? or #
@@ -38,6 +41,21 @@ func cleanURL(raw string) string {
 		}
 	}
 	return kept
+}
+
+// tells says whether a query or a fragment has a parameter that is to be cut out.
+func tells(rest string) bool {
+	for rest != "" {
+		end := strings.IndexAny(rest[1:], "&#") + 1
+		if end == 0 {
+			end = len(rest)
+		}
+		if name, value, ok := strings.Cut(rest[1:end], "="); ok && isTelling(name, value) {
+			return true
+		}
+		rest = rest[end:]
+	}
+	return false
 }
 
 func cleanParameters(query string) string {

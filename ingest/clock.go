@@ -57,11 +57,11 @@ func (a *arrivals) now() int64 {
 	return a.us
 }
 
-// arrive takes a request in.
-func (a *arrivals) arrive() *arrival {
+// arrive takes a request in, of which it keeps note in it until it leaves.
+func (a *arrivals) arrive(it *arrival) *arrival {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	it := &arrival{us: a.now(), older: a.newest}
+	*it = arrival{us: a.now(), older: a.newest}
 	if a.newest == nil {
 		a.oldest = it
 	} else {

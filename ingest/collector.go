@@ -67,6 +67,8 @@ type Collector struct {
 	// connections are those of Server.
 	connections *connections
 	unzippers   sync.Pool
+	bodies      sync.Pool // of *buffer
+	intakes     sync.Pool // of *intake
 	scripts     *scripts
 }
 

@@ -1,11 +1,13 @@
 package ingest
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -49,7 +51,11 @@ func (l *tape) Produce(ctx context.Context, msgs []kafka.Message) error {
 	if l.err != nil {
 		return l.err
 	}
-	l.calls = append(l.calls, append([]kafka.Message(nil), msgs...))
+	call := slices.Clone(msgs)
+	for i := range call {
+		call[i].Key, call[i].Value = bytes.Clone(msgs[i].Key), bytes.Clone(msgs[i].Value)
+	}
+	l.calls = append(l.calls, call)
 	return nil
 }
 

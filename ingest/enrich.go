@@ -52,10 +52,45 @@ func newEnricher(countries *Countries) *enricher {
 func (e *enricher) enrich(
 	b *schemas.Beacon, policy AddressPolicy, addr netip.Addr, header http.Header,
 ) {
-	if b.UserAgent == "" {
-		b.UserAgent = strings.ToValidUTF8(clip(header.Get("User-Agent"), maxUserAgent), "\uFFFD")
+	e.add(b, policy, e.client(addr, header))
+}
+
+// client is what a connection tells of who sends.
+type client struct {
+	addr                         netip.Addr
+	userAgent, language, country string
+	// agent is what these tell, nil as long as nobody has asked.
+	agent *schemas.Agent
+	// kept is what policy keeps of the address, once known is true.
+	kept   string
+	policy AddressPolicy
+	known  bool
+}
+
+// client reads what all beacons of a request have in common.
+func (e *enricher) client(addr netip.Addr, header http.Header) *client {
+	return &client{
+		addr:      addr,
+		userAgent: strings.ToValidUTF8(clip(header.Get("User-Agent"), maxUserAgent), "\uFFFD"),
+		language:  firstLanguage(header.Get("Accept-Language")),
+		country:   e.countries.of(addr),
 	}
-	b.Ip = policy.keep(addr)
+}
+
+// address is what a policy keeps of the client's address.
+func (c *client) address(policy AddressPolicy) string {
+	if !c.known || c.policy != policy {
+		c.kept, c.policy, c.known = policy.keep(c.addr), policy, true
+	}
+	return c.kept
+}
+
+// add is enrich with what was read before.
+func (e *enricher) add(b *schemas.Beacon, policy AddressPolicy, c *client) {
+	if b.UserAgent == "" {
+		b.UserAgent = c.userAgent
+	}
+	b.Ip = c.address(policy)
 	inURL, paidClick := campaign(b.Url)
 	if inURL != nil {
 		b.Campaign = inURL
@@ -63,20 +98,28 @@ func (e *enricher) enrich(
 	b.Channel = e.referrers.channel(b.Campaign, paidClick, hostOf(b.Url), b.Referrer)
 	language := b.GetAgent().GetLanguage()
 	if language == "" {
-		language = firstLanguage(header.Get("Accept-Language"))
+		language = c.language
 	}
-	country := e.countries.of(addr)
-	b.Agent = e.agents.lookup(b.UserAgent)
-	if language != "" || country != "" {
-		agent := &schemas.Agent{
-			Device:   b.Agent.Device,
-			Browser:  b.Agent.Browser,
-			Os:       b.Agent.Os,
-			BotRule:  b.Agent.BotRule,
-			Country:  country,
-			Language: language,
-		}
-		b.Agent = agent
+	if b.UserAgent != c.userAgent || language != c.language {
+		b.Agent = e.agent(b.UserAgent, language, c.country)
+		return
+	}
+	if c.agent == nil {
+		c.agent = e.agent(b.UserAgent, language, c.country)
+	}
+	b.Agent = c.agent
+}
+
+// agent is what user agent, language and country tell. The result is shared and must not be
+// changed.
+func (e *enricher) agent(userAgent, language, country string) *schemas.Agent {
+	known := e.agents.lookup(userAgent)
+	if language == "" && country == "" {
+		return known
+	}
+	return &schemas.Agent{
+		Device: known.Device, Browser: known.Browser, Os: known.Os, BotRule: known.BotRule,
+		Country: country, Language: language,
 	}
 }
 

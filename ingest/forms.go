@@ -42,7 +42,7 @@ type form struct {
 
 // postForm takes a form and answers like a form's own handler would: with a redirect, or nothing.
 func (c *Collector) postForm(w http.ResponseWriter, r *http.Request) {
-	body, bad, err := c.readBody(w, r)
+	body, bad, err := c.readBody(w, r, &buffer{})
 	if err != nil {
 		http.Error(w, "the body ended early", http.StatusBadRequest)
 		return

@@ -128,7 +128,9 @@ func (c *Collector) limited(serve http.HandlerFunc) http.HandlerFunc {
 // postBeacons takes {"sent_at":…,"beacons":[…]}, an array of beacons, or one beacon. text/plain is
 // what browsers send without asking first.
 func (c *Collector) postBeacons(w http.ResponseWriter, r *http.Request) {
-	body, bad, err := c.readBody(w, r)
+	buffer := c.body()
+	defer c.release(buffer)
+	body, bad, err := c.readBody(w, r, buffer)
 	if err != nil {
 		http.Error(w, "the body ended early", http.StatusBadRequest)
 		return
@@ -164,7 +166,7 @@ func (in *intake) finish(body []byte, bad *Rejection) {
 
 // postConsent takes what a visitor has said about consent and lets it count at once.
 func (c *Collector) postConsent(w http.ResponseWriter, r *http.Request) {
-	body, bad, err := c.readBody(w, r)
+	body, bad, err := c.readBody(w, r, &buffer{})
 	if err != nil || bad != nil {
 		http.Error(w, "want a small JSON object", http.StatusBadRequest)
 		return

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -36,12 +35,17 @@ type intake struct {
 	// protocol is the wire protocol.
 	protocol string
 
-	parcel *parcel
-	us     int64
+	parcel  *parcel
+	decoder *decoder
+	// timer bounds how long the log may take.
+	timer *time.Timer
+	us    int64
 	// overBudget says that a site sends more than it may.
 	overBudget bool
 	// committed says that the parcel's fate is with the appender.
 	committed bool
+	// over says that the appender holds nothing of it any more.
+	over bool
 	// beside is what the request says besides the bytes of an input, for those that are refused.
 	beside schemas.BadContext
 	// again is nil but in a redrive.
@@ -60,6 +64,10 @@ type intake struct {
 	// verdict is that of the site judged, which nearly always is the next beacon's, too.
 	judged  *Site
 	verdict verdict
+	// heard is the last site that allowed the origin.
+	heard *Site
+	// client is what the connection tells, once it was asked for.
+	client *client
 }
 
 // rejectedBeacon is one line of the answer.
@@ -73,13 +81,16 @@ type rejectedBeacon struct {
 func (c *Collector) intake(
 	w http.ResponseWriter, r *http.Request, protocol string, sizeHint int,
 ) *intake {
-	in := &intake{
-		c: c, w: w, r: r, protocol: protocol, peer: c.peer(r),
-		origin: r.Header.Get("Origin"), jar: c.jar(r), sent: signalsOf(r.Header),
-		// What enrichment adds is about that much.
-		parcel: newParcel(sizeHint + sizeHint/4 + 512),
+	in, ok := c.intakes.Get().(*intake)
+	if !ok {
+		in = &intake{parcel: newParcel(0), decoder: newDecoder()}
 	}
-	in.parcel.arrival = c.arrivals.arrive()
+	in.c, in.w, in.r, in.protocol = c, w, r, protocol
+	in.peer, in.origin = c.peer(r), r.Header.Get("Origin")
+	in.jar, in.sent = c.jar(r), signalsOf(r.Header)
+	// What enrichment adds is about that much.
+	in.parcel.buf = slices.Grow(in.parcel.buf, sizeHint+sizeHint/4+512)
+	in.parcel.arrival = c.arrivals.arrive(&in.parcel.own)
 	in.us = in.parcel.arrival.us
 	in.said, in.known = in.jar.said(time.UnixMicro(in.us)), in.jar.visitor()
 	return in
@@ -89,13 +100,25 @@ func (c *Collector) jar(r *http.Request) jar {
 	return jar{request: r, secure: c.overTLS(r), key: c.cfg.SigningKey}
 }
 
-// beacon takes one beacon, as it came.
+// alone takes a beacon that did not come in a batch.
+func (in *intake) alone(raw []byte) {
+	limits := in.c.limits
+	if len(raw) <= limits.BeaconBytes {
+		if bad := wellFormed(raw, bounds{limits.Depth, limits.Keys, true}); bad != nil {
+			in.refuse(raw, claimedSite(raw), bad)
+			return
+		}
+	}
+	in.beacon(raw, time.Time{})
+}
+
+// beacon takes an element of a batch, which is well-formed, as it came.
 func (in *intake) beacon(raw []byte, batchSentAt time.Time) {
 	in.beside.SentAtUs = 0
 	if !batchSentAt.IsZero() {
 		in.beside.SentAtUs = batchSentAt.UnixMicro()
 	}
-	claim, bad := decodeBeacon(raw, in.c.limits)
+	claim, bad := in.decoder.next(raw, in.c.limits)
 	if bad != nil {
 		in.refuse(raw, claimedSite(raw), bad)
 		return
@@ -115,7 +138,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	case site == nil:
 		in.refuse(raw, b.Site, &Rejection{ReasonUnknownSite, "want the key of a site", "/site"})
 		return
-	case !site.allows(in.origin):
+	case site != in.heard && !site.allows(in.origin):
 		in.refuse(raw, b.Site, &Rejection{ReasonOrigin, "want an origin of the site's list", ""})
 		return
 	case in.again == nil && (in.overBudget || !site.spend(len(raw))):
@@ -124,6 +147,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 		in.parcel.tally.accepted++
 		return
 	}
+	in.heard = site
 	in.consent(b, site, claim.consent)
 	if b.Consent > schemas.Consent_CONSENT_NONE {
 		if claim.visitor == "" && b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
@@ -180,21 +204,29 @@ func (in *intake) consent(b *schemas.Beacon, site *Site, asked schemas.Consent) 
 
 // enrich adds to a beacon what the connection says of the visitor, if it is the visitor's.
 func (in *intake) enrich(claim *claim, policy AddressPolicy) {
-	b, header := claim.beacon, in.r.Header
-	addr := parseAddress(claim.address)
-	if claim.address == "" && !claim.server {
-		addr = in.peer
+	b, e := claim.beacon, in.c.enricher
+	switch {
+	case in.sent.anonymous: // not even looked at
+		e.enrich(b, policy, netip.Addr{}, in.headerOf(claim))
+	case claim.server || claim.address != "":
+		e.enrich(b, policy, parseAddress(claim.address), in.headerOf(claim))
+	default:
+		if in.client == nil {
+			in.client = e.client(in.peer, in.r.Header)
+		}
+		e.add(b, policy, in.client)
 	}
-	if claim.server {
-		header = nil
-	}
-	if in.sent.anonymous {
-		addr = netip.Addr{} // not even looked at
-	}
-	in.c.enricher.enrich(b, policy, addr, header)
 	if b.Consent == schemas.Consent_CONSENT_NONE {
 		b.Ip = "" // counted only
 	}
+}
+
+// headerOf is the header of whoever sends, nil where that is not the visitor.
+func (in *intake) headerOf(claim *claim) http.Header {
+	if claim.server {
+		return nil
+	}
+	return in.r.Header
 }
 
 // visitor returns who sends: our cookie, else what the client claims, else somebody new.
@@ -245,11 +277,20 @@ func claimedSite(raw []byte) string {
 	return site.Str
 }
 
-// end says that nothing more is on its way, where commit was not reached: a request that broke
-// down must not hold back the time for ever.
+// end is the last that is done with an intake. It says that nothing more is on its way, where
+// commit was not reached: a request that broke down must not hold back the time for ever.
 func (in *intake) end() {
 	if !in.committed {
 		in.c.arrivals.leave(in.parcel.arrival)
+		in.over = true
+	}
+	if in.over && cap(in.parcel.buf) <= parcelBytes {
+		c := in.c
+		in.parcel.reset()
+		*in = intake{
+			parcel: in.parcel, decoder: in.decoder, timer: in.timer, rejected: in.rejected[:0],
+		}
+		c.intakes.Put(in)
 	}
 }
 
@@ -269,11 +310,17 @@ func (in *intake) commit() error {
 	if err := in.c.appender.offer(in.parcel); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(in.r.Context(), in.c.limits.ProduceTimeout)
-	defer cancel()
-	if err := in.c.appender.wait(ctx, in.parcel); err != nil {
+	if in.timer == nil {
+		in.timer = time.NewTimer(in.c.limits.ProduceTimeout)
+	} else {
+		in.timer.Reset(in.c.limits.ProduceTimeout)
+	}
+	defer in.timer.Stop()
+	if err := in.c.appender.await(in.r.Context(), in.timer.C, in.parcel); err != nil {
 		return err
 	}
+	// Of what went to the spill, a request to the log may still be under way.
+	in.over = in.parcel.path == pathKafka
 	in.keep()
 	return nil
 }
@@ -304,17 +351,22 @@ func (in *intake) status() int {
 
 // answer says what was taken and what was not.
 func (in *intake) answer(status int) {
-	body, err := json.Marshal(struct {
-		Accepted int64            `json:"accepted"`
-		Rejected []rejectedBeacon `json:"rejected,omitempty"`
-	}{in.parcel.tally.accepted, in.rejected})
-	if err != nil {
-		panic("encode an answer: " + err.Error())
+	body := append(make([]byte, 0, 64), `{"accepted":`...)
+	body = strconv.AppendInt(body, in.parcel.tally.accepted, 10)
+	if len(in.rejected) > 0 {
+		list, err := json.Marshal(in.rejected)
+		if err != nil {
+			panic("encode an answer: " + err.Error())
+		}
+		body = append(append(body, `,"rejected":`...), list...)
 	}
-	in.w.Header().Set("Content-Type", "application/json")
+	in.w.Header()["Content-Type"] = jsonType
 	in.w.WriteHeader(status)
-	_, _ = in.w.Write(append(body, '\n')) // a client that went away needs no answer
+	_, _ = in.w.Write(append(body, "}\n"...)) // a client that went away needs no answer
 }
+
+// jsonType is a header's value that is set often. Nobody changes it.
+var jsonType = []string{"application/json"}
 
 // errBudget is what a site sends beyond its budget.
 var errBudget = errors.New("the site's budget is spent")

@@ -16,10 +16,18 @@ type parcel struct {
 	tally tally
 	// clockUs is the greatest clock in it, microseconds since the epoch.
 	clockUs int64
-	// arrival is nil for recorded input.
+	// arrival is nil for recorded input, or it is own.
 	arrival *arrival
-	// done gets the outcome, once.
+	own     arrival
+	// room is what it takes of the queue's bytes while it is there.
+	room int64
+	// done gets the outcome, once; path then says where it is durable.
 	done chan error
+	path string
+
+	// record is what beacons are encoded as.
+	record schemas.BeaconRecord
+	entry  schemas.BeaconRecord_Beacon
 }
 
 // tally counts what a parcel holds. Until the log has it nothing of it counts as taken.
@@ -34,7 +42,19 @@ type tally struct {
 func (t *tally) received() int64 { return t.accepted + int64(len(t.rejected)) }
 
 func newParcel(sizeHint int) *parcel {
-	return &parcel{buf: make([]byte, 0, sizeHint), done: make(chan error, 1)}
+	p := &parcel{buf: make([]byte, 0, sizeHint), done: make(chan error, 1)}
+	p.record.Entry = &p.entry
+	return p
+}
+
+// parcelBytes is as much as a parcel keeps between two requests, and then weighs.
+const parcelBytes = 32 << 10
+
+// reset empties a parcel of which nobody holds anything any more.
+func (p *parcel) reset() {
+	p.buf, p.msgs = p.buf[:0], p.msgs[:0]
+	p.tally = tally{rejected: p.tally.rejected[:0]}
+	p.clockUs, p.path, p.arrival, p.own = 0, "", nil, arrival{}
 }
 
 // record is what goes to a topic.
@@ -61,13 +81,16 @@ func (p *parcel) add(topic schemas.Topic, partition int32, us int64, key []byte,
 // beacon adds a beacon, which has its clock.
 func (p *parcel) beacon(b *schemas.Beacon, partitions int) {
 	site := schemas.Site(b.Site)
-	key := schemas.CountedKey(site, b.EventId)
+	var key []byte
 	if b.VisitorId != "" {
 		key = schemas.VisitorKey(site, schemas.VisitorID(b.VisitorId))
+	} else {
+		key = schemas.CountedKey(site, b.EventId)
 	}
 	p.clockUs = max(p.clockUs, b.ClockUs)
-	p.add(schemas.Beacons, kafka.PartitionOf(key, partitions), b.ClockUs, key,
-		&schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Beacon{Beacon: b}})
+	p.entry.Beacon = b
+	p.add(schemas.Beacons, kafka.PartitionOf(key, partitions), b.ClockUs, key, &p.record)
+	p.entry.Beacon = nil
 	p.tally.accepted++
 }
 

@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"time"
 
 	"crumbtrail/schemas"
 )
@@ -31,7 +30,7 @@ func (c *Collector) getPixel(w http.ResponseWriter, r *http.Request) {
 		in.beside.Call = callQuery
 		in.refuse([]byte(r.URL.RawQuery), "", bad)
 	} else {
-		in.beacon(raw, time.Time{})
+		in.alone(raw)
 	}
 	if err := in.commit(); err != nil {
 		unavailable(w, http.StatusServiceUnavailable, err)

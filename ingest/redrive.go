@@ -130,7 +130,7 @@ func (d *Redriver) intake(bad *schemas.BadBeacon) *intake {
 			anonymous: said.GetAnonymous(),
 		},
 		jar: d.c.jar(r), known: said.GetVisitorId(), us: bad.ReceivedAtUs,
-		parcel: newParcel(2*len(bad.Raw) + 512), again: &again{d, bad},
+		parcel: newParcel(2*len(bad.Raw) + 512), decoder: newDecoder(), again: &again{d, bad},
 	}
 	in.peer, _ = netip.ParseAddr(said.GetIp())
 	return in
@@ -158,7 +158,7 @@ func (in *intake) repeat(bad *schemas.BadBeacon) {
 			raw, broken = decodePixel(string(bad.Raw), said.GetReferrer(), limits)
 		}
 		if whole(broken, bad.Raw); broken == nil {
-			in.beacon(raw, time.Time{})
+			in.alone(raw)
 		}
 	case protocolForm:
 		f := &form{}

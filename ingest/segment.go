@@ -88,7 +88,7 @@ func (c *Collector) postSegment(w http.ResponseWriter, r *http.Request) {
 		segmentTaken(w) // what a library says of itself
 		return
 	}
-	body, bad, err := c.readBody(w, r)
+	body, bad, err := c.readBody(w, r, &buffer{})
 	if err != nil {
 		http.Error(w, "the body ended early", http.StatusBadRequest)
 		return

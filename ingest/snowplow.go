@@ -51,7 +51,7 @@ const anonymousHeader = "SP-Anonymous"
 
 // postSnowplow takes {"schema":…,"data":[{…},…]}, whatever path and media type it comes by.
 func (c *Collector) postSnowplow(w http.ResponseWriter, r *http.Request) {
-	body, bad, err := c.readBody(w, r)
+	body, bad, err := c.readBody(w, r, &buffer{})
 	if err != nil {
 		http.Error(w, "the body ended early", http.StatusBadRequest)
 		return

@@ -164,7 +164,7 @@ func hookParams(query string, body []byte, limits Limits) (*params, *Rejection) 
 
 // snowplowHook takes an event of a system that speaks no tracker's protocol.
 func (c *Collector) snowplowHook(w http.ResponseWriter, r *http.Request) {
-	body, bad, err := c.readBody(w, r)
+	body, bad, err := c.readBody(w, r, &buffer{})
 	if err != nil {
 		http.Error(w, "the body ended early", http.StatusBadRequest)
 		return
