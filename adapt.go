@@ -45,14 +45,19 @@ func (c *Config) resolveConfig() resolve.Config {
 
 // collectorConfig is the edge, without what only this run knows.
 func (c *Config) collectorConfig() ingest.Config {
-	out := ingest.Config{Limits: c.Limits, Forms: c.formMappings()}
+	out := ingest.Config{Limits: c.Limits, Sites: c.collectedSites(), Forms: c.formMappings()}
 	for _, n := range c.TrustedProxies {
 		out.TrustedProxies = append(out.TrustedProxies, n.Prefix)
 	}
-	for _, s := range c.Sites {
-		out.Sites = append(out.Sites, s.collected())
-	}
 	return out
+}
+
+// collectedSites are the sites as the edge knows them.
+func (c *Config) collectedSites() (list []ingest.Site) {
+	for _, s := range c.Sites {
+		list = append(list, s.collected())
+	}
+	return list
 }
 
 // formMappings say how forms are found, and which of their fields are an attribute of a contact.
@@ -85,7 +90,7 @@ func (s *Site) collected() ingest.Site {
 		Gap: s.Gap, CookieLifetime: s.CookieLifetime, FixedLifetime: !s.CookieRenew,
 		Embedded:  s.Embedded,
 		Redirects: s.Redirects, Heartbeat: s.Heartbeat, BytesPerSecond: s.BytesPerSecond,
-		Address: ingest.AddressPolicy(s.Address),
+		Address: ingest.AddressPolicy(s.Address), StripQuery: s.StripQuery,
 	}
 	for _, signal := range s.Signals {
 		out.Signals = append(out.Signals, ingest.Signal(signal))

@@ -40,16 +40,6 @@ func (c *Config) countries() (*ingest.Countries, error) {
 	return countries, nil
 }
 
-// addressOf is what is kept of an address of a recorded beacon.
-func (c *Config) addressOf(site string) ingest.AddressPolicy {
-	for _, s := range c.Sites {
-		if s.Key == site {
-			return ingest.AddressPolicy(s.Address)
-		}
-	}
-	return ingest.AddressTruncated
-}
-
 // AddressPolicy says what is kept of visitors' addresses: truncated, dropped or whole.
 type AddressPolicy string
 

@@ -42,6 +42,8 @@ type Site struct {
 	// Heartbeat is what a ping of the site's Snowplow trackers stands for.
 	Heartbeat time.Duration `yaml:"heartbeat"`
 	Address   AddressPolicy `yaml:"address"`
+	// StripQuery are parameters that are cut out of addresses of pages.
+	StripQuery []string `yaml:"strip_query,single"`
 	// BytesPerSecond is the site's budget; 0 is none. Ten times as many bytes may come at once.
 	BytesPerSecond int `yaml:"bytes_per_second"`
 }
@@ -127,6 +129,12 @@ func (r *configRules) sites() {
 		}
 		// A ping counts for no more than half a minute.
 		r.between(at+"heartbeat", s.Heartbeat, time.Second, 30*time.Second)
+		for j, name := range s.StripQuery {
+			if name == "" || strings.ContainsAny(name, "?&=#% ") {
+				r.report(fmt.Sprintf("%sstrip_query[%d]", at, j), "write each parameter by itself, unescaped",
+					"%q is no name of a parameter", name)
+			}
+		}
 		if r.doc.Has(at + "bytes_per_second") {
 			r.count(at+"bytes_per_second", s.BytesPerSecond, 1, maxLimit)
 		}

@@ -60,6 +60,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 		if s.Address != "" {
 			fmt.Fprintf(b, "address %s\n", s.Address)
 		}
+		if len(s.StripQuery) > 0 {
+			fmt.Fprintf(b, "strip %v\n", s.StripQuery)
+		}
 		if s.BytesPerSecond > 0 {
 			fmt.Fprintf(b, "bytes %d a second\n", s.BytesPerSecond)
 		}

@@ -126,7 +126,7 @@ func (rp *replay) run(ctx context.Context) error {
 func (rp *replay) file(ctx context.Context, path string, lines int64) (int64, error) {
 	in, err := ingest.OpenRecorded(path, ingest.RecordedConfig{
 		Format: rp.format, Site: rp.site, Consent: rp.cfg.consents(), Collector: rp.collector.ID(),
-		Address: rp.cfg.addressOf, Countries: rp.countries, Limits: rp.cfg.Limits,
+		Sites: rp.cfg.collectedSites(), Countries: rp.countries, Limits: rp.cfg.Limits,
 		Forms: rp.cfg.formMappings(), Lines: lines, ClockUs: rp.clock.Now().UnixMicro(),
 	})
 	if err != nil {

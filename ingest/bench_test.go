@@ -51,7 +51,7 @@ func BenchmarkLine(b *testing.B) {
 	} {
 		b.Run(format.name, func(b *testing.B) {
 			cfg := RecordedConfig{Format: format.name, Limits: DefaultLimits()}
-			p := newLineParser(cfg, "log", newEnricher(nil))
+			p := newLineParser(cfg, testRules(b), "log", newEnricher(nil))
 			c := &chunk{data: []byte(format.line + "\n"), first: 1}
 			c.lines = []line{{end: len(c.data)}}
 			b.ReportAllocs()

@@ -139,6 +139,16 @@ func testSites() []Site {
 	}
 }
 
+// testRules are those of the test sites, and of any other site.
+func testRules(t testing.TB) *sites {
+	t.Helper()
+	rules, err := newSites(testSites(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return rules
+}
+
 // edge is a running collector over a tape.
 type edge struct {
 	*Collector

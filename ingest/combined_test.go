@@ -84,7 +84,8 @@ func FuzzCombinedLine(f *testing.F) {
 	pattern := regexp.MustCompile(`^([^ "]+) [^ "]+ [^ "]+ ` +
 		`\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-](?:[01]\d|2[0-3])[0-5]\d)\] ` +
 		`"([A-Za-z_-]+) ([^ "]+) ([^ "]+)" (\d{3}) (\d{1,18}|-) "([^"]*)" "([^"]*)"$`)
-	p := newLineParser(RecordedConfig{Limits: DefaultLimits()}, "log", newEnricher(nil))
+	p := newLineParser(
+		RecordedConfig{Limits: DefaultLimits()}, testRules(f), "log", newEnricher(nil))
 	f.Fuzz(func(t *testing.T, line string) {
 		var r request
 		broken := r.parse([]byte(line))

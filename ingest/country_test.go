@@ -233,7 +233,7 @@ func TestBeaconsHaveCountries(t *testing.T) {
 
 	line := `203.0.113.7 - - [01/Jan/2026:00:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "Mozilla/5.0"`
 	in, err := OpenRecorded(write(t, "log", []byte(line+"\n")), RecordedConfig{
-		Countries: countries, Address: func(string) AddressPolicy { return AddressWhole },
+		Countries: countries, Sites: []Site{{Key: "default", Address: AddressWhole}},
 	})
 	if err != nil {
 		t.Fatal(err)

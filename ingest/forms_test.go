@@ -282,7 +282,7 @@ func TestCleanURL(t *testing.T) {
 		{"https://a.example/?%zz=%zz", "https://a.example/?%zz=%zz"},
 		{"?phone=1", ""},
 	} {
-		if got := cleanURL(c.in); got != c.want {
+		if got := cleanURL(c.in, nil); got != c.want {
 			t.Errorf("cleanURL(%q) = %q, want %q", c.in, got, c.want)
 		}
 	}
@@ -374,11 +374,11 @@ func FuzzCleanURL(f *testing.F) {
 	f.Add("https://a.example/?email=a%40b.c&q=1#access_token=x&y")
 	f.Add("?#?#=&")
 	f.Fuzz(func(t *testing.T, raw string) {
-		clean := cleanURL(raw)
+		clean := cleanURL(raw, nil)
 		if len(clean) > len(raw) {
 			t.Fatalf("cleanURL(%q) = %q", raw, clean)
 		}
-		if again := cleanURL(clean); again != clean {
+		if again := cleanURL(clean, nil); again != clean {
 			t.Fatalf("cleanURL(%q) = %q, and again %q", raw, clean, again)
 		}
 		if at := strings.IndexAny(raw, "?#"); at >= 0 && !strings.HasPrefix(clean, raw[:at]) {

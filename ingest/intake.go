@@ -158,11 +158,10 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	if claim.props != nil {
 		b.Props = claim.props(b.Consent)
 	}
-	b.Props = cutTexts(b.Props, in.c.limits.StringBytes)
+	site.clean(b, in.c.limits)
 	if b.EventId == "" {
 		b.EventId = in.eventID()
 	}
-	b.Url, b.Referrer = cleanURL(b.Url), cleanURL(b.Referrer)
 	b.Protocol, b.Collector = in.protocol, in.c.cfg.Collector
 	b.ReceivedAtUs, b.ClockUs = in.us, in.us
 	if claim.happenedAt != 0 {

@@ -13,7 +13,10 @@ const callSite = "site"
 
 // lineParser turns lines of recorded traffic into entries. One goroutine at a time uses it.
 type lineParser struct {
-	cfg      RecordedConfig
+	cfg   RecordedConfig
+	sites *sites
+	// other has the rules of a site that sites has not.
+	other    Site
 	source   string
 	enricher *enricher
 	events   *schemas.Names
@@ -21,9 +24,11 @@ type lineParser struct {
 	name     []byte
 }
 
-func newLineParser(cfg RecordedConfig, source string, enricher *enricher) *lineParser {
+func newLineParser(
+	cfg RecordedConfig, sites *sites, source string, enricher *enricher,
+) *lineParser {
 	return &lineParser{
-		cfg: cfg, source: source, enricher: enricher,
+		cfg: cfg, sites: sites, other: DefaultSite(), source: source, enricher: enricher,
 		events: schemas.NewNames("event"), bads: schemas.NewNames("bad_beacon"),
 	}
 }
@@ -93,21 +98,17 @@ func (p *lineParser) recorded(c *claim) *Rejection {
 // finish fills what follows from a beacon's own content.
 func (p *lineParser) finish(b *schemas.Beacon) {
 	b.Collector = p.cfg.Collector
-	b.Props = cutTexts(b.Props, p.cfg.Limits.StringBytes)
-	b.Url, b.Referrer = cleanURL(b.Url), cleanURL(b.Referrer)
+	site := p.sites.find(b.Site)
+	if site == nil {
+		site = &p.other
+	}
+	site.clean(b, p.cfg.Limits)
 	b.OccurredAtUs, b.Clamped = occurred(
 		b.ReceivedAtUs, b.CreatedAtUs, b.SentAtUs, p.cfg.Limits.MaxAge)
-	p.enricher.enrich(b, p.address(b.Site), parseAddress(b.Ip), nil)
+	p.enricher.enrich(b, site.Address, parseAddress(b.Ip), nil)
 	if b.Consent == schemas.Consent_CONSENT_NONE {
 		b.Ip = "" // counted only
 	}
-}
-
-func (p *lineParser) address(site string) AddressPolicy {
-	if p.cfg.Address == nil {
-		return AddressTruncated
-	}
-	return p.cfg.Address(site)
 }
 
 func (p *lineParser) consent(site string) schemas.Consent {

@@ -231,7 +231,7 @@ func (s *segment) repeat(raw []byte, said *schemas.BadContext) *Rejection {
 func (in *intake) recorded(d *Redriver, bad *schemas.BadBeacon) {
 	cfg := RecordedConfig{
 		Format: FormatNDJSON, Site: bad.Site, Consent: d.consent, Limits: in.c.limits,
-		Forms: in.c.cfg.Forms, Address: in.c.sites.address,
+		Forms: in.c.cfg.Forms,
 	}
 	read := (*lineParser).ndjson
 	if bad.Protocol == protocolCombined {
@@ -240,7 +240,7 @@ func (in *intake) recorded(d *Redriver, bad *schemas.BadBeacon) {
 		// A line says itself whose it is, unless it was replayed with a site.
 		cfg.Site = ""
 	}
-	e := read(newLineParser(cfg, bad.Source, in.c.enricher), bad.Raw, bad.Line)
+	e := read(newLineParser(cfg, in.c.sites, bad.Source, in.c.enricher), bad.Raw, bad.Line)
 	if e.Bad != nil {
 		in.refuse(bad.Raw, bad.Site, &Rejection{e.Bad.Reason, e.Bad.Detail, e.Bad.Path})
 		return

@@ -37,8 +37,8 @@ type RecordedConfig struct {
 	Consent func(site string) schemas.Consent
 	// Collector is the name under which the beacons are taken.
 	Collector string
-	// Address says what is kept of addresses, by site; nil truncates them.
-	Address func(site string) AddressPolicy
+	// Sites say what is kept of their addresses; any other site has the rules of "default".
+	Sites []Site
 	// Countries tell where an address is; nil knows nothing of it.
 	Countries *Countries
 	// Limits with no field set are DefaultLimits.
@@ -76,6 +76,7 @@ const (
 // not for concurrent use, except for BytesRead.
 type Recorded struct {
 	cfg    RecordedConfig
+	sites  *sites
 	path   string
 	file   *os.File
 	input  *bufio.Reader
@@ -119,8 +120,12 @@ func OpenRecorded(path string, cfg RecordedConfig) (*Recorded, error) {
 	if cfg.Limits == (Limits{}) {
 		cfg.Limits = DefaultLimits()
 	}
+	sites, err := newSites(cfg.Sites, true)
+	if err != nil {
+		return nil, fmt.Errorf("open recorded traffic: %w", err)
+	}
 	r := &Recorded{
-		cfg: cfg, path: path, file: os.Stdin, closer: func() {},
+		cfg: cfg, sites: sites, path: path, file: os.Stdin, closer: func() {},
 		clockUs: max(cfg.ClockUs, 0), lines: cfg.Lines,
 		order: make(chan *chunk, chunksAhead), work: make(chan *chunk, chunksAhead),
 		free: make(chan *chunk, 2*chunksAhead), stop: make(chan struct{}),
@@ -188,7 +193,7 @@ func (r *Recorded) start() error {
 	r.running.Go(r.split)
 	for range runtime.GOMAXPROCS(0) {
 		r.running.Go(func() {
-			parser := newLineParser(r.cfg, filepath.Base(r.path), enricher)
+			parser := newLineParser(r.cfg, r.sites, filepath.Base(r.path), enricher)
 			for c := range r.work {
 				c.done <- parser.parse(c)
 			}

@@ -311,8 +311,8 @@ func FuzzReplayLine(f *testing.F) {
 	f.Add([]byte(`{"site":"s","visitor":"v","type":"ping","received_at":"2026-01-01T00:00:00Z"}`))
 	f.Add([]byte(`{"site":"\ud83c`))
 	f.Add([]byte("{\"site\":\"\xff\""))
-	p := newLineParser(
-		RecordedConfig{Format: FormatNDJSON, Limits: DefaultLimits()}, "in", newEnricher(nil))
+	p := newLineParser(RecordedConfig{Format: FormatNDJSON, Limits: DefaultLimits()},
+		testRules(f), "in", newEnricher(nil))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c := &chunk{data: text, first: 1, lines: []line{{end: len(text)}}}
 		entries := p.parse(c)

@@ -19,13 +19,14 @@ func secretParts() []string {
 		"contrase", "wachtwoord", "creditcard", "cardnumber", "cardnum", "cardno", "cardexp",
 		"cardcvc", "cardcvv", "cardcode", "ccnumber", "ccnum", "ccexp", "cccsc", "cccvc",
 		"cvv", "securitycode", "onetimecode", "onetimepass", "verificationcode", "smscode",
-		"authcode",
+		"authcode", "accesstoken", "authtoken", "resettoken", "sessiontoken", "apikey", "sessionid",
+		"sessid",
 	}
 }
 
 // secretWords make a name secret where they are one of its words.
 func secretWords() []string {
-	return []string{"pwd", "otp", "totp", "mfa", "2fa", "cvc", "csc", "secret", "token"}
+	return []string{"pwd", "otp", "totp", "mfa", "2fa", "cvc", "csc", "secret", "token", "jwt"}
 }
 
 // secretNames are secret as they are: as a word of a longer name they mean something else.

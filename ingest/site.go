@@ -42,6 +42,9 @@ type Site struct {
 	Heartbeat time.Duration
 	// Address says what is kept of its visitors' addresses; empty is AddressTruncated.
 	Address AddressPolicy
+	// StripQuery are parameters of addresses that are cut out, whatever they hold, besides those that
+	// look like secrets or personal data.
+	StripQuery []string
 	// BytesPerSecond is how many bytes of beacons the site may send, and ten times as many at once;
 	// 0 is any number.
 	BytesPerSecond int
@@ -122,6 +125,7 @@ func newSites(list []Site, anySite bool) (*sites, error) {
 	s := &sites{byKey: make(map[string]*Site, len(list))}
 	for _, site := range list {
 		site.Origins = slices.Clone(site.Origins)
+		site.StripQuery = slices.Clone(site.StripQuery)
 		if err := site.normalise(); err != nil {
 			return nil, err
 		}
@@ -164,6 +168,9 @@ func (s *Site) normalise() error {
 	}
 	if err := s.settleConsent(); err != nil {
 		return fmt.Errorf("site %q: %w", s.Key, err)
+	}
+	for i, name := range s.StripQuery {
+		s.StripQuery[i] = strings.ToLower(name)
 	}
 	if err := s.Address.Validate(); err != nil {
 		return fmt.Errorf("site %q: %w", s.Key, err)
@@ -219,14 +226,6 @@ func (s *sites) find(key string) *Site {
 		return site
 	}
 	return s.other
-}
-
-// address is what is kept of addresses, by site.
-func (s *sites) address(key string) AddressPolicy {
-	if site := s.find(key); site != nil {
-		return site.Address
-	}
-	return AddressTruncated
 }
 
 // allow says whether any site allows an origin, which is what can be known before a body is read.

@@ -175,7 +175,7 @@ func (e *snowplowEvent) props(consent schemas.Consent) []byte {
 	switch {
 	case e.kind() == schemas.BeaconType_BEACON_TYPE_LINK_CLICK:
 		href := cmp.Or(data.Get("targetUrl").String(), data.Get("uri").String())
-		out = member(out, "href", quote(cleanURL(href)))
+		out = member(out, "href", quote(href))
 		out = memberIf(out, "text", data.Get("elementContent").String())
 		out = memberIf(out, "target", data.Get("elementTarget").String())
 		data = without(data, "targetUrl", "uri", "elementContent", "elementTarget")
@@ -244,7 +244,7 @@ func (e *snowplowEvent) surroundings(consent schemas.Consent) (list []string) {
 	})
 	if target := e.params.get("u"); target != "" && !e.is("uri_redirect") {
 		list = append(list, `{"schema":`+quote(uriRedirect)+`,"data":{"uri":`+
-			quote(cleanURL(target))+`}}`)
+			quote(target)+`}}`)
 	}
 	return list
 }
