@@ -61,12 +61,12 @@ func (c *Config) collectedSites() (list []ingest.Site) {
 }
 
 // formMappings say how forms are found, and which of their fields are an attribute of a contact.
-func (c *Config) formMappings() []ingest.FormMapping {
-	var out []ingest.FormMapping
+func (c *Config) formMappings() []ingest.Form {
+	var out []ingest.Form
 	for _, f := range c.Forms {
 		if len(f.Fields) > 0 || f.Selector != "" {
-			out = append(out, ingest.FormMapping{
-				Form: f.Name, Site: f.Site, Fields: f.Fields, Selector: f.Selector,
+			out = append(out, ingest.Form{
+				Name: f.Name, Site: f.Site, Fields: f.Fields, Selector: f.Selector,
 			})
 		}
 	}

@@ -43,8 +43,8 @@ type Config struct {
 	TrustedProxies []netip.Prefix
 	// Countries tell where an address is; nil knows nothing of it.
 	Countries *Countries
-	// Forms are read by their mappings; others by the fields' own names.
-	Forms []FormMapping
+	// Forms are read as they say; others by the fields' own names.
+	Forms []Form
 	// Linger waits for company before each append, for slow logs; 0 appends at once.
 	Linger time.Duration
 	// Spill is the directory, this process's alone, that takes what the log does not; nil for none,
@@ -70,6 +70,7 @@ type Collector struct {
 	bodies      sync.Pool // of *buffer
 	intakes     sync.Pool // of *intake
 	scripts     *scripts
+	confirmed   *confirmed
 }
 
 // New makes a collector, which goes on with what an earlier one left in the spill. Nothing is
@@ -122,6 +123,7 @@ func New(
 		strangers:   newBucket(l.StrangersPerSecond, 10*l.StrangersPerSecond),
 		addresses:   newBuckets(l.RequestsPerSecond, float64(l.RequestsAtOnce)),
 		connections: clients,
+		confirmed:   newConfirmed(maxConfirmed),
 	}, nil
 }
 

@@ -29,7 +29,8 @@ const (
 	formField = "_form"
 	// urlField is the page's address, where the Referer does not say it.
 	urlField = "_url"
-	// redirectField is where to go next: a path on the collector's own host.
+	// redirectField is where to go next: a path, on the page's own host where the site lists its
+	// origin, else on the collector's.
 	redirectField = "_redirect"
 )
 
@@ -71,7 +72,7 @@ func (c *Collector) postForm(w http.ResponseWriter, r *http.Request) {
 	case in.status() != http.StatusOK:
 		in.answer(in.status())
 	case isLocalPath(f.redirect):
-		w.Header().Set("Location", f.redirect)
+		w.Header().Set("Location", c.sites.find(site).home(in.origin)+f.redirect)
 		w.WriteHeader(http.StatusSeeOther)
 	default:
 		w.WriteHeader(http.StatusNoContent)

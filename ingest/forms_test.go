@@ -202,8 +202,8 @@ func TestFirstOfSeveral(t *testing.T) {
 
 func TestFormMappings(t *testing.T) {
 	mapped := forms{
-		{Form: "demo", Site: "acme", Fields: map[string]string{"email": "mail", "phone": "password"}},
-		{Form: "demo", Fields: map[string]string{"email": "work.email", "company": "firm"}},
+		{Name: "demo", Site: "acme", Fields: map[string]string{"email": "mail", "phone": "password"}},
+		{Name: "demo", Fields: map[string]string{"email": "work.email", "company": "firm"}},
 	}
 	fields := []byte(`{"email":"e","work.email":"w","work":{"email":"x"},"mail":"m","firm":"f",` +
 		`"company":"c","first_name":"n","phone":"1","password":"sesame"}`)

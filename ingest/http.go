@@ -49,6 +49,8 @@ func (c *Collector) routes() []route {
 		{"OPTIONS /v1/{call}", c.preflight},
 		{"OPTIONS /v1/forms/{site}", c.preflight},
 		{"GET /t/{script}", c.getScript},
+		{"GET /confirm", c.limited(c.getConfirm)},
+		{"POST /confirm", c.limited(c.postConfirm)},
 		{"GET /robots.txt", getRobots},
 		{"GET /.well-known/gpc.json", c.getPrivacyControl},
 

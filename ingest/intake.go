@@ -178,6 +178,9 @@ func (in *intake) claim(raw []byte, claim *claim) {
 		claim.kind != schemas.SubmissionKind_SUBMISSION_KIND_UNSPECIFIED {
 		s, secrets := forms(in.c.cfg.Forms).submission(b, claim.form, claim.fields)
 		s.Kind = max(s.Kind, claim.kind)
+		if within := forms(in.c.cfg.Forms).of(b.Site, claim.form).ConfirmWithin; within > 0 {
+			s.ConfirmUntilUs = s.ReceivedAtUs + within.Microseconds()
+		}
 		in.parcel.submission(s, b.ClockUs)
 		in.parcel.tally.secrets += int64(secrets)
 	}
@@ -370,14 +373,20 @@ var jsonType = []string{"application/json"}
 // errBudget is what a site sends beyond its budget.
 var errBudget = errors.New("the site's budget is spent")
 
+// retryLater says when to send again, not the same to all.
+func retryLater(w http.ResponseWriter) (seconds string) {
+	const least, spread = 1, 4
+	seconds = strconv.Itoa(least + rand.IntN(spread))
+	w.Header().Set("Retry-After", seconds)
+	return seconds
+}
+
 // unavailable asks the client to send again, not all of them at the same time.
 func unavailable(w http.ResponseWriter, status int, err error) {
 	if errors.Is(err, errBudget) {
 		status = http.StatusTooManyRequests
 	}
-	const least, spread = 1, 4
-	seconds := strconv.Itoa(least + rand.IntN(spread))
-	w.Header().Set("Retry-After", seconds)
+	seconds := retryLater(w)
 	if status == http.StatusTooManyRequests {
 		w.Header().Set("X-RateLimit-Reset", seconds)
 	}

@@ -44,7 +44,7 @@ type RecordedConfig struct {
 	// Limits with no field set are DefaultLimits.
 	Limits Limits
 	// Forms are read by their mappings; others by the fields' own names.
-	Forms []FormMapping
+	Forms []Form
 	// Lines and ClockUs go on from an earlier file of the same replay: the lines that were read,
 	// and its clock.
 	Lines   int64

@@ -42,7 +42,7 @@ type encoded struct {
 	etag string
 }
 
-func newScripts(list []FormMapping) *scripts {
+func newScripts(list []Form) *scripts {
 	packer, err := gzip.NewWriterLevel(nil, gzip.BestCompression)
 	if err != nil {
 		panic("gzip has no best compression: " + err.Error())

@@ -1,9 +1,6 @@
 package ingest
 
 import (
-	"bytes"
-	"net/url"
-	"slices"
 	"strings"
 
 	"github.com/tidwall/gjson"
@@ -113,29 +110,53 @@ func isCard(text string) bool {
 	return digits >= 14 && digits <= 19 && sum%10 == 0
 }
 
-// dropSecrets copies a well-formed JSON value without the members that may hold secrets, at any
-// depth, and says how many those were.
+// dropSecrets copies a well-formed JSON value without what may hold secrets, at any depth, and says
+// how many those were: members of such a name, the values of {"name":…,"value":…} where that is the
+// name, and numbers of cards. Text that is JSON itself is looked into.
 func dropSecrets(raw []byte) (kept []byte, dropped int) {
-	kept = keepOpen(make([]byte, 0, len(raw)), gjson.ParseBytes(raw), &dropped)
-	return kept, dropped
+	k := keeper{}
+	kept = k.keep(make([]byte, 0, len(raw)), gjson.ParseBytes(raw))
+	return kept, k.dropped
 }
 
-func keepOpen(out []byte, v gjson.Result, dropped *int) []byte {
+// keeper copies JSON without secrets.
+type keeper struct {
+	dropped int
+	// unread is true where it was not known what was dropped.
+	unread bool
+	// packed looks into the parameters of Snowplow's trackers that are JSON in base64.
+	packed bool
+}
+
+func (k *keeper) keep(out []byte, v gjson.Result) []byte {
 	object := v.IsObject()
-	if !object && !v.IsArray() {
+	switch {
+	case v.Type == gjson.String:
+		return k.text(out, v)
+	case !object && !v.IsArray():
 		return append(out, v.Raw...)
 	}
 	bracket := byte('[')
+	secret := false
 	if object {
 		bracket = '{'
+		secret = namesSecret(v)
 	}
 	out = append(out, bracket)
 	first := true
 	v.ForEach(func(key, member gjson.Result) bool {
 		number := member.Type == gjson.Number || member.Type == gjson.String
-		if object && isSecretName(key.Str) || number && isCard(member.String()) {
-			*dropped++
+		if object && isSecretName(key.Str) || number && isCard(member.String()) ||
+			secret && isValue(key.Str) {
+			k.dropped++
 			return true
+		}
+		if object && k.packed && isPacked(key.Str) {
+			text, ok := k.unpacked(member.Str)
+			if !ok {
+				return true
+			}
+			member = gjson.Parse(quote(text))
 		}
 		if !first {
 			out = append(out, ',')
@@ -144,98 +165,51 @@ func keepOpen(out []byte, v gjson.Result, dropped *int) []byte {
 		if object {
 			out = append(append(out, key.Raw...), ':')
 		}
-		out = keepOpen(out, member, dropped)
+		out = k.keep(out, member)
 		return true
 	})
 	return append(out, bracket+2) // the closing one
 }
 
-// withoutSecrets returns what may be kept of a refused input. Where it cannot be read, and may be
-// a form's or what a library says of a person, that is nothing, and cut is true. Members that may
-// hold secrets are left out; no beacon would have had them.
-func withoutSecrets(protocol string, raw []byte, limits Limits) (kept []byte, cut bool) {
-	switch protocol {
-	case protocolCombined:
-		return raw, false
-	case protocolSnowplow:
-		if typedSecret(string(raw[:min(len(raw), limits.RawBytes)])) { // no more is kept
-			return nil, true
-		}
-		return raw, false
-	case protocolForm:
-		if len(raw) == 0 {
-			return nil, false
-		}
-	default:
-		if !slices.ContainsFunc([]string{"form_submit", `"fields"`, `"traits"`},
-			func(mark string) bool { return bytes.Contains(raw, []byte(mark)) }) {
-			return raw, false
-		}
+// text copies text, and looks into it where it is JSON.
+func (k *keeper) text(out []byte, v gjson.Result) []byte {
+	if inner, changed := k.inner(v.Str); changed {
+		return append(out, quote(inner)...)
 	}
-	if wellFormed(raw, bounds{depth: limits.Depth, keys: len(raw)}) != nil {
-		return nil, true
-	}
-	if kept, dropped := dropSecrets(raw); dropped > 0 {
-		return kept, false
-	}
-	return raw, false
+	return append(out, v.Raw...)
 }
 
-// typedSecret says whether what a tracker of Snowplow has sent holds something that was typed into
-// a field for a secret. Events of forms are JSON within a parameter, plain or in base64, and the
-// name of a field is a value in it.
-func typedSecret(raw string) bool {
-	for rest := raw; ; {
-		at := strings.Index(rest, "ue_px")
-		if at < 0 {
-			break
-		}
-		rest = strings.TrimLeft(rest[at+len("ue_px"):], "\": =")
-		end := strings.IndexFunc(rest, func(c rune) bool {
-			return (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'z') && !strings.ContainsRune("+/-_", c)
-		})
-		if end < 0 {
-			end = len(rest)
-		}
-		if text, ok := decodeBase64(rest[:end]); ok && elementSecret(text) {
-			return true
-		}
+// textDepth is as deep as text is looked into that is JSON.
+const textDepth = 64
+
+// inner is text that is JSON without what may hold secrets; changed is false of other text, and
+// where nothing was dropped.
+func (k *keeper) inner(text string) (kept string, changed bool) {
+	if start := strings.TrimSpace(text); !strings.HasPrefix(start, "{") &&
+		!strings.HasPrefix(start, "[") {
+		return text, false
 	}
-	if !strings.Contains(raw, "_form") {
-		return false
+	if wellFormed([]byte(text), bounds{depth: textDepth, keys: len(text)}) != nil {
+		return text, false
 	}
-	if text, err := url.QueryUnescape(raw); err == nil {
-		raw = text
-	}
-	return elementSecret(strings.ReplaceAll(raw, `\`, ""))
+	before := k.dropped
+	out := k.keep(make([]byte, 0, len(text)), gjson.Parse(text))
+	return string(out), k.dropped > before
 }
 
-// elementSecret looks at the objects with a value in a JSON text, which need not be whole. Those of
-// fields are flat and short, so that little around each value is looked at.
-func elementSecret(text string) bool {
-	const before, after, mark = 1 << 10, 4 << 10, `"value"`
-	for at := strings.Index(text, mark); at >= 0; {
-		open := max(strings.LastIndexByte(text[max(0, at-before):at], '{'), 0) + max(0, at-before)
-		var name, kind, value string
-		gjson.Parse(clip(text[open:], after)).ForEach(func(key, v gjson.Result) bool {
-			switch key.Str {
-			case "name", "elementId":
-				name = v.Str
-			case "type":
-				kind = v.Str
-			case "value":
-				value = v.String()
-			}
-			return true
-		})
-		if value != "" && (kind == "password" || isSecretName(name) || isCard(value)) {
-			return true
+// namesSecret says whether an object is a field with a secret's name, as {"name":…,"value":…}, or
+// one that is typed unseen.
+func namesSecret(object gjson.Result) (secret bool) {
+	object.ForEach(func(key, v gjson.Result) bool {
+		switch key.Str {
+		case "name", "id", "field", "key", "label":
+			secret = secret || v.Type == gjson.String && isSecretName(v.Str)
+		case "type":
+			secret = secret || v.Str == "password"
 		}
-		next := strings.Index(text[at+len(mark):], mark)
-		if next < 0 {
-			return false
-		}
-		at += len(mark) + next
-	}
-	return false
+		return !secret
+	})
+	return secret
 }
+
+func isValue(name string) bool { return name == "value" || name == "values" }

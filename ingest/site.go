@@ -89,6 +89,15 @@ func (s *Site) spend(bytes int) bool {
 	return s.budget == nil || s.budget.take(float64(bytes), time.Now())
 }
 
+// home is the origin of a page that may be led back to: one that the site names. Empty is the
+// collector's own.
+func (s *Site) home(origin string) string {
+	if slices.Contains(s.Origins, origin) || s.AnyLoopback && isLoopback(origin) {
+		return origin
+	}
+	return ""
+}
+
 // originNull is what browsers send for pages from disk and from sandboxes.
 const originNull = "null"
 

@@ -106,11 +106,11 @@ func TestWhoMayAskAndReset(t *testing.T) {
 
 func TestScriptKnowsTheFormsOfItsSite(t *testing.T) {
 	e := newEdge(t, func(cfg *Config) {
-		cfg.Forms = []FormMapping{
-			{Form: "everywhere", Selector: "form.contact"},
-			{Form: "here", Site: "acme", Selector: `form[action="</script>"]`},
-			{Form: "there", Site: "count", Selector: "#there"},
-			{Form: "unseen", Site: "acme", Fields: map[string]string{"email": "mail"}},
+		cfg.Forms = []Form{
+			{Name: "everywhere", Selector: "form.contact"},
+			{Name: "here", Site: "acme", Selector: `form[action="</script>"]`},
+			{Name: "there", Site: "count", Selector: "#there"},
+			{Name: "unseen", Site: "acme", Fields: map[string]string{"email": "mail"}},
 		}
 	})
 	text := e.send("GET", "/t/acme.js", "").Body.String()
@@ -127,7 +127,7 @@ func TestScriptKnowsTheFormsOfItsSite(t *testing.T) {
 
 func TestScriptHashesAreThoseOfWhatIsServed(t *testing.T) {
 	cfg := Config{
-		Sites: testSites(), Forms: []FormMapping{{Form: "f", Selector: "form"}},
+		Sites: testSites(), Forms: []Form{{Name: "f", Selector: "form"}},
 	}
 	sums, err := ScriptHashes(cfg, "acme")
 	if err != nil || len(sums) != 2 {
