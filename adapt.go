@@ -45,7 +45,7 @@ func (c *Config) resolveConfig() resolve.Config {
 
 // collectorConfig is the edge, without what only this run knows.
 func (c *Config) collectorConfig() ingest.Config {
-	out := ingest.Config{Limits: c.Limits, Sites: c.collectedSites(), Forms: c.formMappings()}
+	out := ingest.Config{Limits: c.Limits, Sites: c.collectedSites(), Forms: c.edgeForms()}
 	for _, n := range c.TrustedProxies {
 		out.TrustedProxies = append(out.TrustedProxies, n.Prefix)
 	}
@@ -60,15 +60,21 @@ func (c *Config) collectedSites() (list []ingest.Site) {
 	return list
 }
 
-// formMappings say how forms are found, and which of their fields are an attribute of a contact.
-func (c *Config) formMappings() []ingest.Form {
+// edgeForms are the forms as the edge reads them.
+func (c *Config) edgeForms() []ingest.Form {
 	var out []ingest.Form
 	for _, f := range c.Forms {
-		if len(f.Fields) > 0 || f.Selector != "" {
-			out = append(out, ingest.Form{
-				Name: f.Name, Site: f.Site, Fields: f.Fields, Selector: f.Selector,
-			})
+		form := ingest.Form{
+			Name: f.Name, Site: f.Site, Fields: f.Fields, Selector: f.Selector, Traps: f.Trap,
+			MinFill: f.MinFill,
 		}
+		for _, consent := range f.Consent {
+			form.Consents = append(form.Consents, ingest.FormConsent(consent))
+		}
+		if d := f.DoubleOptIn; d != nil {
+			form.ConfirmWithin, form.Page = d.Expires, ingest.ConfirmPage(d.Page)
+		}
+		out = append(out, form)
 	}
 	return out
 }

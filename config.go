@@ -27,6 +27,8 @@ type Config struct {
 	Forms      []Form        `yaml:"forms"`
 	Links      []Link        `yaml:"links"`
 	Keys       []Key         `yaml:"keys"`
+	// Mail is nil where no mails go out.
+	Mail *Mail `yaml:"mail"`
 	// Models is the directory of the scoring models. In the file it is relative to the file.
 	Models  string        `yaml:"models"`
 	Stages  StageSettings `yaml:"stages"`
@@ -175,6 +177,9 @@ func (c *Config) resolvePaths(dir string, doc *strictyaml.Document) {
 	}
 	if c.Kafka.SASL != nil {
 		paths = append(paths, &c.Kafka.SASL.PasswordFile)
+	}
+	if c.Mail != nil {
+		paths = append(paths, &c.Mail.PasswordFile)
 	}
 	for i := range c.Keys {
 		paths = append(paths, &c.Keys[i].SecretFile)

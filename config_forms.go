@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"crumbtrail/internal/strictyaml"
 )
@@ -44,10 +45,50 @@ type Form struct {
 	Selector string `yaml:"selector"`
 	// Strategy is the name of a strategy.
 	Strategy string `yaml:"strategy"`
+	// Trap has fields that people do not see: who fills one in is a bot.
+	Trap []string `yaml:"trap,single"`
+	// MinFill is how long people take at least, where the page says when it showed the form.
+	MinFill time.Duration `yaml:"min_fill"`
+	// Consent has fields that say yes or no to purposes.
+	Consent []FormConsent `yaml:"consent,single"`
+	// DoubleOptIn has a submission count only once a link in a mail has confirmed it; nil is at once.
+	DoubleOptIn *DoubleOptIn `yaml:"double_opt_in"`
 }
 
 // SetDefaults makes a form of which only the name is missing.
-func (f *Form) SetDefaults() { f.Strategy = defaultStrategy }
+func (f *Form) SetDefaults() { f.Strategy, f.MinFill = defaultStrategy, time.Second }
+
+// FormConsent is a field, and the purposes that it says yes or no to.
+type FormConsent struct {
+	Field  string   `yaml:"field,required"`
+	Grants []string `yaml:"grants,required,single"`
+}
+
+// DoubleOptIn says how a submission is confirmed. A text that is empty is the default's.
+type DoubleOptIn struct {
+	// Expires is how long the link holds.
+	Expires time.Duration `yaml:"expires"`
+	// Subject, From and Text are the mail's; the text stands before the link.
+	Subject string      `yaml:"subject"`
+	From    string      `yaml:"from"`
+	Text    string      `yaml:"text"`
+	Page    ConfirmPage `yaml:"page"`
+}
+
+// SetDefaults makes a double opt-in of which nothing is said.
+func (d *DoubleOptIn) SetDefaults() { d.Expires = 7 * day }
+
+// ConfirmPage is what the page says that the link leads to.
+type ConfirmPage struct {
+	Title    string `yaml:"title"`
+	Text     string `yaml:"text"`
+	Button   string `yaml:"button"`
+	Done     string `yaml:"done"`
+	DoneText string `yaml:"done_text"`
+}
+
+// maxText bounds a text of the configuration that people read, in bytes.
+const maxText = 2000
 
 // strategies checks the named strategies and returns the names that a form may use.
 func (r *configRules) strategies() []string {
@@ -116,6 +157,51 @@ func (r *configRules) forms(strategies []string) {
 			if field == "" {
 				r.report(path, "", "name the form's field")
 			}
+		}
+		r.between(at+"min_fill", f.MinFill, 0, time.Hour)
+		r.formConsents(at, f.Consent)
+		if slices.Contains(f.Trap, "") {
+			r.report(at+"trap", "", "name the form's field")
+		}
+		if f.DoubleOptIn != nil {
+			r.doubleOptIn(at+"double_opt_in", f.DoubleOptIn)
+		}
+	}
+}
+
+func (r *configRules) formConsents(at string, list []FormConsent) {
+	for i, c := range list {
+		path := fmt.Sprintf("%sconsent[%d].", at, i)
+		if !r.doc.Has(path + "field") {
+			path = at + "consent." // one by itself
+		}
+		if r.doc.Has(path+"field") && c.Field == "" {
+			r.report(path+"field", "", "name the form's field")
+		}
+		if r.doc.Has(path+"grants") && len(c.Grants) == 0 {
+			r.report(path+"grants", "", "name at least one purpose")
+		}
+		for _, purpose := range c.Grants {
+			r.name(path+"grants", purpose)
+		}
+	}
+}
+
+func (r *configRules) doubleOptIn(path string, d *DoubleOptIn) {
+	if r.cfg.Mail == nil {
+		r.report(path, "add mail: {smtp: host:587, from: news@acme.example, "+
+			"url: https://collector.acme.example}", "there is no mail server to send the link by")
+	}
+	// Submissions are kept for 30 days.
+	r.between(path+".expires", d.Expires, time.Second, 30*day)
+	r.line(path+".subject", d.Subject)
+	r.address(path+".from", d.From)
+	for key, text := range map[string]string{
+		".text": d.Text, ".page.title": d.Page.Title, ".page.text": d.Page.Text,
+		".page.button": d.Page.Button, ".page.done": d.Page.Done, ".page.done_text": d.Page.DoneText,
+	} {
+		if len(text) > maxText {
+			r.report(path+key, "", "%d bytes are more than %d", len(text), maxText)
 		}
 	}
 }

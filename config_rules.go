@@ -46,6 +46,7 @@ func (r *configRules) check() {
 	r.sites()
 	strategies := r.strategies()
 	r.forms(strategies)
+	r.mail()
 	r.links()
 	r.keys()
 	if r.doc.Has("models") {

@@ -72,7 +72,12 @@ func describeConfig(b *strings.Builder, cfg Config) {
 		fmt.Fprintf(b, "strategy %+v\n", s)
 	}
 	for _, f := range cfg.Forms {
+		double := f.DoubleOptIn
+		f.DoubleOptIn = nil
 		fmt.Fprintf(b, "form %+v\n", f)
+		if double != nil {
+			fmt.Fprintf(b, "double opt-in %+v\n", *double)
+		}
 	}
 	for _, l := range cfg.Links {
 		fmt.Fprintf(b, "link %+v\n", l)
@@ -85,6 +90,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	}
 	for _, k := range cfg.Keys {
 		fmt.Fprintf(b, "key %+v\n", k)
+	}
+	if cfg.Mail != nil {
+		fmt.Fprintf(b, "mail %+v\n", *cfg.Mail)
 	}
 	fmt.Fprintf(b, "models %s lake %+v max_age %v\n", cfg.Models, cfg.Lake, cfg.Limits.MaxAge)
 }

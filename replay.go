@@ -127,7 +127,7 @@ func (rp *replay) file(ctx context.Context, path string, lines int64) (int64, er
 	in, err := ingest.OpenRecorded(path, ingest.RecordedConfig{
 		Format: rp.format, Site: rp.site, Consent: rp.cfg.consents(), Collector: rp.collector.ID(),
 		Sites: rp.cfg.collectedSites(), Countries: rp.countries, Limits: rp.cfg.Limits,
-		Forms: rp.cfg.formMappings(), Lines: lines, ClockUs: rp.clock.Now().UnixMicro(),
+		Forms: rp.cfg.edgeForms(), Lines: lines, ClockUs: rp.clock.Now().UnixMicro(),
 	})
 	if err != nil {
 		return lines, err

@@ -13,13 +13,19 @@ import (
 
 func TestFormsOfASite(t *testing.T) {
 	list := forms{
-		{Name: "demo", MinFill: 1}, {Name: "demo", Site: "acme", MinFill: 2},
+		{Name: "demo", MinFill: 1},
+		{Name: "demo", Site: "acme", MinFill: 2},
 		{Name: "news", Site: "acme", MinFill: 3},
 	}
 	for _, c := range []struct {
 		site, name string
 		want       time.Duration
-	}{{"acme", "demo", 2}, {"shop", "demo", 1}, {"shop", "news", time.Second}, {"acme", "", time.Second}} {
+	}{
+		{"acme", "demo", 2},
+		{"shop", "demo", 1},
+		{"shop", "news", time.Second},
+		{"acme", "", time.Second},
+	} {
 		if got := list.of(c.site, c.name).MinFill; got != c.want {
 			t.Errorf("form %q of site %s: %d, want %d", c.name, c.site, got, c.want)
 		}
@@ -140,7 +146,8 @@ func TestSpamIsMarkedSilently(t *testing.T) {
 
 func TestConsentOfAForm(t *testing.T) {
 	f := &Form{Consents: []FormConsent{
-		{Field: "news", Grants: []string{"marketing", "profiling"}}, {Field: "/more/calls", Grants: []string{"calls"}},
+		{Field: "news", Grants: []string{"marketing", "profiling"}},
+		{Field: "/more/calls", Grants: []string{"calls"}},
 	}}
 	for fields, want := range map[string]string{
 		`{}`:                                 "",
@@ -177,7 +184,8 @@ func TestRedirectsHome(t *testing.T) {
 		{"default", "http://localhost:3000", "http://localhost:3000/thanks"},
 		{"default", "null", "/thanks"},
 	} {
-		w := e.post("/v1/forms/"+c.site, "_redirect=/thanks", "Content-Type", urlencoded, "Origin", c.origin)
+		w := e.post("/v1/forms/"+c.site, "_redirect=/thanks", "Content-Type", urlencoded,
+			"Origin", c.origin)
 		if got := w.Header().Get("Location"); w.Code != http.StatusSeeOther || got != c.want {
 			t.Errorf("site %s, origin %q: %d %q, want %q", c.site, c.origin, w.Code, got, c.want)
 		}

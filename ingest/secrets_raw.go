@@ -21,7 +21,8 @@ func isPacked(name string) bool { return name == "ue_px" || name == "cx" }
 func withoutSecrets(protocol string, raw []byte, limits Limits) (kept []byte, cut bool) {
 	k := keeper{packed: protocol == protocolSnowplow}
 	switch start := bytes.TrimSpace(raw); {
-	case protocol == protocolCombined, !k.packed && protocol != protocolForm && !holdsForm(raw):
+	case protocol == protocolCombined,
+		protocol != protocolSnowplow && protocol != protocolForm && !holdsForm(raw):
 		return raw, false
 	case wellFormed(raw, bounds{depth: limits.Depth, keys: len(raw)}) == nil:
 		kept = k.keep(make([]byte, 0, len(raw)), gjson.ParseBytes(raw))
@@ -38,7 +39,8 @@ func withoutSecrets(protocol string, raw []byte, limits Limits) (kept []byte, cu
 	return kept, k.unread
 }
 
-// holdsForm says whether an input may hold the fields of a form, or what a library says of a person.
+// holdsForm says whether an input may hold the fields of a form, or what a library says of a
+// person.
 func holdsForm(raw []byte) bool {
 	for _, mark := range []string{"form_submit", `"fields"`, `"traits"`} {
 		if bytes.Contains(raw, []byte(mark)) {
@@ -77,6 +79,9 @@ func (k *keeper) query(raw []byte) []byte {
 		changed := false
 		switch {
 		case err != nil || valueErr != nil:
+			if k.packed && !isSecretName(escapedName) && !typedSecret(pair) {
+				break
+			}
 			k.unread = true
 			k.dropped++
 			continue
@@ -139,7 +144,8 @@ func elementSecret(text string) bool {
 	for at := strings.Index(text, mark); at >= 0; {
 		open := max(strings.LastIndexByte(text[max(0, at-before):at], '{'), 0) + max(0, at-before)
 		var name, kind, value string
-		gjson.Parse(clip(text[open:], after)).ForEach(func(key, v gjson.Result) bool {
+		// As an element: Parse would go on into the objects behind it.
+		gjson.Get("["+clip(text[open:], after), "0").ForEach(func(key, v gjson.Result) bool {
 			switch key.Str {
 			case "name", "elementId":
 				name = v.Str

@@ -70,7 +70,11 @@ func TestRefusedEventsKeepNoSecrets(t *testing.T) {
 			"query", snowplow, "e=xx&ue_px=" + pack([]byte(form)) + "&aid=acme&co=" + url.QueryEscape(form),
 			"e=xx&ue_px=" + pack([]byte(open)) + "&aid=acme&co=" + url.QueryEscape(open), false,
 		},
-		{"query with a bad escape", snowplow, "ue_px=%zz&a=b", "a=b", true},
+		{
+			"query with bad escapes", snowplow,
+			"a=%zz&pwd=hunter2%&ue_px=" + pack([]byte(form)) + "%", "a=%zz", true,
+		},
+		{"form with a bad escape", pixel, "type=form_submit&props=%zz", "type=form_submit", true},
 		{"cut off", snowplow, `{"e":"pv","ue_px":"` + pack([]byte(form))[:213], "", true},
 		{
 			"query of names", pixel, "type=form_submit&password=hunter2&a=b&x=4111+1111+1111+1111",
@@ -104,7 +108,8 @@ func TestRefusedEventsKeepNoSecrets(t *testing.T) {
 
 // FuzzWithoutSecrets holds that what could be read is kept without secrets.
 func FuzzWithoutSecrets(f *testing.F) {
-	f.Add(protocolSnowplow, []byte(`{"ue_px":"eyJwYXNzd29yZCI6IngifQ","cx":"!","fields":{"a":"{\"pin\":1}"}}`))
+	f.Add(protocolSnowplow, []byte(`{"ue_px":"eyJwYXNzd29yZCI6IngifQ","cx":"!",`+
+		`"fields":{"a":"{\"pin\":1}"}}`))
 	f.Add(protocolSnowplow, []byte("ue_px=eyJwYXNzd29yZCI6IngifQ&cx=%7B&password=x"))
 	f.Add(protocolForm, []byte(`{"ue_pr":"{\"password\":\"x`))
 	f.Fuzz(func(t *testing.T, protocol string, raw []byte) {
