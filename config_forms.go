@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"crumbtrail/internal/strictyaml"
+	"crumbtrail/resolve"
 )
 
 // Strategy is a named rule for finding the contact of a submission: all attributes must be equal,
@@ -101,9 +102,11 @@ func (r *configRules) strategies() []string {
 		}
 		r.name(at+"name", s.Name)
 		r.unique(names, at+"name", s.Name, s.Name)
-		if s.Name == defaultStrategy {
-			r.report(at+"name", "choose another name",
-				"%q is built in: the same e-mail address", s.Name)
+		if s.Name == defaultStrategy || s.Name == resolve.BySignedLink {
+			r.report(at+"name", "choose another name", "%q is built in: %s", s.Name,
+				map[string]string{
+					defaultStrategy: "the same e-mail address", resolve.BySignedLink: "who the link was made for",
+				}[s.Name])
 		}
 		if r.doc.Has(at+"all") && len(s.All) == 0 {
 			r.report(at+"all", "name at least one attribute", "nothing to compare")
@@ -120,15 +123,7 @@ func (r *configRules) strategies() []string {
 }
 
 func (r *configRules) forms(strategies []string) {
-	var sites []string
-	for _, s := range r.cfg.Sites {
-		if s.Key != "" && !slices.Contains(sites, s.Key) {
-			sites = append(sites, s.Key)
-		}
-	}
-	if len(sites) == 0 {
-		sites = []string{defaultSite().Key}
-	}
+	sites := r.siteKeys()
 	names := map[string]string{}
 	for i, f := range r.cfg.Forms {
 		at := fmt.Sprintf("forms[%d].", i)

@@ -160,12 +160,26 @@ func (m *Machine) decide(
 	d := decisionOn(s, schemas.Outcome_OUTCOME_UNSPECIFIED)
 	d.Strategy = m.cfg.Strategies[strategy].Name
 	visitor, linkable := m.visitor(s)
-	found, why := m.match(strategy, &a, visitor)
+	var found *contact
+	var why string
+	if s.Recipient != "" {
+		d.Strategy = BySignedLink
+		found, why = m.recipient(s)
+	} else {
+		found, why = m.match(strategy, &a, visitor)
+		if s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_SIGNED_LINK {
+			why = "the link was made for an e-mail address, and " + why
+		}
+	}
 	switch {
 	case found != nil:
 		d.Outcome = schemas.Outcome_OUTCOME_MATCHED
 		m.counts.Matched++
-		m.contacts.update(found, func() { found.take(s, &a) })
+		// A click says no more of a contact than which browser is theirs.
+		if s.Kind != schemas.SubmissionKind_SUBMISSION_KIND_SIGNED_LINK {
+			m.contacts.update(found, func() { found.take(s, &a) })
+			put(out, schemas.Contacts, []byte(found.record.ContactId), found.record)
+		}
 	case !m.names(strategy, &a):
 		d.Outcome = schemas.Outcome_OUTCOME_UNRESOLVED
 		m.counts.Unresolved++
@@ -175,9 +189,9 @@ func (m *Machine) decide(
 		d.Outcome = schemas.Outcome_OUTCOME_CREATED
 		m.counts.Created++
 		found = m.create(s, &a)
+		put(out, schemas.Contacts, []byte(found.record.ContactId), found.record)
 	}
 	d.ContactId = found.record.ContactId
-	put(out, schemas.Contacts, []byte(d.ContactId), found.record)
 	if sentUs < s.ReceivedAtUs && m.identities.passedOn(visitor, sentUs, d.ContactId) {
 		visitor, linkable = nil, "no browser is linked, as another contact has used it since"
 	}
@@ -231,6 +245,10 @@ func (m *Machine) match(strategy int, a *attributes, visitor []byte) (*contact, 
 	case len(found) == 1:
 		return found[0], "one contact has " + same
 	case len(found) > 1:
+		if own, next, evidence := m.own(visitor, found); own != nil {
+			return own, fmt.Sprintf("%d contacts have %s: this browser's own, by %s, is taken, "+
+				"the next is %s", len(found), same, evidence, next)
+		}
 		return found[0], fmt.Sprintf("%d contacts have %s: the oldest is taken, the next is %s",
 			len(found), same, found[1].record.ContactId)
 	case complete:

@@ -45,6 +45,10 @@ func drawSubmissions(t *rapid.T) []*schemas.Submission {
 			Phone:   of("phone", "020 7946 0958", "02079460958", "03079460958", ""),
 			Company: of("company", "Acme", ""), ReceivedAtUs: at,
 			OccurredAtUs: at - rapid.Int64Range(0, 5_000_000).Draw(t, "late"),
+			Kind: schemas.SubmissionKind(rapid.SampledFrom([]int32{
+				int32(schemas.SubmissionKind_SUBMISSION_KIND_FORM),
+				int32(schemas.SubmissionKind_SUBMISSION_KIND_SIGNED_LINK),
+			}).Draw(t, "kind")),
 			Consent: schemas.Consent(rapid.SampledFrom([]int32{
 				int32(schemas.Consent_CONSENT_STATISTICAL), int32(schemas.Consent_CONSENT_IDENTIFIED),
 				int32(schemas.Consent_CONSENT_IDENTIFIED),
@@ -220,7 +224,10 @@ func (n *naive) decide(
 	default:
 		return schemas.Outcome_OUTCOME_UNRESOLVED, -1
 	}
-	n.contacts[at].take(values, a.email.Role)
+	if outcome == schemas.Outcome_OUTCOME_CREATED ||
+		s.Kind != schemas.SubmissionKind_SUBMISSION_KIND_SIGNED_LINK {
+		n.contacts[at].take(values, a.email.Role)
+	}
 	edges := n.edges[visitor]
 	if visitor == "" {
 		return outcome, at
@@ -258,6 +265,7 @@ func (n *naive) find(
 		complete = complete && values[c.Attribute] != ""
 	}
 	at = -1
+	edges := n.edges[visitor]
 	for i, c := range n.contacts {
 		equal := complete
 		for _, of := range needed {
@@ -267,8 +275,11 @@ func (n *naive) find(
 			c.created == n.contacts[at].created && c.id < n.contacts[at].id) {
 			at = i
 		}
+		if equal && len(edges) > 0 && edges[len(edges)-1].contact == i {
+			return i, complete
+		}
 	}
-	if edges := n.edges[visitor]; at < 0 && byRole && !complete && len(edges) > 0 &&
+	if at < 0 && byRole && !complete && len(edges) > 0 &&
 		(values[AttributeFirstName] == "" || values[AttributeLastName] == "") {
 		own := n.contacts[edges[len(edges)-1].contact]
 		same := own.values[AttributeEmail] == values[AttributeEmail]

@@ -4,10 +4,10 @@
 //
 // A submission finds its contact by a strategy: an exact rule over normalised attributes. What is
 // there to find is the contact's golden record. A browser is linked to the contact only by a
-// submission with consent to it, never by being the same device: see identity.go. What an
-// attribute becomes before it is compared stands in the package attribute, what a contact keeps of
-// its submissions in contact.go, what has to be confirmed first in confirm.go, and what survives a
-// restart in state.go.
+// submission with consent to it, never by being the same device: see identity.go. A signed link
+// says itself whose it is, see link.go. What an attribute becomes before it is compared stands in
+// the package attribute, what a contact keeps of its submissions in contact.go, what has to be
+// confirmed first in confirm.go, and what survives a restart in state.go.
 package resolve
 
 import (
@@ -51,6 +51,9 @@ func (c Config) Validate() error {
 	}
 	names := map[string]bool{}
 	for _, s := range c.Strategies {
+		if s.Name == BySignedLink {
+			problems = append(problems, fmt.Errorf("strategy %q is built in: rename it", s.Name))
+		}
 		if names[s.Name] {
 			problems = append(problems, fmt.Errorf("strategy %q is there twice: rename one", s.Name))
 		}

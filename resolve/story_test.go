@@ -19,7 +19,8 @@ import (
 //	config [keep_tags] [strategy=(name,attribute,...)]... [form=(site,form,strategy)]...
 //	submit: one submission a line, its id first, then key=value: site, visitor, consent, email,
 //	        first, last, phone, company, form, kind, at (clock of 2026-01-01), occurred, until (when
-//	        it must be confirmed by), spam (a rule)
+//	        it must be confirmed by), spam (a rule), recipient
+//	        (a contact by its short name)
 //	confirm: one confirmation a line: the id of what it confirms, then at, and email or visitor
 //	        where the link was for another's
 //	restart: a checkpoint, and a new machine that is restored from all checkpoints so far
@@ -99,6 +100,11 @@ func (s *story) submit(t *testing.T, input string) string {
 	var b strings.Builder
 	for line := range strings.Lines(input) {
 		sub := scriptedSubmission(t, line)
+		if at := 0; strings.HasPrefix(sub.Recipient, "c") {
+			if _, err := fmt.Sscanf(sub.Recipient, "c%d", &at); err == nil && at <= len(s.ids) {
+				sub.Recipient = s.ids[at-1]
+			}
+		}
 		s.sent[sub.SubmissionId] = sub
 		b.WriteString(s.apply(t, sub))
 	}
@@ -186,6 +192,7 @@ func scriptedSubmission(t *testing.T, line string) *schemas.Submission {
 		"site": &sub.Site, "visitor": &sub.VisitorId, "email": &sub.Email, "first": &sub.FirstName,
 		"last": &sub.LastName, "phone": &sub.Phone, "company": &sub.Company, "form": &sub.Form,
 		"at": &at, "occurred": &occurred, "until": &until, "spam": &sub.SpamRule,
+		"recipient": &sub.Recipient,
 	}
 	for i, word := range strings.Fields(line) {
 		key, value, given := strings.Cut(word, "=")

@@ -33,6 +33,9 @@ type Condition struct {
 	Attribute Attribute `json:"attribute"`
 }
 
+// BySignedLink is the strategy of a signed link that names its contact itself.
+const BySignedLink = "signed_link"
+
 // ByEmail is the strategy email: the same e-mail address.
 func ByEmail() Strategy {
 	return Strategy{Name: "email", All: []Condition{{AttributeEmail}}}

@@ -686,7 +686,7 @@ type Beacon struct {
 	EngagedMs int32 `protobuf:"varint,21,opt,name=engaged_ms,json=engagedMs,proto3" json:"engaged_ms,omitempty"`
 	// The sender's properties, a JSON object; personal data of forms is not in here.
 	Props []byte `protobuf:"bytes,22,opt,name=props,proto3" json:"props,omitempty"`
-	// Wire protocol: native, pixel, form, combined, snowplow, segment.
+	// Wire protocol: native, pixel, form, combined, snowplow, segment, link, open.
 	Protocol      string        `protobuf:"bytes,23,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	ConsentChoice ConsentChoice `protobuf:"varint,24,opt,name=consent_choice,json=consentChoice,proto3,enum=crumbtrail.v1.ConsentChoice" json:"consent_choice,omitempty"`
 	ConsentSource ConsentSource `protobuf:"varint,25,opt,name=consent_source,json=consentSource,proto3,enum=crumbtrail.v1.ConsentSource" json:"consent_source,omitempty"`
@@ -696,8 +696,12 @@ type Beacon struct {
 	Gpc bool `protobuf:"varint,27,opt,name=gpc,proto3" json:"gpc,omitempty"`
 	// Of a choice through IAB TCF: SHA-256 of the TC string in hexadecimal, and bit n-1 for each
 	// purpose n that it consents to.
-	TcSha256      string `protobuf:"bytes,28,opt,name=tc_sha256,json=tcSha256,proto3" json:"tc_sha256,omitempty"`
-	TcfPurposes   uint32 `protobuf:"varint,29,opt,name=tcf_purposes,json=tcfPurposes,proto3" json:"tcf_purposes,omitempty"`
+	TcSha256    string `protobuf:"bytes,28,opt,name=tc_sha256,json=tcSha256,proto3" json:"tc_sha256,omitempty"`
+	TcfPurposes uint32 `protobuf:"varint,29,opt,name=tcf_purposes,json=tcfPurposes,proto3" json:"tcf_purposes,omitempty"`
+	// Name of the redirect that was followed; empty for other links.
+	Link string `protobuf:"bytes,30,opt,name=link,proto3" json:"link,omitempty"`
+	// The contact that a signed link or pixel was made for; empty without consent to people.
+	Recipient     string `protobuf:"bytes,31,opt,name=recipient,proto3" json:"recipient,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -935,6 +939,20 @@ func (x *Beacon) GetTcfPurposes() uint32 {
 	return 0
 }
 
+func (x *Beacon) GetLink() string {
+	if x != nil {
+		return x.Link
+	}
+	return ""
+}
+
+func (x *Beacon) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
 var File_crumbtrail_v1_beacon_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
@@ -963,7 +981,7 @@ const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
 	"\x02os\x18\x03 \x01(\tR\x02os\x12\x18\n" +
 	"\acountry\x18\x04 \x01(\tR\acountry\x12\x1a\n" +
 	"\blanguage\x18\x05 \x01(\tR\blanguage\x12\x19\n" +
-	"\bbot_rule\x18\x06 \x01(\tR\abotRule\"\xd7\a\n" +
+	"\bbot_rule\x18\x06 \x01(\tR\abotRule\"\x89\b\n" +
 	"\x06Beacon\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x1d\n" +
@@ -998,7 +1016,9 @@ const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
 	"\rconsent_at_us\x18\x1a \x01(\x03R\vconsentAtUs\x12\x10\n" +
 	"\x03gpc\x18\x1b \x01(\bR\x03gpc\x12\x1b\n" +
 	"\ttc_sha256\x18\x1c \x01(\tR\btcSha256\x12!\n" +
-	"\ftcf_purposes\x18\x1d \x01(\rR\vtcfPurposes*\xc4\x01\n" +
+	"\ftcf_purposes\x18\x1d \x01(\rR\vtcfPurposes\x12\x12\n" +
+	"\x04link\x18\x1e \x01(\tR\x04link\x12\x1c\n" +
+	"\trecipient\x18\x1f \x01(\tR\trecipient*\xc4\x01\n" +
 	"\n" +
 	"BeaconType\x12\x1b\n" +
 	"\x17BEACON_TYPE_UNSPECIFIED\x10\x00\x12\x19\n" +

@@ -10,6 +10,12 @@ import (
 // NewID returns a UUIDv7, for what no input names: it sorts by the time it was made.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
+// IsID says whether text is an id as this program writes it: a UUID in lower case.
+func IsID(text string) bool {
+	id, err := uuid.Parse(text)
+	return err == nil && id.String() == text
+}
+
 // Names makes ids of one kind that follow from what they name (UUIDv5, RFC 9562): the same input
 // gives the same id, wherever and whenever it is read. Not for concurrent use.
 type Names struct {

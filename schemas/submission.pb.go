@@ -170,6 +170,8 @@ type Submission struct {
 	// Every field as it was sent, secrets left out, a JSON object.
 	Fields   []byte `protobuf:"bytes,15,opt,name=fields,proto3" json:"fields,omitempty"`
 	Protocol string `protobuf:"bytes,16,opt,name=protocol,proto3" json:"protocol,omitempty"`
+	// The contact that the signed link was made for which somebody followed.
+	Recipient string `protobuf:"bytes,17,opt,name=recipient,proto3" json:"recipient,omitempty"`
 	// It counts only if it is confirmed by mail before this moment; 0: at once.
 	ConfirmUntilUs int64 `protobuf:"varint,22,opt,name=confirm_until_us,json=confirmUntilUs,proto3" json:"confirm_until_us,omitempty"`
 	// Of a confirmation: the submission that it confirms. Its own id is that submission's
@@ -324,6 +326,13 @@ func (x *Submission) GetProtocol() string {
 	return ""
 }
 
+func (x *Submission) GetRecipient() string {
+	if x != nil {
+		return x.Recipient
+	}
+	return ""
+}
+
 func (x *Submission) GetConfirmUntilUs() int64 {
 	if x != nil {
 		return x.ConfirmUntilUs
@@ -360,7 +369,7 @@ const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\x0ePurposeConsent\x12\x18\n" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\bR\agranted\x12\x14\n" +
-	"\x05field\x18\x03 \x01(\tR\x05field\"\x8f\x05\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\"\xad\x05\n" +
 	"\n" +
 	"Submission\x12#\n" +
 	"\rsubmission_id\x18\x01 \x01(\tR\fsubmissionId\x121\n" +
@@ -381,7 +390,8 @@ const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\x05phone\x18\r \x01(\tR\x05phone\x12\x18\n" +
 	"\acompany\x18\x0e \x01(\tR\acompany\x12\x16\n" +
 	"\x06fields\x18\x0f \x01(\fR\x06fields\x12\x1a\n" +
-	"\bprotocol\x18\x10 \x01(\tR\bprotocol\x12(\n" +
+	"\bprotocol\x18\x10 \x01(\tR\bprotocol\x12\x1c\n" +
+	"\trecipient\x18\x11 \x01(\tR\trecipient\x12(\n" +
 	"\x10confirm_until_us\x18\x16 \x01(\x03R\x0econfirmUntilUs\x12\x1a\n" +
 	"\bconfirms\x18\x17 \x01(\tR\bconfirms\x12\x1b\n" +
 	"\tspam_rule\x18\x18 \x01(\tR\bspamRule\x129\n" +
