@@ -49,6 +49,9 @@ func (c *Config) collectorConfig() ingest.Config {
 	for _, n := range c.TrustedProxies {
 		out.TrustedProxies = append(out.TrustedProxies, n.Prefix)
 	}
+	for _, l := range c.Links {
+		out.Links = append(out.Links, ingest.Link(l))
+	}
 	return out
 }
 

@@ -4,10 +4,11 @@ import (
 	"crypto/rand"
 	"crypto/sha256"
 	"fmt"
-	"net/url"
 	"os"
 	"strings"
 
+	"crumbtrail/ingest"
+	"crumbtrail/internal/strictyaml"
 	"crumbtrail/internal/token"
 )
 
@@ -15,6 +16,10 @@ import (
 type Link struct {
 	Name   string `yaml:"name,required"`
 	Target string `yaml:"target,required"`
+	// Site is the key of the site whose clicks they are; the first where it is left out.
+	Site string `yaml:"site"`
+	// PassQuery adds to the target what the query of a click has and the target's has not.
+	PassQuery bool `yaml:"pass_query"`
 }
 
 // Key signs what is handed out to come back: links in mails. The first of several signs, all are
@@ -83,20 +88,33 @@ func (k Key) secret() ([]byte, error) {
 // signingKey is what the collector of a data directory signs its cookies with.
 func signingKey(data string) (string, error) { return kept(data, "signing-key", 0o600, rand.Text) }
 
+// snowplowRedirect is a path of Snowplow's trackers, which no link may have.
+const snowplowRedirect = "tp2"
+
 func (r *configRules) links() {
 	names := map[string]string{}
-	for i, l := range r.cfg.Links {
-		at := fmt.Sprintf("links[%d].", i)
-		if r.doc.Has(at + "name") {
+	sites := r.siteKeys()
+	for i := range r.cfg.Links {
+		at, l := fmt.Sprintf("links[%d].", i), &r.cfg.Links[i]
+		switch {
+		case !r.doc.Has(at + "name"):
+		case l.Name == snowplowRedirect:
+			r.report(at+"name", "choose another name", "/r/%s is for Snowplow's trackers", l.Name)
+		default:
 			r.name(at+"name", l.Name)
 		}
 		r.unique(names, at+"name", l.Name, l.Name)
+		switch err := strictyaml.OneOf(l.Site, sites...); {
+		case r.doc.Has(at+"site") && err != nil:
+			r.report(at+"site", "", "no such site: %v", err)
+		case !r.doc.Has(at + "site"):
+			l.Site = sites[0]
+		}
 		if !r.doc.Has(at + "target") {
 			continue
 		}
-		u, err := url.Parse(l.Target)
-		if err != nil || !isWeb(u) || u.User != nil {
-			r.report(at+"target", "write https://host/path", "%q is no web address", l.Target)
+		if err := ingest.CheckTarget(l.Target); err != nil {
+			r.report(at+"target", err.Error(), "%q is no web address to lead to", l.Target)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -139,6 +140,19 @@ func (r *configRules) sites() {
 			r.count(at+"bytes_per_second", s.BytesPerSecond, 1, maxLimit)
 		}
 	}
+}
+
+// siteKeys lists the sites that the configuration may name, at least one.
+func (r *configRules) siteKeys() (keys []string) {
+	for _, s := range r.cfg.Sites {
+		if s.Key != "" && !slices.Contains(keys, s.Key) {
+			keys = append(keys, s.Key)
+		}
+	}
+	if len(keys) == 0 {
+		return []string{defaultSite().Key}
+	}
+	return keys
 }
 
 // host reports what cannot be the host of a URL as a browser writes it.

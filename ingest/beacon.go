@@ -78,7 +78,11 @@ type claim struct {
 	// form_submit, and of every beacon with a kind of submission.
 	form   string
 	fields []byte
-	kind   schemas.SubmissionKind
+	// recipient is the contact that a link was made for; it is kept where there is consent to it.
+	recipient string
+	// rule calls the client a bot, where its user agent does not.
+	rule string
+	kind schemas.SubmissionKind
 
 	// The rest is for protocols that say more than a beacon of our own does.
 

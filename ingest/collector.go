@@ -45,6 +45,8 @@ type Config struct {
 	Countries *Countries
 	// Forms are read as they say; others by the fields' own names.
 	Forms []Form
+	// Links are the named redirects.
+	Links []Link
 	// Linger waits for company before each append, for slow logs; 0 appends at once.
 	Linger time.Duration
 	// Spill is the directory, this process's alone, that takes what the log does not; nil for none,
@@ -71,6 +73,7 @@ type Collector struct {
 	intakes     sync.Pool // of *intake
 	scripts     *scripts
 	confirmed   *confirmed
+	links       map[string]Link
 }
 
 // New makes a collector, which goes on with what an earlier one left in the spill. Nothing is
@@ -89,7 +92,8 @@ func New(
 		cfg.Keys = token.Draw()
 	}
 	sites, err := newSites(cfg.Sites, cfg.AnySite)
-	if err = errors.Join(err, cfg.validate()); err != nil {
+	links, linksErr := linksOf(cfg.Links)
+	if err = errors.Join(err, linksErr, cfg.validate()); err != nil {
 		return nil, fmt.Errorf("collector: %w", err)
 	}
 	l := cfg.Limits
@@ -120,6 +124,7 @@ func New(
 	return &Collector{
 		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Countries),
 		arrivals: a.arrivals, appender: a, metrics: a.metrics, scripts: newScripts(cfg.Forms),
+		links:       links,
 		strangers:   newBucket(l.StrangersPerSecond, 10*l.StrangersPerSecond),
 		addresses:   newBuckets(l.RequestsPerSecond, float64(l.RequestsAtOnce)),
 		connections: clients,

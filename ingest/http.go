@@ -60,6 +60,11 @@ func (c *Collector) routes() []route {
 		{"GET /v1/projects/{key}/settings", c.getSettings},
 		{"GET /v1/projects/{key}/integrations", c.getIntegrations},
 
+		// Links and pixels that are handed out.
+		{"GET /r/{name}", c.getLink},
+		{"GET /l/{token}", c.getSignedLink},
+		{"GET /o/{file}", c.getOpen},
+
 		// Snowplow's trackers.
 		{"POST /com.snowplowanalytics.snowplow/tp2", echoOrigin(c.limited(c.postSnowplow))},
 		{"GET /i", echoOrigin(c.limited(c.getSnowplow))},

@@ -14,6 +14,7 @@ import (
 	"crumbtrail/schemas"
 
 	"github.com/tidwall/gjson"
+	"google.golang.org/protobuf/proto"
 )
 
 // Why a well-formed beacon is refused over HTTP.
@@ -40,6 +41,8 @@ type intake struct {
 	// timer bounds how long the log may take.
 	timer *time.Timer
 	us    int64
+	// unbound says that what comes is of no browser: it has no visitor and sets no cookie.
+	unbound bool
 	// overBudget says that a site sends more than it may.
 	overBudget bool
 	// committed says that the parcel's fate is with the appender.
@@ -149,11 +152,14 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	}
 	in.heard = site
 	in.consent(b, site, claim.consent)
-	if b.Consent > schemas.Consent_CONSENT_NONE {
+	if b.Consent > schemas.Consent_CONSENT_NONE && !in.unbound {
 		if claim.visitor == "" && b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
 			claim.visitor = claim.user
 		}
 		b.VisitorId = in.visitor(claim.visitor)
+	}
+	if b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
+		b.Recipient = claim.recipient
 	}
 	if claim.props != nil {
 		b.Props = claim.props(b.Consent)
@@ -218,6 +224,10 @@ func (in *intake) enrich(claim *claim, policy AddressPolicy) {
 		}
 		e.add(b, policy, in.client)
 	}
+	if claim.rule != "" && b.Agent.GetBotRule() == "" {
+		b.Agent = proto.CloneOf(b.Agent) // shared
+		b.Agent.Device, b.Agent.BotRule = deviceBot, claim.rule
+	}
 	if b.Consent == schemas.Consent_CONSENT_NONE {
 		b.Ip = "" // counted only
 	}
@@ -259,12 +269,21 @@ func (in *intake) eventID() string {
 func (in *intake) refuse(raw []byte, site string, bad *Rejection) {
 	in.rejected = append(in.rejected, rejectedBeacon{in.index, bad.Reason, bad.Detail, bad.Path})
 	in.index++
-	strange := bad.Reason == ReasonUnknownSite || bad.Reason == ReasonOrigin
-	if strange && in.again == nil && !in.c.strangers.take(1, time.Now()) {
+	if isStrange(bad.Reason) && in.again == nil && !in.c.strangers.take(1, time.Now()) {
 		in.parcel.refuse(bad.Reason, nil)
 		return
 	}
 	in.parcel.refuse(bad.Reason, in.badBeacon(raw, site, bad))
+}
+
+// isStrange says whether anybody who knows nothing can bring about a reason.
+func isStrange(reason string) bool {
+	switch reason {
+	case ReasonUnknownSite, ReasonOrigin, ReasonUnknownLink, ReasonTokenMalformed,
+		ReasonTokenUnknownKey, ReasonTokenForged:
+		return true
+	}
+	return false
 }
 
 // claimedSite is whose a refused beacon seems to be, so that its owner finds it.
@@ -298,7 +317,10 @@ func (in *intake) end() {
 
 // commit appends all that the request brought and returns nil once it is durable. The cookies are
 // set then, and only then.
-func (in *intake) commit() error {
+func (in *intake) commit() error { return in.commitWithin(in.c.limits.ProduceTimeout) }
+
+// commitWithin is commit with another limit. What takes longer may become durable all the same.
+func (in *intake) commitWithin(limit time.Duration) error {
 	fault.Point(fault.Read)
 	if len(in.parcel.msgs) == 0 && !in.overBudget {
 		in.c.metrics.took(&in.parcel.tally)
@@ -313,9 +335,9 @@ func (in *intake) commit() error {
 		return err
 	}
 	if in.timer == nil {
-		in.timer = time.NewTimer(in.c.limits.ProduceTimeout)
+		in.timer = time.NewTimer(limit)
 	} else {
-		in.timer.Reset(in.c.limits.ProduceTimeout)
+		in.timer.Reset(limit)
 	}
 	defer in.timer.Stop()
 	if err := in.c.appender.await(in.r.Context(), in.timer.C, in.parcel); err != nil {
@@ -331,7 +353,7 @@ func (in *intake) commit() error {
 func (in *intake) keep() {
 	j, visitor := in.jar, in.known
 	switch {
-	case in.site == nil:
+	case in.site == nil, in.unbound:
 		return
 	case in.reset && in.allowed > schemas.Consent_CONSENT_NONE:
 		j, visitor = j.emptied(), newVisitor()

@@ -52,6 +52,9 @@ type Limits struct {
 	SpillAfter time.Duration
 	// SpillBytes is the most that the spill takes of the disk.
 	SpillBytes int
+	// RedirectAfter is how long a click may take to be durable before the browser is led on all the
+	// same.
+	RedirectAfter time.Duration
 	// StrangersPerSecond is how many beacons a second of unknown sites and of origins that are not
 	// allowed are kept in bad-beacons; the others are only counted.
 	StrangersPerSecond float64
@@ -86,6 +89,7 @@ func DefaultLimits() Limits {
 		ProduceTimeout:     10 * time.Second,
 		SpillAfter:         time.Second,
 		SpillBytes:         1 << 30,
+		RedirectAfter:      2 * time.Second,
 		StrangersPerSecond: 10,
 		RequestsPerSecond:  200,
 		RequestsAtOnce:     1000,

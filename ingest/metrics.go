@@ -48,7 +48,8 @@ type metrics struct {
 	produce  *prometheus.HistogramVec
 	requests *prometheus.HistogramVec
 	acks     *prometheus.CounterVec
-	fsync    prometheus.Histogram
+	linkMetrics
+	fsync prometheus.Histogram
 }
 
 func newMetrics(
@@ -73,6 +74,7 @@ func newMetrics(
 			Name: "crumbtrail_ingest_request_seconds", Help: "How long requests took to answer.",
 			Buckets: prometheus.ExponentialBuckets(0.001, 2, 14),
 		}, []string{"route", "code"}),
+		linkMetrics: newLinkMetrics(),
 		acks: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "crumbtrail_ingest_ack_path_total", Help: "Requests, by what made them durable.",
 		}, []string{"path"}),
@@ -84,6 +86,7 @@ func newMetrics(
 	m.acks.WithLabelValues(pathKafka)
 	m.acks.WithLabelValues(pathSpill)
 	all := []prometheus.Collector{m, m.produce, m.requests, m.acks, m.fsync}
+	all = append(all, m.linkMetrics.requests, m.tokens)
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crumbtrail_ingest_queue_requests", Help: "Requests that wait for the log.",
 	}, func() float64 { return float64(len(a.queue)) }))

@@ -96,6 +96,8 @@ func hopeless(bad *schemas.BadBeacon, now time.Time) string {
 	switch bad.Protocol {
 	case protocolNative, protocolPixel, protocolForm, protocolCombined, protocolSnowplow,
 		protocolSegment:
+	case protocolLink, protocolOpen:
+		return "nobody is there any more to be led on"
 	default:
 		return "it is a record of the log, which no edge has refused"
 	}
