@@ -104,7 +104,7 @@ func beaconsTable() *rowTable[beaconRow] {
 		text(28, "bot_rule", "Name of that rule.", func(r *row) string { return r.GetAgent().GetBotRule() }),
 		bigint(29, "engaged_ms", "Milliseconds that the page was in sight and in use since the last ping.", func(r *row) int64 { return int64(r.EngagedMs) }),
 		jsonText(30, "props", "The sender's own properties.", func(r *row) []byte { return r.Props }),
-		text(31, "protocol", "How it came in: native, pixel, form, combined, snowplow or segment.", func(r *row) string { return r.Protocol }),
+		text(31, "protocol", "How it came in: native, pixel, form, combined, snowplow, segment, link or open.", func(r *row) string { return r.Protocol }),
 		text(32, "collector", "Which collector took it.", func(r *row) string { return r.Collector }),
 		boolean(33, "clamped", "True where the client's clock was out of range, so that occurred_at was clamped.", func(r *row) bool { return r.Clamped }),
 		text(34, "user_agent", "The browser's name of itself.", func(r *row) string { return r.UserAgent }),
@@ -117,6 +117,8 @@ func beaconsTable() *rowTable[beaconRow] {
 		boolean(41, "gpc", "True where the browser sent Global Privacy Control.", func(r *row) bool { return r.Gpc }),
 		text(42, "tc_sha256", "SHA-256 of the IAB TC string that the choice rests on.", func(r *row) string { return r.TcSha256 }),
 		text(43, "tcf_purposes", "IAB TCF purposes that it consents to, as 1,7,8.", func(r *row) string { return purposeList(r.TcfPurposes) }),
+		text(44, "link", "Name of the redirect that was followed.", func(r *row) string { return r.Link }),
+		text(45, "recipient", "The contact that a signed link or pixel was made for.", func(r *row) string { return r.Recipient }),
 	)
 }
 

@@ -32,6 +32,7 @@ func submissionsTable() *rowTable[submissionRow] {
 		text(20, "confirms", "Of a confirmation: the submission that it confirms.", func(r *row) string { return r.Confirms }),
 		text(21, "spam_rule", "Name of the rule that takes its sender for a bot.", func(r *row) string { return r.SpamRule }),
 		jsonText(22, "consents", "What it says of consent: a list of purpose, state (granted or refused) and the form's field.", func(r *row) []byte { return consentsJSON(r.Consents) }),
+		text(23, "recipient", "The contact that the signed link was made for which somebody followed.", func(r *row) string { return r.Recipient }),
 	)
 }
 

@@ -31,7 +31,7 @@ type comment struct{ column, doc string }
 // with an underscore are for the others.
 func viewNames() []string {
 	return []string{
-		"identities", "_edges", "beacons", "page_views", "link_clicks", "visits", "visitors",
+		"identities", "_edges", "beacons", "page_views", "link_clicks", "mail_opens", "visits", "visitors",
 		"decisions", "submissions", "contact_versions", "contacts", "bad_beacons",
 		"scores", "score_history", "score_explanations", "timeline",
 	}

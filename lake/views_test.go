@@ -161,6 +161,8 @@ func (w *world) put(words []string) {
 			ConsentChoice: schemas.ConsentChoice(n("choice")), ConsentAtUs: at("said"),
 			ConsentSource: schemas.ConsentSource(n("by")), Gpc: f["gpc"] != "",
 			TcSha256: f["tc"], TcfPurposes: uint32(n("purposes")),
+
+			Link: f["link"], Recipient: f["recipient"], Protocol: f["protocol"],
 		}
 		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{
 			Entry: &schemas.BeaconRecord_Beacon{Beacon: beacon},

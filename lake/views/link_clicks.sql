@@ -1,4 +1,5 @@
--- Beacons of type link_click: clicks on links that lead away, and on named redirects.
+-- Clicks on links that lead away, and on redirects, one each; is_bot marks those of machines.
 -- like: beacons
 -- contact_id: The contact whose edge was in force when it happened; NULL: nobody known.
-FROM beacons WHERE type = 'link_click'
+-- target: Where the link leads.
+SELECT *, props->>'href' AS target FROM beacons WHERE type = 'link_click'
