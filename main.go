@@ -47,6 +47,7 @@ func commands() []command {
 		{"score", "", "score every lead now, or as of a past moment", runScore},
 		{"sql", "[QUERY]", "ask the lake", runSQL},
 		{"snippet", "SITE", "the HTML line for a page", runSnippet},
+		{"link", "[NAME]", "links and pixels for mails, signed for one recipient each", runLink},
 		{"check", "", "configuration and surroundings, every problem at once", runCheck},
 		{"bench", "NAME", "measure this machine; `bench help` lists the names", runBench},
 	}

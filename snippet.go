@@ -37,9 +37,9 @@ func runSnippet(_ context.Context, c *call) error {
 		return fmt.Errorf("site %q is not in %s, or there is no such file: the sites are %s",
 			site, c.config, strings.Join(known, ", "))
 	}
-	u, err := url.Parse(*base)
-	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
-		return usagef("--url %q: want http://host or https://host", *base)
+	public, err := publicURL(*base)
+	if err != nil {
+		return err
 	}
 	hashes := ""
 	if *integrity {
@@ -47,7 +47,7 @@ func runSnippet(_ context.Context, c *call) error {
 			return err
 		}
 	}
-	at := html.EscapeString(strings.TrimSuffix(u.String(), "/"))
+	at := html.EscapeString(public)
 	fmt.Fprintf(c.stdout, "<script async src=\"%s/t/%s.js\"%s></script>\n", at, site, hashes)
 	fmt.Fprintf(c.stdout, "<noscript><img src=\"%s/v1/pixel.gif?site=%s\" alt=\"\" "+
 		"referrerpolicy=\"no-referrer-when-downgrade\"></noscript>\n", at, site)
@@ -67,4 +67,13 @@ func integrityOf(cfg *Config, site string) (string, error) {
 	}
 	return fmt.Sprintf(` integrity="%s" crossorigin="use-credentials"`,
 		strings.Join(hashes, " ")), nil
+}
+
+// publicURL is where browsers reach the collector, as --url says, without a slash at the end.
+func publicURL(base string) (string, error) {
+	u, err := url.Parse(base)
+	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
+		return "", usagef("--url %q: want http://host or https://host", base)
+	}
+	return strings.TrimSuffix(u.String(), "/"), nil
 }
