@@ -29,8 +29,8 @@ type BadBeacon struct {
 	// Empty where it could not be read.
 	Site         string `protobuf:"bytes,2,opt,name=site,proto3" json:"site,omitempty"`
 	ReceivedAtUs int64  `protobuf:"varint,3,opt,name=received_at_us,json=receivedAtUs,proto3" json:"received_at_us,omitempty"`
-	// Wire protocol: native, pixel, form, combined, snowplow, segment, or the stage that could not
-	// read a record.
+	// Wire protocol: native, pixel, form, combined, snowplow, segment, link, open, or the stage
+	// that could not read a record.
 	Protocol string `protobuf:"bytes,4,opt,name=protocol,proto3" json:"protocol,omitempty"`
 	// A short constant, snake_case: invalid_json, missing_field, not_combined_format, ...
 	Reason string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
