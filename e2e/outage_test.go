@@ -78,6 +78,34 @@ type appended struct {
 
 // beacons reads the topic from its first record to its last.
 func (k *kafkaProcess) beacons() (all []appended) {
+	k.t.Helper()
+	k.each(schemas.Beacons, func(p int, r *kafka.Record) {
+		var record schemas.BeaconRecord
+		if err := record.UnmarshalVT(r.Value); err != nil {
+			k.t.Fatalf("partition %d offset %d: %v", p, r.Offset, err)
+		}
+		if b := record.GetBeacon(); b != nil {
+			all = append(all, appended{b.EventId, b.VisitorId, p})
+		}
+	})
+	return all
+}
+
+// badBeacons reads the topic of those.
+func (k *kafkaProcess) badBeacons() (all []*schemas.BadBeacon) {
+	k.t.Helper()
+	k.each(schemas.BadBeacons, func(p int, r *kafka.Record) {
+		b := &schemas.BadBeacon{}
+		if err := b.UnmarshalVT(r.Value); err != nil {
+			k.t.Fatalf("partition %d offset %d: %v", p, r.Offset, err)
+		}
+		all = append(all, b)
+	})
+	return all
+}
+
+// each reads a topic.
+func (k *kafkaProcess) each(topic schemas.Topic, see func(partition int, r *kafka.Record)) {
 	t := k.t
 	t.Helper()
 	client, err := kafka.Dial(kafka.Config{Brokers: []string{k.address}, ClientID: "e2e"})
@@ -85,29 +113,22 @@ func (k *kafkaProcess) beacons() (all []appended) {
 		t.Fatal(err)
 	}
 	defer client.Close()
-	ends, err := client.Ends(t.Context(), string(schemas.Beacons))
+	ends, err := client.Ends(t.Context(), string(topic))
 	if err != nil {
 		t.Fatal(err)
 	}
 	for p, end := range ends {
 		for at := int64(0); at < end; {
-			f, err := client.Fetch(t.Context(), string(schemas.Beacons), int32(p), at, kafka.FetchWait)
+			f, err := client.Fetch(t.Context(), string(topic), int32(p), at, kafka.FetchWait)
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, r := range f.Records {
-				var record schemas.BeaconRecord
-				if err := record.UnmarshalVT(r.Value); err != nil {
-					t.Fatalf("partition %d offset %d: %v", p, r.Offset, err)
-				}
-				if b := record.GetBeacon(); b != nil {
-					all = append(all, appended{b.EventId, b.VisitorId, p})
-				}
+			for i := range f.Records {
+				see(p, &f.Records[i])
 			}
 			at = f.Next
 		}
 	}
-	return all
 }
 
 // outage is how long Kafka is away: seconds, or what CRUMBTRAIL_OUTAGE says.

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math/rand/v2"
@@ -139,7 +140,8 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	site := in.c.sites.find(b.Site)
 	switch {
 	case site == nil:
-		in.refuse(raw, b.Site, &Rejection{ReasonUnknownSite, "want the key of a site", "/site"})
+		in.refuse(raw, b.Site,
+			&Rejection{ReasonUnknownSite, "want the key of a site", sitePath(in.protocol)})
 		return
 	case site != in.heard && !site.allows(in.origin):
 		in.refuse(raw, b.Site, &Rejection{ReasonOrigin, "want an origin of the site's list", ""})
@@ -191,6 +193,19 @@ func (in *intake) claim(raw []byte, claim *claim) {
 		in.parcel.tally.secrets += int64(secrets)
 	}
 	in.index++
+}
+
+// sitePath points to where an input of a protocol says which site it is of.
+func sitePath(protocol string) string {
+	switch protocol {
+	case protocolForm:
+		return "" // in the request's path
+	case protocolSnowplow:
+		return "/aid"
+	case protocolSegment:
+		return "/writeKey"
+	}
+	return "/site"
 }
 
 // consent settles what may be done with a beacon of a site, of which its sender may ask for less.
@@ -340,7 +355,9 @@ func (in *intake) commitWithin(limit time.Duration) error {
 		in.timer.Reset(limit)
 	}
 	defer in.timer.Stop()
-	if err := in.c.appender.await(in.r.Context(), in.timer.C, in.parcel); err != nil {
+	// Not the request's context: a client that has sent all may have closed its side.
+	err := in.c.appender.await(context.Background(), in.timer.C, in.parcel)
+	if err != nil {
 		return err
 	}
 	// Of what went to the spill, a request to the log may still be under way.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+	"strings"
 	"unicode/utf8"
 	"unsafe"
 
@@ -107,6 +108,13 @@ func fitsFloat(number []byte) bool {
 	}
 	f, _ := strconv.ParseFloat(string(number), 64)
 	return !math.IsInf(f, 0)
+}
+
+// pointer is the JSON pointer to a member of the document, whose name a client chose.
+func pointer(name string) string {
+	const most = 256
+	name = strings.ToValidUTF8(clip(name, most), "")
+	return "/" + strings.ReplaceAll(strings.ReplaceAll(name, "~", "~0"), "/", "~1")
 }
 
 // cleanText says whether well-formed JSON is text throughout: valid UTF-8, and no escape that

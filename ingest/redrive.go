@@ -99,7 +99,7 @@ func hopeless(bad *schemas.BadBeacon, now time.Time) string {
 	case protocolLink, protocolOpen:
 		return "nobody is there any more to be led on"
 	default:
-		return "it is a record of the log, which no edge has refused"
+		return "nothing that came by " + bad.Protocol + " is driven again"
 	}
 	switch {
 	case bad.Truncated:

@@ -53,7 +53,7 @@ func (m *segmentMessage) check() (bad *Rejection) {
 	seen := map[string]bool{}
 	m.body.ForEach(func(key, _ gjson.Result) bool {
 		if seen[key.Str] {
-			bad = &Rejection{ReasonDuplicateKey, "want the member once", "/" + key.Str}
+			bad = &Rejection{ReasonDuplicateKey, "want the member once", pointer(key.Str)}
 		}
 		seen[key.Str] = true
 		return bad == nil

@@ -42,7 +42,7 @@ func jsonParams(raw []byte, limits Limits) (*params, *Rejection) {
 		switch {
 		case v.Type == gjson.Null:
 		case v.Type == gjson.JSON:
-			bad = &Rejection{ReasonWrongType, "want a string", "/" + key.Str}
+			bad = &Rejection{ReasonWrongType, "want a string", pointer(key.Str)}
 		case v.Type == gjson.String:
 			bad = p.add(key.Str, v.Str)
 		default:
@@ -89,9 +89,8 @@ func queryParams(query string, limits Limits) (*params, *Rejection) {
 }
 
 func (p *params) add(name, value string) *Rejection {
-	path := "/" + name
 	if _, twice := p.values[name]; twice {
-		return &Rejection{ReasonDuplicateKey, "want the parameter once", path}
+		return &Rejection{ReasonDuplicateKey, "want the parameter once", pointer(name)}
 	}
 	if strings.IndexByte(name, 0) >= 0 || strings.IndexByte(value, 0) >= 0 {
 		return &Rejection{ReasonInvalidValue, "want no zero character", ""}
