@@ -16,14 +16,10 @@ const (
 	agentsKept = 8192
 )
 
-// ruleByList is the bot rule of a client that only the user agent library calls one.
-const ruleByList = "user_agent_library"
-
 // agents tells browsers, systems, devices and bots by their user agents. It remembers those that
 // came lately: on a site a few hundred make up most of the traffic. Safe for concurrent use.
 type agents struct {
 	parser *useragent.Parser
-	bots   *bots
 
 	mu sync.Mutex
 	// A user agent is in the young generation once it was asked for since the last change of
@@ -32,9 +28,9 @@ type agents struct {
 }
 
 func newAgents() *agents {
+	botRule("") // compiles the lists before anybody waits for them
 	return &agents{
 		parser: useragent.NewParser(),
-		bots:   newBots(botList),
 		young:  make(map[string]*schemas.Agent),
 	}
 }
@@ -73,13 +69,14 @@ func (a *agents) read(userAgent string) *schemas.Agent {
 		Device:  strings.ToLower(ua.Device().String()),
 		Browser: ua.Browser().String(),
 		Os:      ua.OS().String(),
-		BotRule: a.bots.rule(userAgent),
+		BotRule: botRule(userAgent),
 	}
-	if agent.BotRule == "" && agent.Device == deviceBot {
-		agent.BotRule = ruleByList
-	}
-	if agent.BotRule != "" {
+	switch {
+	case agent.BotRule != "":
 		agent.Device = deviceBot
+	case agent.Device == deviceBot:
+		// The library takes previews in a mail program for bots, and knows none that the lists lack.
+		agent.Device = ""
 	}
 	return agent
 }

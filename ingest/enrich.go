@@ -59,6 +59,7 @@ func (e *enricher) enrich(
 type client struct {
 	addr                         netip.Addr
 	userAgent, language, country string
+	hints                        hints
 	// agent is what these tell, nil as long as nobody has asked.
 	agent *schemas.Agent
 	// kept is what policy keeps of the address, once known is true.
@@ -74,6 +75,7 @@ func (e *enricher) client(addr netip.Addr, header http.Header) *client {
 		userAgent: strings.ToValidUTF8(clip(header.Get("User-Agent"), maxUserAgent), "\uFFFD"),
 		language:  firstLanguage(header.Get("Accept-Language")),
 		country:   e.countries.of(addr),
+		hints:     hintsOf(header),
 	}
 }
 
@@ -100,27 +102,30 @@ func (e *enricher) add(b *schemas.Beacon, policy AddressPolicy, c *client) {
 	if language == "" {
 		language = c.language
 	}
-	if b.UserAgent != c.userAgent || language != c.language {
-		b.Agent = e.agent(b.UserAgent, language, c.country)
+	if b.UserAgent != c.userAgent {
+		b.Agent = e.agent(b.UserAgent, language, c.country, hints{rule: c.hints.rule})
+		return
+	}
+	if language != c.language {
+		b.Agent = e.agent(b.UserAgent, language, c.country, c.hints)
 		return
 	}
 	if c.agent == nil {
-		c.agent = e.agent(b.UserAgent, language, c.country)
+		c.agent = e.agent(b.UserAgent, language, c.country, c.hints)
 	}
 	b.Agent = c.agent
 }
 
-// agent is what user agent, language and country tell. The result is shared and must not be
+// agent is what user agent, language, country and hints tell. The result is shared and must not be
 // changed.
-func (e *enricher) agent(userAgent, language, country string) *schemas.Agent {
+func (e *enricher) agent(userAgent, language, country string, h hints) *schemas.Agent {
 	known := e.agents.lookup(userAgent)
-	if language == "" && country == "" {
+	if language == "" && country == "" && h == (hints{}) {
 		return known
 	}
-	return &schemas.Agent{
-		Device: known.Device, Browser: known.Browser, Os: known.Os, BotRule: known.BotRule,
-		Country: country, Language: language,
-	}
+	agent := h.on(known)
+	agent.Country, agent.Language = country, language
+	return agent
 }
 
 // parseAddress reads an address with or without port; what is none is not valid.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"regexp"
+	"regexp/syntax"
 	"slices"
 	"strings"
 	"sync"
@@ -139,6 +141,57 @@ func TestBotRules(t *testing.T) {
 	}
 }
 
+// Every text of every expression of the list is found, as it is and where it may stand.
+func TestCrawlers(t *testing.T) {
+	b, n := newCrawlers(crawlerList), 0
+	for line := range strings.Lines(crawlerList) {
+		if line = strings.TrimRight(line, "\n"); line[0] == '#' {
+			continue
+		}
+		parsed, err := syntax.Parse(line, syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		pattern := regexp.MustCompile(line)
+		for _, text := range textsOf(parsed) {
+			n++
+			userAgent := "Some " + text + " Thing"
+			userAgent = userAgent[strings.LastIndex(userAgent, begins)+1:]
+			userAgent, _, _ = strings.Cut(userAgent, ends)
+			if !pattern.MatchString(userAgent) || b.rule(userAgent) == "" {
+				t.Errorf("%q: rule %q, pattern %v", userAgent, b.rule(userAgent), pattern)
+			}
+		}
+	}
+	if n < 1500 {
+		t.Errorf("%d texts", n)
+	}
+	for _, userAgent := range []string{
+		"Some curl/8", "x", "", "Mozilla/5.0 SSL Labs 2",
+		"Mozilla/5.0 (Linux; Android 14; SM-T970) AppleWebKit/537.36 (KHTML, like Gecko) " +
+			"Silk/120.4.1 like Chrome/120.0.6099.230 Safari/537.36",
+	} {
+		if rule := b.rule(userAgent); rule != "" {
+			t.Errorf("%q is called %s", userAgent, rule)
+		}
+	}
+}
+
+func TestTextsOf(t *testing.T) {
+	for pattern, want := range map[string][]string{
+		`a\/b`: {"a/b"}, `^a$`: {"\x01a\x02"}, `[wW]get`: {"wget", "Wget"}, `(^| )a`: {"\x01a", " a"},
+		`a(b|cd)`: {"ab", "acd"}, `a.*b`: nil, `a[^b]`: nil, `a([^b]|$)`: nil, `a[0-4]`: {"a0", "a1", "a2", "a3", "a4"}, `a?`: nil,
+	} {
+		parsed, err := syntax.Parse(pattern, syntax.Perl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := textsOf(parsed); !slices.Equal(got, want) {
+			t.Errorf("%s: %q, want %q", pattern, got, want)
+		}
+	}
+}
+
 // The automaton says what a search for every text, one after the other, would.
 func FuzzBotRule(f *testing.F) {
 	f.Add("Mozilla/5.0 (compatible; Googlebot/2.1)")
@@ -154,10 +207,13 @@ func FuzzBotRule(f *testing.F) {
 
 func slowRule(userAgent string) string {
 	lower := strings.ToLower(userAgent)
-	lower = strings.ReplaceAll(strings.ReplaceAll(lower, "cubot", "\x00"), "botox", "\x00")
 	for line := range strings.Lines(botList) {
 		name, texts, ok := strings.Cut(strings.TrimRight(line, "\n"), "\t")
-		if !ok || name == "!" {
+		switch {
+		case !ok:
+			continue
+		case name == "!": // before all others
+			lower = strings.ReplaceAll(lower, texts, "\x00")
 			continue
 		}
 		for text := range strings.SplitSeq(texts, "\t") {
