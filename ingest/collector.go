@@ -68,6 +68,7 @@ type Collector struct {
 	addresses *buckets
 	// connections are those of Server.
 	connections *connections
+	signer      *signer
 	unzippers   sync.Pool
 	bodies      sync.Pool // of *buffer
 	intakes     sync.Pool // of *intake
@@ -123,7 +124,8 @@ func New(
 	}
 	return &Collector{
 		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Countries),
-		arrivals: a.arrivals, appender: a, metrics: a.metrics, scripts: newScripts(cfg.Forms),
+		signer: newSigner(cfg.SigningKey), arrivals: a.arrivals, appender: a, metrics: a.metrics,
+		scripts:     newScripts(cfg.Forms),
 		links:       links,
 		strangers:   newBucket(l.StrangersPerSecond, 10*l.StrangersPerSecond),
 		addresses:   newBuckets(l.RequestsPerSecond, float64(l.RequestsAtOnce)),

@@ -179,7 +179,8 @@ func TestVisitRunsOut(t *testing.T) {
 		t.Fatal(err)
 	}
 	now := time.Unix(1_800_000_000, 0)
-	value := jar{request: httptest.NewRequest("GET", "/", nil), key: []byte("k")}.visit(&site, now)
+	first := jar{request: httptest.NewRequest("GET", "/", nil), signer: newSigner([]byte("k"))}
+	value := first.visit(&site, now)
 	for _, c := range []struct {
 		after  time.Duration
 		key    string
@@ -191,7 +192,7 @@ func TestVisitRunsOut(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "/", nil)
 		r.Header.Set("Cookie", "ct_visit="+value)
-		next := jar{request: r, key: []byte(c.key)}.visit(&site, now.Add(c.after))
+		next := jar{request: r, signer: newSigner([]byte(c.key))}.visit(&site, now.Add(c.after))
 		if goesOn := next[:21] == value[:21]; goesOn != c.goesOn {
 			t.Errorf("after %s signed with %q the visit goes on: %v", c.after, c.key, goesOn)
 		}

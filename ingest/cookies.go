@@ -7,7 +7,11 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash"
 	"net/http"
+	"strconv"
+	"strings"
+	"sync"
 	"time"
 
 	"crumbtrail/schemas"
@@ -48,7 +52,7 @@ type jar struct {
 	request *http.Request
 	// secure is true over HTTPS, on the way to the last trusted proxy at least.
 	secure bool
-	key    []byte
+	signer *signer
 	// embedded is true of a site whose pages are in frames of other sites.
 	embedded bool
 }
@@ -61,11 +65,35 @@ func (j jar) name(base string) string {
 }
 
 func (j jar) read(base string) string {
-	cookie, err := j.request.Cookie(j.name(base))
-	if err != nil {
-		return ""
+	value, _ := cookieOf(j.request.Header, j.name(base))
+	return value
+}
+
+// cookieOf returns the value of the first cookie of a name that net/http would take.
+func cookieOf(header http.Header, name string) (value string, ok bool) {
+	for _, line := range header["Cookie"] {
+		for part := range strings.SplitSeq(line, ";") {
+			key, value, _ := strings.Cut(strings.Trim(part, blanks), "=")
+			if strings.Trim(key, blanks) != name {
+				continue
+			}
+			if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
+				value = value[1 : len(value)-1]
+			}
+			if !strings.ContainsFunc(value, noCookie) {
+				return value, true
+			}
+		}
 	}
-	return cookie.Value
+	return "", false
+}
+
+// blanks may stand around a cookie.
+const blanks = " \t\r\n"
+
+// noCookie is true of what may not be in a cookie's value.
+func noCookie(r rune) bool {
+	return r < ' ' || r > '~' || r == '"' || r == '\\'
 }
 
 // visitor returns the id in our cookie, empty where there is none that we could have set.
@@ -92,15 +120,24 @@ func (j jar) set(w http.ResponseWriter, base, value string, life time.Duration) 
 
 // put stores a cookie of a name, or deletes it where life is negative. A site that is embedded in
 // others keeps its cookies apart for each of those; browsers take such cookies over HTTPS alone.
+// Nothing in name and value needs to be escaped.
 func (j jar) put(w http.ResponseWriter, name, value string, life time.Duration) {
-	cookie := http.Cookie{
-		Name: name, Value: value, Path: "/", MaxAge: int(life / time.Second),
-		Secure: j.secure, HttpOnly: name != consentCookie, SameSite: http.SameSiteLaxMode,
+	line := make([]byte, 0, 192)
+	line = append(append(append(append(line, name...), '='), value...), "; Path=/; Max-Age="...)
+	line = strconv.AppendInt(line, int64(max(life, 0)/time.Second), 10)
+	if name != consentCookie {
+		line = append(line, "; HttpOnly"...)
+	}
+	if j.secure {
+		line = append(line, "; Secure"...)
 	}
 	if j.embedded && j.secure {
-		cookie.SameSite, cookie.Partitioned = http.SameSiteNoneMode, true
+		line = append(line, "; SameSite=None; Partitioned"...)
+	} else {
+		line = append(line, "; SameSite=Lax"...)
 	}
-	http.SetCookie(w, &cookie)
+	h := w.Header()
+	h["Set-Cookie"] = append(h["Set-Cookie"], string(line))
 }
 
 // of is the jar of a site.
@@ -130,7 +167,7 @@ func (j jar) forget(w http.ResponseWriter) {
 	for _, name := range []string{
 		hostPrefix + visitorCookie, hostPrefix + visitCookie, visitorCookie, visitCookie,
 	} {
-		if _, err := j.request.Cookie(name); err == nil {
+		if _, ok := cookieOf(j.request.Header, name); ok {
 			j.expire(w, name)
 		}
 	}
@@ -158,13 +195,17 @@ func (j jar) choose(w http.ResponseWriter, said *statement) {
 const (
 	visitBytes = 16 + 8 + 8
 	signBytes  = sha256.Size
+	visitChars = (4*(visitBytes+signBytes) + 2) / 3
 )
 
 // openVisit returns the cookie of a visit that is going on.
 func (j jar) openVisit(site *Site, now time.Time) (raw []byte, goesOn bool) {
-	raw, err := base64.RawURLEncoding.DecodeString(j.read(visitCookie))
-	return raw, err == nil && len(raw) == visitBytes+signBytes &&
-		hmac.Equal(raw[visitBytes:], j.sign(raw[:visitBytes])) &&
+	text := j.read(visitCookie)
+	if len(text) != visitChars {
+		return nil, false
+	}
+	raw, err := base64.RawURLEncoding.DecodeString(text)
+	return raw, err == nil && j.signer.signed(raw[:visitBytes], raw[visitBytes:]) &&
 		now.Unix()-visitSeen(raw).Unix() <= int64(site.Gap/time.Second)
 }
 
@@ -186,13 +227,28 @@ func (j jar) visit(site *Site, now time.Time) string {
 		binary.BigEndian.PutUint64(raw[16:], uint64(now.Unix()))
 	}
 	binary.BigEndian.PutUint64(raw[24:], uint64(now.Unix()))
-	return base64.RawURLEncoding.EncodeToString(append(raw[:visitBytes], j.sign(raw[:visitBytes])...))
+	return base64.RawURLEncoding.EncodeToString(j.signer.sign(raw[:visitBytes], raw[:visitBytes]))
 }
 
-func (j jar) sign(value []byte) []byte {
-	mac := hmac.New(sha256.New, j.key)
+// signer signs with one key. It keeps what it has made of the key.
+type signer struct{ macs sync.Pool }
+
+func newSigner(key []byte) *signer {
+	return &signer{sync.Pool{New: func() any { return hmac.New(sha256.New, key) }}}
+}
+
+// sign appends the signature of value to dst.
+func (s *signer) sign(dst, value []byte) []byte {
+	mac := s.macs.Get().(hash.Hash)
+	defer s.macs.Put(mac)
+	mac.Reset()
 	mac.Write(value)
-	return mac.Sum(nil)
+	return mac.Sum(dst)
+}
+
+func (s *signer) signed(value, signature []byte) bool {
+	var want [signBytes]byte
+	return hmac.Equal(signature, s.sign(want[:0], value))
 }
 
 // keep sets the cookies that a consent allows, and deletes those that it does not.

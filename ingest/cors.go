@@ -10,15 +10,19 @@ const preflightSeconds = "7200"
 // no credentials: "null" is the origin of every sandbox.
 func (c *Collector) allowOrigin(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Add("Vary", "Origin")
-	h.Set("Access-Control-Expose-Headers", "Retry-After, X-RateLimit-Reset")
+	if h["Vary"] == nil {
+		h["Vary"] = varyOrigin
+	} else {
+		h.Add("Vary", "Origin")
+	}
+	h["Access-Control-Expose-Headers"] = retryNames
 	switch origin := r.Header.Get("Origin"); {
 	case origin == "" || !c.sites.allow(origin):
 	case origin == originNull:
 		h.Set("Access-Control-Allow-Origin", "*")
 	default:
-		h.Set("Access-Control-Allow-Origin", origin)
-		h.Set("Access-Control-Allow-Credentials", "true")
+		h["Access-Control-Allow-Origin"] = r.Header["Origin"][:1:1]
+		h["Access-Control-Allow-Credentials"] = allowed
 	}
 }
 

@@ -101,7 +101,7 @@ func (c *Collector) intake(
 }
 
 func (c *Collector) jar(r *http.Request) jar {
-	return jar{request: r, secure: c.overTLS(r), key: c.cfg.SigningKey}
+	return jar{request: r, secure: c.overTLS(r), signer: c.signer}
 }
 
 // alone takes a beacon that did not come in a batch.
@@ -405,9 +405,6 @@ func (in *intake) answer(status int) {
 	in.w.WriteHeader(status)
 	_, _ = in.w.Write(append(body, "}\n"...)) // a client that went away needs no answer
 }
-
-// jsonType is a header's value that is set often. Nobody changes it.
-var jsonType = []string{"application/json"}
 
 // errBudget is what a site sends beyond its budget.
 var errBudget = errors.New("the site's budget is spent")
