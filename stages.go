@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"time"
 
 	"crumbtrail/ingest"
@@ -11,8 +13,15 @@ import (
 
 // Each of these runs one stage against a Kafka cluster, any number of times beside each other.
 
+// collectorGarbage is how much more than it holds the collector may have on its heap, in percent.
+// It holds little, so that Go's own 100 has it look for garbage many times a second.
+const collectorGarbage = 400
+
 func runIngest(ctx context.Context, c *call) error {
 	c.publicFlag()
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(collectorGarbage)
+	}
 	return runAlone(ctx, c, func(ctx context.Context, p *pipeline) ([]part, error) {
 		log, found, err := p.seekLog(ctx)
 		if err != nil {
