@@ -97,7 +97,7 @@ func (s *Site) collected() ingest.Site {
 			Profiling: ingest.Enforcement(s.Enforcement.Profiling),
 		},
 		Gap: s.Gap, CookieLifetime: s.CookieLifetime, FixedLifetime: !s.CookieRenew,
-		Embedded:  s.Embedded,
+		Embedded: s.Embedded, Cookieless: s.Cookieless, SaltHour: s.SaltHour, TimeZone: s.Location(),
 		Redirects: s.Redirects, Heartbeat: s.Heartbeat, BytesPerSecond: s.BytesPerSecond,
 		Address: ingest.AddressPolicy(s.Address), StripQuery: s.StripQuery,
 	}

@@ -28,6 +28,9 @@ func (k *checker) consent(s *Site) {
 			k.note("site %s: enforcement.%s is disabled: a refusal does not stop it", s.Key, p.purpose)
 		}
 	}
+	if s.Cookieless {
+		k.note("site %s is cookieless: a visitor who is not identified is another one each day", s.Key)
+	}
 	if s.GPC == PrivacyIgnore {
 		k.note("site %s: Global Privacy Control is ignored, which some laws forbid", s.Key)
 	}

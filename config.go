@@ -35,6 +35,9 @@ type Config struct {
 	Lake    LakeSettings  `yaml:"lake"`
 	Limits  ingest.Limits `yaml:"limits"`
 	Country Country       `yaml:"country"`
+	// Salts is the directory of the secrets behind cookieless visitors, which collectors may share;
+	// empty is one in the data directory. In the file it is relative to the file.
+	Salts string `yaml:"salts"`
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	TrustedProxies []Network `yaml:"trusted_proxies,single"`
 }
@@ -167,7 +170,7 @@ func parseConfig(path string, text []byte) (Config, *strictyaml.Document, Proble
 
 // resolvePaths makes the paths in the file relative to the working directory.
 func (c *Config) resolvePaths(dir string, doc *strictyaml.Document) {
-	paths := []*string{}
+	paths := []*string{&c.Salts}
 	if doc.Has("models") {
 		paths = append(paths, &c.Models)
 	}

@@ -32,6 +32,10 @@ type Site struct {
 	GPC     PrivacyControl  `yaml:"gpc"`
 	// TimeZone is an IANA name; it says when midnight is.
 	TimeZone string `yaml:"time_zone"`
+	// Cookieless stores nothing of visitors who are not identified: they are known for a day, which
+	// begins when the clocks in TimeZone show SaltHour.
+	Cookieless bool `yaml:"cookieless"`
+	SaltHour   int  `yaml:"salt_hour"`
 	// CookieLifetime is what ct_visitor asks for; it is sent as at most 400 days.
 	CookieLifetime time.Duration `yaml:"cookie_lifetime"`
 	// CookieRenew begins that anew with each answer.
@@ -124,6 +128,11 @@ func (r *configRules) sites() {
 				"no time zone is called %q", s.TimeZone)
 		}
 		r.exempt(at, s)
+		r.count(at+"salt_hour", s.SaltHour, 0, 23)
+		if s.SaltHour != 0 && !s.Cookieless {
+			r.report(at+"salt_hour", "set cookieless: true, or leave it out",
+				"only cookieless visitors are known for a day")
+		}
 		r.between(at+"cookie_lifetime", s.CookieLifetime, day, 5*longest)
 		for j, host := range s.Redirects {
 			r.host(fmt.Sprintf("%sredirects[%d]", at, j), host)

@@ -85,6 +85,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	if cfg.Country.File != "" {
 		fmt.Fprintf(b, "country %s\n", cfg.Country.File)
 	}
+	if cfg.Salts != "" {
+		fmt.Fprintf(b, "salts %s\n", cfg.Salts)
+	}
 	if len(cfg.TrustedProxies) > 0 {
 		fmt.Fprintf(b, "trusted %v\n", cfg.TrustedProxies)
 	}
@@ -130,6 +133,9 @@ func describeConsent(b *strings.Builder, s *Site) {
 	}
 	if !s.CookieRenew || s.Embedded {
 		fmt.Fprintf(b, "cookie_renew %v, embedded %v\n", s.CookieRenew, s.Embedded)
+	}
+	if s.Cookieless {
+		fmt.Fprintf(b, "cookieless, a day from %d:00 in %s\n", s.SaltHour, s.Location())
 	}
 	if len(s.Signals) > 0 || s.GPC != PrivacyOptOut {
 		fmt.Fprintf(b, "gpc %s, signals %v\n", s.GPC, s.Signals)

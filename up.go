@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -123,6 +124,7 @@ func (p *pipeline) openCollector(ctx context.Context, o edgeOptions) (*ingest.Co
 	p.countries = cfg.Countries
 	cfg.TrustedProxies = append(cfg.TrustedProxies, o.trusted...)
 	if o.clock == nil {
+		cfg.Salts = cmp.Or(p.cfg.Salts, filepath.Join(p.data, saltsDir))
 		if cfg.Spill, err = spill.Make(filepath.Join(p.data, spillDir)); err != nil {
 			return nil, err
 		}
@@ -132,6 +134,9 @@ func (p *pipeline) openCollector(ctx context.Context, o edgeOptions) (*ingest.Co
 	}
 	return ingest.New(cfg, producer, p.log, p.registry)
 }
+
+// saltsDir is where the secrets behind cookieless visitors are in the data directory.
+const saltsDir = "salts"
 
 // spillDir is where beacons wait in the data directory.
 const spillDir = "spill"

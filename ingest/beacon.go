@@ -98,6 +98,12 @@ type claim struct {
 	props func(schemas.Consent) []byte
 }
 
+// submits says whether a claim is also what somebody says of themselves.
+func (c *claim) submits() bool {
+	return c.beacon.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT ||
+		c.kind != schemas.SubmissionKind_SUBMISSION_KIND_UNSPECIFIED
+}
+
 // decodeBatch calls each with every beacon of a request's body, in order: of {"beacons":[…]}, of a
 // bare array, or the body itself where it is a single beacon. The beacons are well-formed JSON
 // but not checked further; they alias body. batchSentAt is the batch's sent_at, zero if absent.

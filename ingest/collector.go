@@ -14,6 +14,7 @@ import (
 	"sync"
 	"time"
 
+	"crumbtrail/ingest/daily"
 	"crumbtrail/ingest/spill"
 	"crumbtrail/internal/token"
 
@@ -49,6 +50,9 @@ type Config struct {
 	Links []Link
 	// Linger waits for company before each append, for slow logs; 0 appends at once.
 	Linger time.Duration
+	// Salts is the directory of the secrets behind cookieless visitors, which collectors may share;
+	// empty keeps them in memory.
+	Salts string
 	// Spill is the directory, this process's alone, that takes what the log does not; nil for none,
 	// as where time is recorded: that input can be sent again.
 	Spill spill.FS
@@ -61,6 +65,7 @@ type Collector struct {
 	log       *slog.Logger
 	sites     *sites
 	enricher  *enricher
+	days      *daily.Visitors
 	arrivals  *arrivals
 	appender  *appender
 	metrics   *metrics
@@ -122,8 +127,13 @@ func New(
 			return nil, fmt.Errorf("collector: %w", err)
 		}
 	}
+	days, err := daily.Open(cfg.Salts, log)
+	if err != nil {
+		return nil, fmt.Errorf("collector: %w", err)
+	}
 	return &Collector{
 		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Countries),
+		days:   days,
 		signer: newSigner(cfg.SigningKey), arrivals: a.arrivals, appender: a, metrics: a.metrics,
 		scripts:     newScripts(cfg.Forms),
 		links:       links,
@@ -152,12 +162,15 @@ func (cfg Config) validate() error {
 // queued before then is settled; what comes later is refused. It always returns nil: of a log that
 // takes nothing, requests and Ready tell.
 func (c *Collector) Run(ctx context.Context) error {
-	var watch sync.WaitGroup
+	var beside sync.WaitGroup
 	if c.cfg.Countries != nil {
-		watch.Go(func() { c.cfg.Countries.watch(ctx, c.log) })
+		beside.Go(func() { c.cfg.Countries.watch(ctx, c.log) })
+	}
+	if c.cfg.Clock == nil {
+		beside.Go(func() { c.days.Run(ctx) })
 	}
 	c.appender.run(ctx)
-	watch.Wait()
+	beside.Wait()
 	return nil
 }
 

@@ -35,9 +35,13 @@ func (p ConsentPolicy) Validate() error {
 // makes visits; marketing and profiling together make contacts and scores.
 type Purposes struct{ Analytics, Marketing, Profiling Enforcement }
 
-// purposes is what a policy stands for, where p says nothing else.
-func (c ConsentPolicy) purposes(p Purposes) Purposes {
+// purposes is what a policy stands for, where p says nothing else. Visits need no opt-in where
+// nothing is stored for them.
+func (c ConsentPolicy) purposes(p Purposes, cookieless bool) Purposes {
 	preset := Purposes{Restrictive, Restrictive, Restrictive}
+	if cookieless {
+		preset.Analytics = NonRestrictive
+	}
 	switch c {
 	case ConsentImplied:
 		preset = Purposes{NonRestrictive, NonRestrictive, NonRestrictive}
@@ -231,9 +235,10 @@ func (s *Site) judge(said *statement, sent signals) verdict {
 	return v
 }
 
-// Recorded is the consent of a recorded beacon that says nothing of it.
+// Recorded is the consent of a recorded beacon that says nothing of it. Its visitor was known to
+// whoever recorded it, so that it is not cookieless.
 func (s Site) Recorded() schemas.Consent {
-	return s.Consent.purposes(s.Enforcement).consent(undecided, noObjection)
+	return s.Consent.purposes(s.Enforcement, false).consent(undecided, noObjection)
 }
 
 // script is the policy that a site's tracker goes by before the collector has said anything: it

@@ -257,7 +257,7 @@ func (j jar) keep(
 ) {
 	j = j.of(site)
 	switch {
-	case allowed <= schemas.Consent_CONSENT_NONE:
+	case !site.stores(allowed):
 		j.forget(w)
 	case visitor != "":
 		j.remember(w, site, visitor, now)

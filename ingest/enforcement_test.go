@@ -186,7 +186,7 @@ func TestScriptPolicy(t *testing.T) {
 		{ConsentNotAsked, Purposes{Analytics: Restrictive}, ConsentRequired},
 		{ConsentRequired, Purposes{Disabled, Disabled, Disabled}, ConsentImplied},
 	} {
-		if got := c.policy.purposes(c.set).script(); got != c.want {
+		if got := c.policy.purposes(c.set, false).script(); got != c.want {
 			t.Errorf("%s with %v: the script goes by %s, want %s", c.policy, c.set, got, c.want)
 		}
 	}

@@ -201,7 +201,7 @@ func (c *Collector) postConsent(w http.ResponseWriter, r *http.Request) {
 	j := c.jar(r).of(site)
 	j.choose(w, &said)
 	allowed := c.welcome(w, j, site, &said)
-	if _, err := r.Cookie(networkName); err == nil && allowed <= schemas.Consent_CONSENT_NONE {
+	if _, err := r.Cookie(networkName); err == nil && !site.stores(allowed) {
 		j.expire(w, networkName)
 	}
 	w.Header().Set("Content-Type", "application/json")
@@ -215,7 +215,7 @@ func (c *Collector) welcome(
 ) schemas.Consent {
 	allowed := site.judge(said, signalsOf(j.request.Header)).consent
 	visitor := j.visitor()
-	if visitor == "" && allowed > schemas.Consent_CONSENT_NONE {
+	if visitor == "" && site.stores(allowed) {
 		visitor = newVisitor()
 	}
 	j.keep(w, site, allowed, visitor, time.Now())

@@ -154,7 +154,11 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	}
 	in.heard = site
 	in.consent(b, site, claim.consent)
-	if b.Consent > schemas.Consent_CONSENT_NONE && !in.unbound {
+	names := b.Consent
+	switch {
+	case site.namesDaily(b.Consent):
+		names = schemas.Consent_CONSENT_NONE // no id of the sender's stands beside that of the day
+	case b.Consent > schemas.Consent_CONSENT_NONE && !in.unbound:
 		if claim.visitor == "" && b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
 			claim.visitor = claim.user
 		}
@@ -164,7 +168,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 		b.Recipient = claim.recipient
 	}
 	if claim.props != nil {
-		b.Props = claim.props(b.Consent)
+		b.Props = claim.props(names)
 	}
 	site.clean(b, in.c.limits)
 	if b.EventId == "" {
@@ -177,13 +181,12 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	} else {
 		b.OccurredAtUs, b.Clamped = occurred(in.us, b.CreatedAtUs, b.SentAtUs, in.c.limits.MaxAge)
 	}
-	in.enrich(claim, site.Address)
+	in.enrich(claim, site)
 	if in.again != nil {
 		in.again.mark(b)
 	}
 	in.parcel.beacon(b, in.c.cfg.Partitions)
-	if b.Type == schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT ||
-		claim.kind != schemas.SubmissionKind_SUBMISSION_KIND_UNSPECIFIED {
+	if claim.submits() {
 		s, secrets := forms(in.c.cfg.Forms).submission(b, claim.form, claim.fields)
 		s.Kind = max(s.Kind, claim.kind)
 		if within := forms(in.c.cfg.Forms).of(b.Site, claim.form).ConfirmWithin; within > 0 {
@@ -225,35 +228,40 @@ func (in *intake) consent(b *schemas.Beacon, site *Site, asked schemas.Consent) 
 	b.TcSha256, b.TcfPurposes = in.said.tcSHA256, in.said.tcfPurposes
 }
 
-// enrich adds to a beacon what the connection says of the visitor, if it is the visitor's.
-func (in *intake) enrich(claim *claim, policy AddressPolicy) {
-	b, e := claim.beacon, in.c.enricher
-	switch {
-	case in.sent.anonymous: // not even looked at
-		e.enrich(b, policy, netip.Addr{}, in.headerOf(claim))
-	case claim.server || claim.address != "":
-		e.enrich(b, policy, parseAddress(claim.address), in.headerOf(claim))
-	default:
-		if in.client == nil {
-			in.client = e.client(in.peer, in.r.Header)
-		}
-		e.add(b, policy, in.client)
-	}
+// enrich adds to a beacon what is known of who sends it.
+func (in *intake) enrich(claim *claim, site *Site) {
+	b, who := claim.beacon, in.clientOf(claim)
+	in.c.enricher.add(b, site.Address, who)
 	if claim.rule != "" && b.Agent.GetBotRule() == "" {
 		b.Agent = proto.CloneOf(b.Agent) // shared
 		b.Agent.Device, b.Agent.BotRule = deviceBot, claim.rule
 	}
-	if b.Consent == schemas.Consent_CONSENT_NONE {
+	switch {
+	case b.Consent == schemas.Consent_CONSENT_NONE:
 		b.Ip = "" // counted only
+	case site.namesDaily(b.Consent):
+		if !in.unbound && !claim.submits() { // or the name of a day would stand beside that of a person
+			b.VisitorId = in.ofOneDay(claim, site, who.addr)
+		}
+		b.Ip, b.UserAgent = "", ""
 	}
 }
 
-// headerOf is the header of whoever sends, nil where that is not the visitor.
-func (in *intake) headerOf(claim *claim) http.Header {
+// clientOf is who sends, as the connection tells, if it is the visitor's.
+func (in *intake) clientOf(claim *claim) *client {
+	e, header := in.c.enricher, in.r.Header
 	if claim.server {
-		return nil
+		header = nil
 	}
-	return in.r.Header
+	switch {
+	case in.sent.anonymous: // not even looked at
+		return e.client(netip.Addr{}, header)
+	case claim.server || claim.address != "":
+		return e.client(parseAddress(claim.address), header)
+	case in.client == nil:
+		in.client = e.client(in.peer, header)
+	}
+	return in.client
 }
 
 // visitor returns who sends: our cookie, else what the client claims, else somebody new.
@@ -261,7 +269,7 @@ func (in *intake) visitor(claimed string) string {
 	switch {
 	case in.known != "":
 		return in.known
-	case claimed != "":
+	case claimed != "" && !schemas.VisitorID(claimed).OfOneDay():
 		in.claimed = claimed
 		return claimed
 	case in.fresh == "" && in.again != nil:

@@ -84,7 +84,8 @@ func (f forms) script(key string, site *Site, crossSite bool) []byte {
 	return tracker.Script(tracker.Config{
 		Site: key, Consent: string(site.purposes.script()), CrossSite: crossSite,
 		Signals: signalNames(site.Signals), IgnoreGPC: site.objection == noObjection,
-		Forms: f.captured(key),
+		Cookieless: site.Cookieless,
+		Forms:      f.captured(key),
 	})
 }
 

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -8,6 +9,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"crumbtrail/ingest/daily"
 )
 
 // Site is what the collector knows of one web site: all pages that carry the same tracking script.
@@ -29,6 +32,11 @@ type Site struct {
 	Signals []Signal
 	// Gap is how long ct_visit lives without a beacon; 0 is 30 minutes.
 	Gap time.Duration
+	// Cookieless stores nothing of visitors who are not identified: they are known for a day.
+	Cookieless bool
+	// SaltHour is what the site's clocks, in TimeZone, show when such a day begins; a nil zone is UTC.
+	SaltHour int
+	TimeZone *time.Location
 	// CookieLifetime is what ct_visitor asks for; 0 is two years. Browsers allow 400 days.
 	CookieLifetime time.Duration
 	// Embedded lets the cookies be kept in frames of other sites, for each of those apart.
@@ -54,6 +62,7 @@ type Site struct {
 	purposes   Purposes
 	objection  objection
 	doNotTrack bool
+	days       daily.Rules
 }
 
 // DefaultKey is the site that is there without a configuration.
@@ -175,9 +184,6 @@ func (s *Site) normalise() error {
 	if s.Consent == "" {
 		s.Consent = ConsentRequired
 	}
-	if err := s.settleConsent(); err != nil {
-		return fmt.Errorf("site %q: %w", s.Key, err)
-	}
 	for i, name := range s.StripQuery {
 		s.StripQuery[i] = strings.ToLower(name)
 	}
@@ -186,6 +192,9 @@ func (s *Site) normalise() error {
 	}
 	if s.Gap == 0 {
 		s.Gap = defaultGap
+	}
+	if err := s.settleConsent(); err != nil {
+		return fmt.Errorf("site %q: %w", s.Key, err)
 	}
 	if s.CookieLifetime == 0 {
 		s.CookieLifetime = defaultLifetime
@@ -218,7 +227,11 @@ func (s *Site) normalise() error {
 // settleConsent makes rules of what is configured about consent.
 func (s *Site) settleConsent() error {
 	errs := []error{s.Consent.Validate(), s.Enforcement.validate()}
-	s.purposes = s.Consent.purposes(s.Enforcement)
+	s.purposes = s.Consent.purposes(s.Enforcement, s.Cookieless)
+	if s.SaltHour < 0 || s.SaltHour > 23 {
+		errs = append(errs, fmt.Errorf("salt hour %d: want 0 to 23", s.SaltHour))
+	}
+	s.days = daily.Rules{Site: s.Key, Zone: cmp.Or(s.TimeZone, time.UTC), Hour: s.SaltHour, Gap: s.Gap}
 	var err error
 	s.objection, err = s.PrivacyControl.objection()
 	errs = append(errs, err)

@@ -172,7 +172,7 @@ func (s *snowplow) remember() {
 		j = j.of(s.site)
 	}
 	switch {
-	case s.sent.anonymous || s.site != nil && s.allowed <= schemas.Consent_CONSENT_NONE:
+	case s.sent.anonymous || s.site != nil && !s.site.stores(s.allowed):
 		if _, err := s.r.Cookie(networkName); err == nil {
 			j.expire(s.w, networkName)
 		}

@@ -222,6 +222,8 @@ func (m *Machine) visitor(s *schemas.Submission) (key []byte, why string) {
 		return nil, "no browser is linked, as there is no consent to it"
 	case s.VisitorId == "":
 		return nil, "no browser is linked, as it is not known"
+	case schemas.VisitorID(s.VisitorId).OfOneDay():
+		return nil, "no browser is linked, as it is known for a day alone"
 	case attribute.IsPlaceholder(strings.ToLower(s.VisitorId)):
 		return nil, "no browser is linked, as its id is a placeholder that many may have"
 	}

@@ -3,6 +3,7 @@ package schemas
 import (
 	"bytes"
 	"encoding/binary"
+	"strings"
 )
 
 // Site is the key of a site: the name that its tracking script carries.
@@ -43,3 +44,10 @@ func CountedKey(site Site, eventID string) []byte {
 	key = append(key, 0, 0)
 	return append(key, eventID...)
 }
+
+// DayVisitor begins the ids of visitors who are known on a site for a day, and by nobody after it.
+// Only the edge gives them out.
+const DayVisitor = "day."
+
+// OfOneDay says whether an id is one of those: nothing may be linked to it.
+func (v VisitorID) OfOneDay() bool { return strings.HasPrefix(string(v), DayVisitor) }

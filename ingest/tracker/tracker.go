@@ -34,6 +34,8 @@ type Config struct {
 	CrossSite bool `json:"cross"`
 	// Signals are the means of consent that count on the site, of tcf, gpp, gcm and dnt.
 	Signals []string `json:"signals,omitempty"`
+	// Cookieless is true where nothing is stored of visitors who are not identified.
+	Cookieless bool `json:"cookieless,omitempty"`
 	// IgnoreGPC is true where Global Privacy Control takes nothing back.
 	IgnoreGPC bool `json:"ignore_gpc,omitempty"`
 	// Forms are those to capture: the CSS selector of each, or of what stands around it, and its
