@@ -2,6 +2,7 @@ package main
 
 import (
 	"crumbtrail/ingest"
+	"crumbtrail/mail"
 	"crumbtrail/resolve"
 	"crumbtrail/schemas"
 	"crumbtrail/sessionize"
@@ -80,6 +81,24 @@ func (c *Config) edgeForms() []ingest.Form {
 		out = append(out, form)
 	}
 	return out
+}
+
+// mailConfig is how mails go out, without the keys of their links.
+func (c *Config) mailConfig() (mail.Config, error) {
+	password, err := c.Mail.password()
+	out := mail.Config{
+		Server: c.Mail.SMTP, TLS: mail.TLS(c.Mail.TLS), From: c.Mail.From, URL: c.Mail.URL,
+		Username: c.Mail.Username, Password: password, PerSecond: c.Mail.PerSecond,
+		Session: c.Kafka.SessionTimeout,
+	}
+	for _, f := range c.Forms {
+		if d := f.DoubleOptIn; d != nil {
+			out.Forms = append(out.Forms, mail.Form{
+				Name: f.Name, Site: f.Site, Subject: d.Subject, From: d.From, Text: d.Text,
+			})
+		}
+	}
+	return out, err
 }
 
 // collected is what the collector knows of a site.

@@ -16,11 +16,13 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
 	"crumbtrail/ingest"
+	"crumbtrail/internal/admin"
 	"crumbtrail/internal/datadir"
 	"crumbtrail/internal/duck"
 	"crumbtrail/internal/kafka"
 	"crumbtrail/internal/stage"
 	"crumbtrail/lake"
+	"crumbtrail/mail"
 	"crumbtrail/resolve"
 	"crumbtrail/schemas"
 	"crumbtrail/sessionize"
@@ -40,6 +42,7 @@ type pipeline struct {
 	// Nil where another process runs them.
 	sessionize *stage.Runner
 	resolve    *stage.Runner
+	mail       *mail.Sender
 	lake       *lake.Lake
 
 	// joined is true where another process runs the stages on this directory.
@@ -205,6 +208,11 @@ func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error
 			return err
 		}
 	}
+	if o.runs("resolve") && p.cfg.Mail != nil && !o.recorded {
+		if err := p.openMail(o); err != nil {
+			return err
+		}
+	}
 	if o.runs("lake") {
 		p.lake, err = lake.Open(ctx, lake.Config{
 			Dir: p.data, Flush: p.cfg.Lake.Flush, SkipMissing: p.skipMissing,
@@ -242,6 +250,31 @@ func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err e
 	}
 	p.resolve, err = stage.New(ctx, cfg, stage.OnKafka(p.client), machine, p.log, p.registry)
 	return err
+}
+
+// openMail prepares the sender of mails, which works beside the resolver.
+func (p *pipeline) openMail(o pipelineOptions) error {
+	cfg, err := p.cfg.mailConfig()
+	if err != nil {
+		return err
+	}
+	if o.alone != "" && len(p.cfg.Keys) == 0 {
+		return errors.New("mail: links are signed by the resolver and read by collectors, and the " +
+			"configuration has no keys for both: add keys: [{id: a, secret_file: FILE}]")
+	}
+	if cfg.Keys, err = p.cfg.tokenKeys(p.data); err != nil {
+		return err
+	}
+	p.mail, err = mail.New(cfg, stage.OnKafka(p.client), p.log, p.registry)
+	return err
+}
+
+// mailHealth is what is to be known of the mail server, for which nothing else waits.
+func (p *pipeline) mailHealth() error {
+	if p.mail == nil || p.mail.Notice() == "" {
+		return nil
+	}
+	return admin.Degraded(p.mail.Notice())
 }
 
 // stageConfig is what all stages have in common, with what this one reads and writes.
@@ -282,6 +315,9 @@ func (p *pipeline) stageParts() (parts []part) {
 	}
 	if p.resolve != nil {
 		parts = append(parts, part{"resolve", p.resolve.Run})
+	}
+	if p.mail != nil {
+		parts = append(parts, part{"mail", p.mail.Run})
 	}
 	if p.lake != nil {
 		parts = append(parts, p.lakePart())

@@ -111,7 +111,7 @@ func runSessionize(ctx context.Context, c *call) error {
 
 func runResolve(ctx context.Context, c *call) error {
 	return runAlone(ctx, c, func(_ context.Context, p *pipeline) ([]part, error) {
-		private, err := p.serveAdmin(c, p.resolve.Ready)
+		private, err := p.serveAdmin(c, p.resolve.Ready, p.mailHealth)
 		return append(p.stageParts(), private), err
 	})
 }

@@ -64,7 +64,7 @@ func up(ctx context.Context, c *call, cfg Config, models []*score.Model) error {
 	if err != nil {
 		return err
 	}
-	private, err := p.serveAdmin(c, edgeHealth(collector))
+	private, err := p.serveAdmin(c, edgeHealth(collector), p.mailHealth)
 	if err != nil {
 		return err
 	}

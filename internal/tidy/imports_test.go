@@ -15,11 +15,12 @@ const module = "crumbtrail"
 // internal but those that open names. What is not in here may not be imported.
 func rooms() map[string][]string {
 	return map[string][]string{
-		".":          {"schemas", "ingest", "sessionize", "resolve", "lake", "score", "site", "console", "benchmarks", "internal/*", "internal/duck"},
+		".":          {"schemas", "ingest", "sessionize", "resolve", "mail", "lake", "score", "site", "console", "benchmarks", "internal/*", "internal/duck"},
 		"schemas":    {},
 		"ingest":     {"schemas", "internal/*"},
 		"sessionize": {"schemas", "internal/stage"},
 		"resolve":    {"schemas", "internal/stage"},
+		"mail":       {"schemas", "internal/*"},
 		"lake":       {"schemas", "internal/*", "internal/duck"},
 		"score":      {"schemas", "internal/*", "internal/duck"},
 		"site":       {"schemas", "internal/*"},
@@ -57,6 +58,7 @@ func homes() map[string][]string {
 		"github.com/medama-io/go-useragent":     {"ingest"},
 		"github.com/oschwald/maxminddb-golang":  {"ingest"},
 		"github.com/tidwall/gjson":              {"ingest"},
+		"github.com/wneessen/go-mail":           {"mail"},
 		"github.com/cespare/xxhash":             {"sessionize", "resolve", "lake"},
 		"github.com/klauspost/compress":         {"ingest", "internal/kafka", "lake"},
 		"github.com/schollz/progressbar":        {"internal/progress"},
@@ -70,6 +72,7 @@ func homes() map[string][]string {
 
 		// For tests alone, see forTests.
 		"github.com/cockroachdb/datadriven": {"*"},
+		"github.com/emersion/go-smtp":       {"mail", "e2e"},
 		"github.com/google/go-cmp":          {"*"},
 		"github.com/maxmind/mmdbwriter":     {"ingest"},
 		"go.uber.org/goleak":                {"*"},
@@ -80,7 +83,8 @@ func homes() map[string][]string {
 // forTests lists the dependencies that only tests may import.
 func forTests() []string {
 	return []string{
-		"github.com/chromedp", "github.com/cockroachdb/datadriven", "github.com/google/go-cmp",
+		"github.com/chromedp", "github.com/cockroachdb/datadriven", "github.com/emersion/go-smtp",
+		"github.com/google/go-cmp",
 		"github.com/maxmind/mmdbwriter", "go.uber.org/goleak", "pgregory.net/rapid", "testing",
 	}
 }
