@@ -134,7 +134,11 @@ func TestCookielessByEveryWay(t *testing.T) {
 	if len(names) != 1 {
 		t.Errorf("one browser is %d visitors: %v", len(names), names)
 	}
-	set := cookiesOf(e.send("GET", "/t/ask.js", ""))
+	set := cookiesOf(e.post("/v1/reset", `{"site":"ask"}`, "Cookie", "ct_visitor="+someVisitor))
+	if gone := set["ct_visitor"]; len(set) != 1 || gone == nil || gone.MaxAge >= 0 {
+		t.Errorf("after a reset: %v", set)
+	}
+	set = cookiesOf(e.send("GET", "/t/ask.js", ""))
 	if script := e.send("GET", "/t/ask.js", "").Body.String(); len(set) != 0 ||
 		!strings.Contains(script, `"consent":"required","cross":false,"cookieless":true`) {
 		t.Errorf("the script stores %v: %.300s", set, script)

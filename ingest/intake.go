@@ -380,7 +380,7 @@ func (in *intake) keep() {
 	switch {
 	case in.site == nil, in.unbound:
 		return
-	case in.reset && in.allowed > schemas.Consent_CONSENT_NONE:
+	case in.reset && in.site.stores(in.allowed):
 		j, visitor = j.emptied(), newVisitor()
 	case visitor == "":
 		visitor = in.fresh
