@@ -201,6 +201,10 @@ func (a *appender) tick() {
 	if a.spill != nil {
 		a.spill.Check()
 	}
+	if step := a.arrivals.stepped(); step != 0 {
+		a.log.Warn("the machine's clock was set; beacons come in at its new time, and what is before "+
+			"the log's may be late", "by", step.Round(time.Second).String())
+	}
 }
 
 // finish appends what is queued, as long as anything takes it: a stop is not to wait for a log that

@@ -268,17 +268,6 @@ func TestStopWhileLogAway(t *testing.T) {
 	})
 }
 
-func TestClockNeverGoesBack(t *testing.T) {
-	ahead := time.Now().Add(time.Hour).UnixMicro()
-	a := &arrivals{us: ahead}
-	if it := a.arrive(&arrival{}); it.us != ahead {
-		t.Errorf("came in at %d, before %d", it.us, ahead)
-	}
-	if clock, low := a.times(); clock != ahead || low != ahead {
-		t.Errorf("clock %d, low %d, want %d", clock, low, ahead)
-	}
-}
-
 // TestTicks runs in a bubble.
 func TestTicks(t *testing.T) {
 	bubble(t, nil, func(t *testing.T, e *edge, _ func()) {

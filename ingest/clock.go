@@ -34,9 +34,16 @@ func (c *RecordedClock) advance(us int64) int64 {
 type arrivals struct {
 	// recorded is nil where time is the machine's.
 	recorded *RecordedClock
+	// machine is the machine's clock: the time of day in microseconds since the epoch, which
+	// somebody may set, and how long it has run, which nobody can.
+	machine func() (us int64, ran time.Duration)
 
 	mu sync.Mutex
 	us int64
+	// seenUs and ran are what the machine's clock said last, step how far it was set since.
+	seenUs int64
+	ran    time.Duration
+	step   time.Duration
 	// oldest and newest are the ends of a list that is in order of time.
 	oldest, newest *arrival
 }
@@ -47,14 +54,47 @@ type arrival struct {
 	older, newer *arrival
 }
 
-// now never goes back, not even where the machine's clock is set back. The lock is held.
-func (a *arrivals) now() int64 {
-	us := time.Now().UnixMicro()
-	if a.recorded != nil {
-		us = a.recorded.advance(0)
+// clockHold is how far the machine's clock may be set back without the collector's going back. What
+// is more was a mistake before or is one now: time would stand still for as long.
+const clockHold = time.Minute
+
+// machineClock is the clock of this machine.
+func machineClock() func() (us int64, ran time.Duration) {
+	start := time.Now()
+	return func() (int64, time.Duration) {
+		now := time.Now()
+		return now.UnixMicro(), now.Sub(start)
 	}
-	a.us = max(a.us, us)
+}
+
+// now goes back by no less than clockHold. The lock is held.
+func (a *arrivals) now() int64 {
+	if a.recorded != nil {
+		a.us = max(a.us, a.recorded.advance(0))
+		return a.us
+	}
+	us, ran := a.machine()
+	if a.seenUs != 0 {
+		a.step += time.Duration(us-a.seenUs)*time.Microsecond - (ran - a.ran)
+	}
+	a.seenUs, a.ran = us, ran
+	if us > a.us || us < a.us-clockHold.Microseconds() {
+		a.us = us
+	}
 	return a.us
+}
+
+// stepped returns how far the machine's clock was set since the last call, 0 where it went on as
+// clocks do, or was corrected a little.
+func (a *arrivals) stepped() time.Duration {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.step.Abs() < clockHold {
+		return 0
+	}
+	step := a.step
+	a.step = 0
+	return step
 }
 
 // arrive takes a request in, of which it keeps note in it until it leaves.
@@ -95,5 +135,5 @@ func (a *arrivals) times() (clockUs, lowUs int64) {
 	if a.oldest == nil {
 		return clockUs, clockUs
 	}
-	return clockUs, a.oldest.us
+	return clockUs, min(clockUs, a.oldest.us) // it may have come before the clock was set back
 }

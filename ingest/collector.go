@@ -105,7 +105,7 @@ func New(
 	l := cfg.Limits
 	a := &appender{
 		producer: producer, log: log, linger: cfg.Linger, timeout: l.ProduceTimeout,
-		arrivals: &arrivals{recorded: cfg.Clock},
+		arrivals: &arrivals{recorded: cfg.Clock, machine: machineClock()},
 		ticks:    newTicks(cfg.Collector, cfg.Partitions),
 		queue:    make(chan *parcel, l.QueueRequests),
 		room:     semaphore.NewWeighted(int64(l.QueueBytes)), most: int64(l.QueueBytes),

@@ -270,8 +270,10 @@ func FuzzRedrive(f *testing.F) {
 		f.Add(b.Protocol, b.GetContext().GetCall(), b.Site, b.Raw, false)
 	}
 	f.Add(protocolCombined, "", "acme", []byte("1.2.3.4 - - [] x"), true)
-	f.Add(protocolNative, callSite, "acme", []byte(`{"type":"ping","received_at":"2020-01-01T00:00:00Z"}`), true)
-	f.Add(protocolSegment, callBatch, "acme", []byte(`{"batch":[{"type":"page","userId":"u"}]}`), false)
+	f.Add(protocolNative, callSite, "acme",
+		[]byte(`{"type":"ping","received_at":"2020-01-01T00:00:00Z"}`), true)
+	f.Add(protocolSegment, callBatch, "acme",
+		[]byte(`{"batch":[{"type":"page","userId":"u"}]}`), false)
 	d := newRedriver(f, shop)
 	f.Fuzz(func(t *testing.T, protocol, call, site string, raw []byte, recorded bool) {
 		bad := &schemas.BadBeacon{
