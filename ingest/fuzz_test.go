@@ -116,8 +116,8 @@ func FuzzCookies(f *testing.F) {
 		f.Fatal(err)
 	}
 	now := time.Unix(1_800_000_000, 0)
-	key := []byte("key of the tests")
-	empty := jar{request: httptest.NewRequest(http.MethodGet, "/", nil), key: key}
+	key := newSigner([]byte("key of the tests"))
+	empty := jar{request: httptest.NewRequest(http.MethodGet, "/", nil), signer: key}
 	f.Add("ct_visitor=AAAAAAAAAAAAAAAAAAAAAA; ct_visit=" + empty.visit(&site, now))
 	f.Add("ct_visitor=\"AAAAAAAAAAAAAAAAAAAAA\xff\"; ct_consent=granted.1.api; ct_consent=refused")
 	f.Add("ct_visit=" + strings.Repeat("A", 86) + "; sp=00000000-0000-4000-8000-000000000000")
@@ -125,13 +125,14 @@ func FuzzCookies(f *testing.F) {
 	f.Fuzz(func(t *testing.T, header string) {
 		r := httptest.NewRequest(http.MethodGet, "/", nil)
 		r.Header["Cookie"] = []string{header}
-		j := jar{request: r, key: key}
+		j := jar{request: r, signer: key}
 		if id := j.visitor(); id != "" {
 			if raw, err := base64.RawURLEncoding.DecodeString(id); err != nil || len(raw) != 16 {
 				t.Errorf("visitor %q", id)
 			}
 		}
-		if _, goesOn := (jar{request: r, key: []byte("another")}).openVisit(&site, now); goesOn {
+		other := jar{request: r, signer: newSigner([]byte("another"))}
+		if _, goesOn := other.openVisit(&site, now); goesOn {
 			t.Errorf("a visit goes on that was signed elsewhere: %q", header)
 		}
 		if id := networkCookie(r); id != "" && !isUUID(id) {
