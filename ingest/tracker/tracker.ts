@@ -11,7 +11,7 @@
 //                                    when the visit ends, and when another begins
 //   crumbtrail("reset")              signed out: who comes next on this browser is somebody else
 //
-// consent and visit return a promise. A page that calls before the script is there puts this first:
+// consent, visit and reset return a promise; wait for that of reset before leaving the page. A page that calls before the script is there puts this first:
 //
 //   crumbtrail=function(){(crumbtrail.q=crumbtrail.q||[]).push(arguments)}
 
@@ -52,8 +52,9 @@ const enum Ms {
   Idle = 30000, // without a sign of use the page counts as left
   Retry = 2000, // at first
 }
+// Besides what has a type that says so. The collector knows more of them, and numbers of cards.
 const SECRET =
-  /pass(w|phrase|code)|kennwort|mot.?de.?passe|contrase|(^|[^a-z])(pwd|otp|totp|cvc|csc|pin|token|secret)([^a-z]|$)|cvv|card.?(n|exp|cod|cv)|cc.?(n|exp|c)|one.?time|(security|verification|sms|auth).?code/i;
+  /pass(w|phrase|code)|(^|[^a-z])(pwd|otp|cvc|csc|pin|token|secret)([^a-z]|$)|cvv|card.?(n|exp|cod|cv)|cc.?(n|exp|c)|one.?time|(security|verification|sms|auth).?code/i;
 const FILE = /\.(apk|csv|dmg|docx?|exe|gz|mp[34]|pdf|pptx?|xlsx?|zip)$/i;
 
 let waiting: Beacon[] = [];
@@ -80,10 +81,11 @@ const store = (key: string, value: string, may = mayStore()) => {
   }
 };
 const keep = () => store(QUEUE, waiting[0] ? json(waiting) : "");
-// drain empties the queues of all tabs. What still waits in another one may come twice, by one id.
+// drain empties the queues of other tabs and of pages that are gone. What still waits in another tab
+// comes twice, by one id.
 const drain = (): Beacon[] =>
   Object.keys(disk || {}).flatMap((key) => {
-    if (!key.startsWith("ct_queue:") || !key.endsWith(":" + site)) return [];
+    if (!key.startsWith("ct_queue:") || !key.endsWith(":" + site) || key == QUEUE + site) return [];
     const text = disk!.getItem(key)!;
     disk!.removeItem(key);
     return JSON.parse(text);
@@ -121,6 +123,9 @@ const forget = () => {
 
 let sending: Beacon[] = []; // what a request has that ends with the page
 let busy: AbortController | undefined;
+let resetting = false; // what is on its way asks for the next visitor's cookies
+let wasReset = () => {};
+let gone = false; // the page is, and what it had waits for the next one
 let retry = 0; // the timer of the next attempt
 let retryMs = 0;
 
@@ -153,26 +158,28 @@ const post = (url: string, body: string, keepalive?: boolean, signal?: AbortSign
 
 // flush sends what waits and learns whether it was taken.
 const flush = () => {
-  if (busy || retry || !waiting[0]) return;
+  if (busy || retry || gone || !waiting[0]) return;
   const beacons = take();
+  resetting = isReset(beacons);
   // All that outlives the page shares 64 KiB, so a backlog does not take part.
-  const outlives = !waiting[0] && size(beacons) < Most.Bytes;
+  const outlives = (resetting || !waiting[0]) && size(beacons) < Most.Bytes;
   const own = (busy = new AbortController());
   sending = outlives ? [] : beacons;
+  if (outlives) keep();
   post(...request(beacons), outlives, own.signal)
-    .then((r) => r.text().then(() => (r.status < 500 && r.status != 429 ? 0 : +r.headers.get("Retry-After")! || 1)))
-    .catch(() => 1)
-    .then((after) => {
-      if (own.signal.aborted) return;
+    // Its text is not waited for: a page that goes away does not hear of its end.
+    .then((r) => r.status > 499 || r.status == 429, () => true)
+    .then((failed) => {
+      if (own.signal.aborted || gone) return;
       busy = undefined;
-      if (after) {
+      if (failed) {
         // Unless they were handed over as the page was left.
         if (outlives || sending[0]) putBack(beacons);
         retryMs = Math.min(retryMs * 2 || Ms.Retry, 60000);
-        retry = setTimeout(again, Math.max(retryMs, after * 1000) * (0.8 + Math.random() * 0.4)) as any;
+        retry = setTimeout(again, retryMs * (0.8 + Math.random() * 0.4)) as any;
       } else {
         retryMs = 0;
-        if (isReset(beacons)) begin();
+        if (resetting) view(), wasReset();
         if (!ending) look();
         keep();
       }
@@ -187,21 +194,18 @@ const again = () => {
 };
 
 // leave hands over what waits while the page goes away; what the browser refuses stays. It does not
-// say what becomes of it, so while the collector takes nothing the next page is the better hope.
+// say what becomes of it, so while the collector takes nothing the next page is the better hope. The
+// same goes for a reset and what follows it: another answer could bring the old cookies back.
 const leave = () => {
+  if (gone) return;
   waiting = sending.concat(waiting);
   sending = [];
-  while (waiting[0] && !((retry || !nav.onLine) && mayStore())) {
-    const beacons = take();
-    if (!nav.sendBeacon(...request(beacons))) {
-      putBack(beacons);
-      flush();
-      break;
-    }
-    // The next cookie belongs to what follows.
-    if (isReset(beacons)) break;
-  }
   keep();
+  while (waiting[0] && !(busy && resetting) && !((retry || !nav.onLine) && mayStore())) {
+    const beacons = take();
+    if (isReset(beacons) || !nav.sendBeacon(...request(beacons))) return putBack(beacons);
+    keep();
+  }
 };
 
 const add = (type: string, props?: Props, more?: Beacon) => {
@@ -263,7 +267,6 @@ const click = (e: MouseEvent) => {
   add("link_click", {
     href: a.href,
     text: a.textContent.trim().slice(0, 200),
-    target: a.target || undefined,
     new_tab: e.button == 1 || e.ctrlKey || e.metaKey || a.target == "_blank" || undefined,
     download: a.hasAttribute("download") || FILE.test(a.pathname) || undefined,
   });
@@ -327,11 +330,12 @@ const say = (said: any, more?: Props): Promise<unknown> => {
     busy?.abort();
     busy = undefined;
     drain();
+    keep();
     forget();
   }
   const tell = (): Promise<unknown> =>
     post(base + "consent", json({ site, [word ? "choice" : "purposes"]: said, ...more }), true)
-      .then((r) => (r.ok ? r.json() : r.status < 500 && r.status != 429 ? {} : Promise.reject()))
+      .then((r) => (r.ok ? r.json() : r.status > 499 || r.status == 429 ? Promise.reject() : {}))
       .then((answer) => {
         if (now != turn) return; // something else was said since
         const before = mayStore();
@@ -381,8 +385,12 @@ const api: any = (what: string, a: any, b?: any, c?: string) => {
   } else if (what == "reset") {
     ping();
     forget();
-    if (mayStore()) waiting.push({});
+    if (mayStore()) {
+      waiting.push({});
+      page = ""; // until somebody else has cookies to view it with
+    }
     flush();
+    return new Promise<void>((done) => (wasReset = done));
   }
 };
 
@@ -460,8 +468,11 @@ if (!win.crumbtrail?.site) {
   const early = win.crumbtrail?.q || [];
   win.crumbtrail = api;
   api.site = site; // a second script of the page does nothing
-  const kept = drain();
-  if (mayStore()) waiting = kept;
+  const adopt = () => {
+    const kept = drain();
+    if (mayStore()) waiting = kept.concat(waiting);
+    flush();
+  };
   const listen = (names: string, f: any, on: any = window) => {
     for (const name of names.split(" ")) on.addEventListener(name, f, { capture: true, passive: true });
   };
@@ -493,12 +504,18 @@ if (!win.crumbtrail?.site) {
       leave();
     }
   }, doc);
-  listen("pagehide", () => (ping(), leave()));
+  listen("pagehide", () => (ping(), leave(), (gone = true)));
   listen("online", again);
   listen("pageshow", (e: PageTransitionEvent) => {
-    if (e.persisted) (page = ""), view();
+    if (!e.persisted) return;
+    gone = false;
+    busy = undefined;
+    page = "";
+    view();
   });
   setInterval(() => (ping(), flush()), Ms.Ping);
+  adopt();
+  setTimeout(adopt, Ms.Retry); // the page before may have gone while this one came
   if (doc.prerendering) listen("prerenderingchange", view, doc);
   else view();
   for (const args of early) api(...args);
