@@ -330,7 +330,7 @@ func (in *intake) context(site string) *schemas.BadContext {
 	policy := AddressTruncated
 	if known := in.c.sites.find(site); known != nil {
 		policy = known.Address
-		allowed = known.judge(&in.said, in.sent).consent > schemas.Consent_CONSENT_NONE
+		allowed = known.stores(known.judge(&in.said, in.sent).consent)
 	}
 	if allowed {
 		out.VisitorId = cmp.Or(in.known, in.beside.VisitorId)
