@@ -355,3 +355,44 @@ func TestRefusalIsRenewed(t *testing.T) {
 		}
 	}
 }
+
+// TestConsentWithoutCookies holds that a sender without cookies can say what was said, and that a
+// link cannot.
+func TestConsentWithoutCookies(t *testing.T) {
+	e := newEdge(t, withLinks).run(t)
+	const body = `{"site":"ask","type":"ping","visitor":"claimed"}`
+	const said = "?ct_consent=granted.1700000000.tcf"
+	refused := []string{"Cookie", "ct_consent=refused"}
+	for _, c := range []struct {
+		method, path, body string
+		headers            []string
+		mode, source       string
+	}{
+		{"POST", "/v1/beacons" + said, body, nil, "identified", "tcf"},
+		{"POST", "/v1/beacons" + said, body, refused, "none", "api"},
+		{"POST", "/v1/beacons?ct_consent=maybe", body, nil, "none", "site"},
+		{"POST", "/v1/forms/ask" + said, `{"email":"ada@acme.example"}`, nil, "identified", "tcf"},
+		{
+			"POST", "/v1/t" + said, `{"event":"x","anonymousId":"a","writeKey":"ask"}`, nil,
+			"identified", "tcf",
+		},
+		{"GET", "/v1/pixel.gif" + said + "&site=ask", "", nil, "none", "site"},
+		{"GET", "/r/ask" + said, "", nil, "none", "site"},
+	} {
+		w := e.send(c.method, c.path, c.body,
+			append([]string{"Content-Type", "application/json", "User-Agent", firefox}, c.headers...)...)
+		b := e.last(t)
+		if w.Code >= 400 || b.Consent.Name() != c.mode || b.ConsentSource.Name() != c.source ||
+			c.mode == "identified" && b.ConsentAtUs != 17e14 || c.method == "GET" && len(cookiesOf(w)) > 0 {
+			t.Errorf("%s %s: %d %v, cookies %v", c.method, c.path, w.Code, b, cookiesOf(w))
+		}
+	}
+	w := e.post("/v1/beacons"+said, body, "Origin", "https://evil.example")
+	if w.Code != http.StatusForbidden || len(cookiesOf(w)) > 0 {
+		t.Errorf("another origin speaks for the visitor: %d, cookies %v", w.Code, cookiesOf(w))
+	}
+	w = e.post("/v1/visit"+said, `{"site":"ask"}`)
+	if !strings.Contains(w.Body.String(), `"identified"`) {
+		t.Errorf("visit: %d %s", w.Code, w.Body)
+	}
+}

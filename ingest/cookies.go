@@ -108,9 +108,15 @@ func (j jar) visitor() string {
 	return id
 }
 
-// said returns what the visitor has said, at the time now.
+// said returns what the visitor has said, at the time now. Where browsers keep no cookie of the
+// collector, and of servers, a query of the same name and form says it. It counts in a POST, which
+// pages of other origins cannot send: a link must not speak for whoever follows it.
 func (j jar) said(now time.Time) statement {
-	return parseStatement(j.read(consentCookie), now.Unix())
+	text := j.read(consentCookie)
+	if text == "" && j.request.Method == http.MethodPost && j.request.URL.RawQuery != "" {
+		text = j.request.URL.Query().Get(consentCookie)
+	}
+	return parseStatement(text, now.Unix())
 }
 
 // set stores a cookie under the name that it has here.
