@@ -205,7 +205,7 @@ type signals struct {
 }
 
 func signalsOf(h http.Header) signals {
-	return signals{privacyControl: h.Get("Sec-GPC") == "1", doNotTrack: h.Get("Dnt") == "1"}
+	return signals{privacyControl: h.Get("Sec-Gpc") == "1", doNotTrack: h.Get("Dnt") == "1"}
 }
 
 // verdict is how far consent goes, and what decided that.

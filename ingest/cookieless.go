@@ -26,7 +26,9 @@ func (in *intake) ofOneDay(claim *claim, site *Site, address netip.Addr) string 
 	default:
 		who.Claim = newVisitor()
 	}
-	return in.c.days.ID(&site.days, who, time.UnixMicro(in.us))
+	rules := site.days
+	rules.Site = b.Site // which may be any, under the rules of the default one
+	return in.c.days.ID(&rules, who, time.UnixMicro(in.us))
 }
 
 // stores says whether anything of a visitor of this consent is kept in the browser.
