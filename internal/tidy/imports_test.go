@@ -57,6 +57,7 @@ func homes() map[string][]string {
 		"github.com/google/uuid":                {"schemas"},
 		"github.com/medama-io/go-useragent":     {"ingest"},
 		"github.com/oschwald/maxminddb-golang":  {"ingest"},
+		"github.com/nyaruka/phonenumbers":       {"resolve"},
 		"github.com/tidwall/gjson":              {"ingest"},
 		"github.com/wneessen/go-mail":           {"mail"},
 		"github.com/cespare/xxhash":             {"sessionize", "resolve", "lake"},

@@ -1,0 +1,215 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+
+	"crumbtrail/internal/strictyaml"
+	"crumbtrail/resolve/match"
+)
+
+// dedupeFlags are what `crumbtrail dedupe` is told.
+type dedupeFlags struct {
+	link, truth, explain, out, review, model, train string
+	threshold                                       float64
+}
+
+func (c *call) dedupeFlags() (*dedupeFlags, error) {
+	f := &dedupeFlags{}
+	c.flags.StringVar(&f.link, "link", "", "find the records of FILE again in `FILE2`, and only there")
+	c.flags.StringVar(&f.truth, "truth", "",
+		"`COLUMN` with the true answers: print precision and recall; no weight depends on it")
+	c.flags.StringVar(&f.explain, "explain", "", "say why rows `A,B` are one person, or not")
+	c.flags.StringVar(&f.out, "out", "", "write the clusters to `FILE`, not to standard output")
+	c.flags.StringVar(&f.review, "review", "",
+		"write to `FILE` the pairs that a person should look at, the likeliest first")
+	c.flags.Float64Var(&f.threshold, "threshold", match.DefaultThreshold,
+		"probability from which two rows are one person")
+	c.flags.StringVar(&f.model, "model", "", "begin with the weights in `FILE`, which --train wrote")
+	c.flags.StringVar(&f.train, "train", "",
+		"write the weights that these rows gave to `FILE`, to read or keep")
+	if err := c.parse(); err != nil {
+		return nil, err
+	}
+	switch {
+	case len(c.args) != 1:
+		return nil, usagef("want one file, CSV or Parquet, got %d", len(c.args))
+	case !(f.threshold >= 0 && f.threshold <= 1):
+		return nil, usagef("--threshold %v: a probability is from 0 to 1", f.threshold)
+	}
+	return f, nil
+}
+
+// runDedupe tells which rows of a file are of one person.
+func runDedupe(ctx context.Context, c *call) error {
+	f, err := c.dedupeFlags()
+	if err != nil {
+		return err
+	}
+	model, err := loadMatchModel(f.model)
+	if err != nil {
+		return err
+	}
+	input, err := readRecords(ctx, c.args[0], f.link)
+	if err != nil {
+		return err
+	}
+	options := match.Options{
+		Model: model, Threshold: f.threshold, Review: min(match.DefaultReview, f.threshold),
+	}
+	truth := -1
+	if f.truth != "" {
+		if truth, err = input.column(f.truth); err != nil {
+			return err
+		}
+		options.Skip = []string{input.columns[truth]}
+	}
+	pair, err := input.pair(f.explain)
+	if err != nil {
+		return err
+	}
+	result, err := input.set.Run(options)
+	if err != nil {
+		return fmt.Errorf("match the rows of %q: %w", c.args[0], err)
+	}
+	c.tellOfMatching(result)
+	if err := c.writeMatches(f, input, result); err != nil {
+		return err
+	}
+	if pair != nil {
+		writeExplanation(c.stdout, result.Explain(pair[0], pair[1]))
+	}
+	if truth < 0 {
+		return nil
+	}
+	to := c.stdout
+	if f.out == "" && pair == nil {
+		to = c.stderr // standard output has the clusters
+	}
+	return writeJudgement(to, result.Judge(input.entities(truth), f.threshold), f.threshold)
+}
+
+// writeMatches writes the files that were asked for.
+func (c *call) writeMatches(f *dedupeFlags, input *records, r *match.Result) error {
+	clusters := func(w io.Writer) error { return writeClusters(w, input, r) }
+	var err error
+	switch {
+	case f.out != "":
+		err = writeFile(f.out, clusters)
+	case f.explain == "":
+		err = clusters(c.stdout)
+	}
+	if err == nil && f.review != "" {
+		err = writeFile(f.review, func(w io.Writer) error { return writeReview(w, r, f.threshold) })
+	}
+	if err == nil && f.train != "" {
+		err = writeFile(f.train, func(w io.Writer) error { return writeMatchModel(w, r.Learnt()) })
+	}
+	return err
+}
+
+func writeFile(name string, write func(io.Writer) error) error {
+	f, err := os.Create(name)
+	if err != nil {
+		return fmt.Errorf("write %q: %w", name, err)
+	}
+	if err := errors.Join(write(f), f.Close()); err != nil {
+		return fmt.Errorf("write %q: %w", name, err)
+	}
+	return nil
+}
+
+// tellOfMatching logs what was compared as what, and what was not.
+func (c *call) tellOfMatching(r *match.Result) {
+	const worst = 5
+	var compared, ignored []string
+	for _, col := range r.Columns {
+		compared = append(compared, fmt.Sprintf("%s (%s)", col.Name, col.Kind))
+	}
+	for _, col := range r.Ignored {
+		ignored = append(ignored, col.Name)
+	}
+	c.log.Info("compared", "columns", strings.Join(compared, ", "), "ignored",
+		strings.Join(ignored, ", "), "pairs", r.Compared, "prior", fmt.Sprintf("%.3g", r.Prior))
+	for i, d := range r.Dropped {
+		if i == worst {
+			c.log.Warn("more keys have too many records", "keys", len(r.Dropped)-worst)
+			break
+		}
+		c.log.Warn("a key has too many records: they are compared by other keys alone", "rule", d.Rule,
+			"value", d.Value, "records", d.Records)
+	}
+}
+
+// writeClusters writes a line for each row. A cluster is called by its first row.
+func writeClusters(w io.Writer, input *records, r *match.Result) error {
+	out := csv.NewWriter(w)
+	head := []string{"row", "cluster_id", "match_probability"}
+	if input.linked {
+		head = append(head, "file")
+	}
+	_ = out.Write(head) // a csv.Writer keeps its error
+	for at, cluster := range r.Cluster {
+		line := []string{
+			strconv.Itoa(at + 1), strconv.Itoa(cluster + 1), probabilityText(r.Probability[at]),
+		}
+		if input.linked {
+			line = append(line, strconv.Itoa(input.file(at)))
+		}
+		_ = out.Write(line)
+	}
+	out.Flush()
+	return out.Error()
+}
+
+func probabilityText(p float64) string { return strconv.FormatFloat(p, 'g', 6, 64) }
+
+// writeReview writes the pairs whose fate a person may want to change.
+func writeReview(w io.Writer, r *match.Result, threshold float64) error {
+	out := csv.NewWriter(w)
+	_ = out.Write([]string{"row_a", "row_b", "match_probability", "weight", "reason"})
+	for _, p := range r.Pairs {
+		reason := p.Refused
+		switch {
+		case reason != "":
+		case p.Probability >= threshold:
+			continue
+		case r.Cluster[p.A] == r.Cluster[p.B]:
+			reason = "joined through other rows alone"
+		default:
+			reason = "near miss"
+		}
+		_ = out.Write([]string{
+			strconv.Itoa(p.A + 1), strconv.Itoa(p.B + 1), probabilityText(p.Probability),
+			strconv.FormatFloat(p.Weight, 'f', 2, 64), reason,
+		})
+	}
+	out.Flush()
+	return out.Error()
+}
+
+// loadMatchModel reads a model; without a file it is the shipped one.
+func loadMatchModel(file string) (match.Model, error) {
+	model := match.DefaultModel()
+	if file == "" {
+		return model, nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return model, fmt.Errorf("read the model: %w", err)
+	}
+	model = match.Model{}
+	if _, problems := strictyaml.Decode(file, text, &model); len(problems) > 0 {
+		return model, problems
+	}
+	if err := model.Validate(); err != nil {
+		return model, fmt.Errorf("model %q: %w", file, err)
+	}
+	return model, nil
+}

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"encoding/csv"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"crumbtrail/internal/duck"
+)
+
+// TestMain lets the test's own binary be the child that reads Parquet.
+func TestMain(m *testing.M) {
+	if len(os.Args) > 1 && os.Args[1] == duck.ChildCommand {
+		os.Exit(duck.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	}
+	os.Exit(m.Run())
+}
+
+// contacts are 60 people, each twice, the second time with an error or two.
+func contacts() (first, second []string) {
+	given := []string{"robert", "edith", "thomas", "agnes", "william", "clara"}
+	family := []string{"marlow", "tolland", "ferrier", "quayle", "brisco", "hathersage", "nunn"}
+	for i := range 60 {
+		g, f := given[i%6], fmt.Sprint(family[i%7], string(rune('a'+i%26)))
+		phone := fmt.Sprintf("+44 20 79%02d %04d", i, 1000+i*37)
+		first = append(first, fmt.Sprintf("%s,%s,%s%d@mail.example,%s,19%02d-%02d-11", g, f, f, i*7,
+			phone, 40+i, 1+i%12))
+		if i%2 == 0 {
+			g = g[:len(g)-1]
+		} else {
+			phone = ""
+		}
+		second = append(second, fmt.Sprintf("%s,%s,%s%d@mail.example,%s,19%02d-%02d-11",
+			strings.ToUpper(g), f, f, i*7, phone, 40+i, 1+i%12))
+	}
+	return first, second
+}
+
+// contactFiles writes the contacts as one file and as two.
+func contactFiles(t *testing.T) (all, one, two string) {
+	t.Helper()
+	first, second := contacts()
+	dir := t.TempDir()
+	write := func(name, header string, rows []string) string {
+		path := filepath.Join(dir, name)
+		text := header + "\n" + strings.Join(rows, "\n") + "\n"
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	var both []string
+	for _, rows := range [][]string{first, second} {
+		for i, row := range rows {
+			both = append(both, fmt.Sprintf("%s,p%d", row, i))
+		}
+	}
+	const header = "first_name,last_name,email,phone,dob"
+	return write("all.csv", header+",person", both), write("one.csv", header, first),
+		write("two.csv", "Forename,SURNAME,E-Mail,Phone,Date of birth", second)
+}
+
+// dedupe runs the command and returns its exit code and what it said.
+func dedupe(args ...string) (code int, stdout, stderr string) {
+	var out, errs strings.Builder
+	code = run(context.Background(), append([]string{"dedupe"}, args...), strings.NewReader(""), &out,
+		&errs)
+	return code, out.String(), errs.String()
+}
+
+func rowsOf(t *testing.T, text string) [][]string {
+	t.Helper()
+	rows, err := csv.NewReader(strings.NewReader(text)).ReadAll()
+	if err != nil {
+		t.Fatalf("%v in %s", err, text)
+	}
+	return rows
+}
+
+func TestDedupe(t *testing.T) {
+	all, _, _ := contactFiles(t)
+	code, stdout, stderr := dedupe(all, "--truth", "person")
+	if code != exitDone {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	rows := rowsOf(t, stdout)
+	if len(rows) != 121 || strings.Join(rows[0], ",") != "row,cluster_id,match_probability" {
+		t.Fatalf("%d rows under %v", len(rows), rows[0])
+	}
+	for i, row := range rows[1:] {
+		if want := fmt.Sprint(i%60 + 1); row[0] != fmt.Sprint(i+1) || row[1] != want {
+			t.Errorf("%v, want cluster %s", row, want)
+		}
+	}
+	for _, want := range []string{"clusters", "1.0000", "pairs at 0.5 (threshold)", "(best)"} {
+		if !strings.Contains(stderr, want) {
+			t.Errorf("no %q in %s", want, stderr)
+		}
+	}
+}
+
+func TestDedupeLink(t *testing.T) {
+	_, one, two := contactFiles(t)
+	code, stdout, stderr := dedupe(one, "--link", two)
+	if code != exitDone {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	rows := rowsOf(t, stdout)
+	if len(rows) != 121 || rows[0][3] != "file" {
+		t.Fatalf("%d rows under %v", len(rows), rows[0])
+	}
+	for i, row := range rows[1:] {
+		if row[1] != fmt.Sprint(i%60+1) || row[3] != fmt.Sprint(i/60+1) {
+			t.Errorf("%v", row)
+		}
+	}
+}
+
+// TestDedupeParquet holds that a Parquet file gives what the CSV gives.
+func TestDedupeParquet(t *testing.T) {
+	all, _, _ := contactFiles(t)
+	dir := t.TempDir()
+	parquet := filepath.Join(dir, "it's.parquet")
+	err := duck.Build(t.Context(), filepath.Join(dir, "x.duckdb"), []string{
+		fmt.Sprintf("COPY (FROM read_csv('%s')) TO '%s'", all, strings.ReplaceAll(parquet, "'", "''")),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, want, _ := dedupe(all, "--truth", "person")
+	code, got, stderr := dedupe(parquet, "--truth", "person")
+	if code != exitDone || got != want {
+		t.Errorf("code %d: %s\n%s", code, stderr, got)
+	}
+}
+
+// TestDedupeFiles holds that each file comes out as asked, and that a written model is read again.
+func TestDedupeFiles(t *testing.T) {
+	all, _, _ := contactFiles(t)
+	dir := t.TempDir()
+	at := func(name string) string { return filepath.Join(dir, name) }
+	code, stdout, stderr := dedupe(all, "--out", at("out.csv"), "--review", at("review.csv"),
+		"--train", at("model.yaml"), "--explain", "1,61", "--truth", "person")
+	if code != exitDone {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	for _, want := range []string{
+		"row 1 and row 61", "match: they are in one cluster", "robert", "any two rows", "so far",
+		"written as E.164", "1.0000",
+	} {
+		if !strings.Contains(stdout, want) {
+			t.Errorf("no %q in\n%s", want, stdout)
+		}
+	}
+	read := func(name string) string {
+		text, err := os.ReadFile(at(name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(text)
+	}
+	want := read("out.csv")
+	if len(rowsOf(t, want)) != 121 {
+		t.Errorf("the clusters are %s", want)
+	}
+	if review := rowsOf(t, read("review.csv")); len(review[0]) != 5 {
+		t.Errorf("the review begins with %v", review[0])
+	}
+	model := read("model.yaml")
+	if !strings.Contains(model, `- {level: "same user part, made of the name", m: `) {
+		t.Errorf("the model is\n%s", model)
+	}
+	code, got, stderr := dedupe(all, "--truth", "person", "--model", at("model.yaml"))
+	if code != exitDone || strings.Count(got, "\n") != strings.Count(want, "\n") {
+		t.Errorf("with its own model: code %d, %s", code, stderr)
+	}
+}
+
+// TestDedupeMistakes holds that what cannot be done is told with what to do.
+func TestDedupeMistakes(t *testing.T) {
+	all, one, _ := contactFiles(t)
+	dir := t.TempDir()
+	file := func(name, text string) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		want string
+	}{
+		{nil, exitUsage, "want one file"},
+		{[]string{all, "--threshold", "1.5"}, exitUsage, "a probability is from 0 to 1"},
+		{[]string{all, "--truth", "answer"}, exitUsage, "the columns are first_name"},
+		{[]string{all, "--explain", "1"}, exitUsage, "want two rows"},
+		{[]string{all, "--explain", "1,121"}, exitUsage, "from 1 to 120"},
+		{[]string{all, "--explain", "4,4"}, exitUsage, "two different rows"},
+		{[]string{filepath.Join(dir, "none.csv")}, exitFailed, "no such file"},
+		{[]string{file("empty.csv", "")}, exitFailed, "the file is empty"},
+		{[]string{file("short.csv", "a,b\n1\n")}, exitFailed, "wrong number of fields"},
+		{[]string{file("twice.csv", "a,a\n1,2\n")}, exitFailed, "rename one"},
+		{[]string{one, "--link", file("other.csv", "x,y\n1,2\n")}, exitFailed, "no column"},
+		{[]string{all, "--model", file("m.yaml", "priors: 1\n")}, exitFailed, "priors"},
+		{[]string{all, "--model", file("n.yaml", "prior: 2\n")}, exitFailed, "less than 1"},
+		{[]string{file("bad.parquet", "PAR1 is not enough")}, exitFailed, "bad.parquet"},
+	} {
+		code, stdout, stderr := dedupe(c.args...)
+		if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" {
+			t.Errorf("%v: code %d, %s%s", c.args, code, stdout, stderr)
+		}
+	}
+}
+
+// TestDedupeSeparators holds that semicolons, tabs, a byte order mark and quoted line breaks are
+// read.
+func TestDedupeSeparators(t *testing.T) {
+	first, second := contacts()
+	for name, separator := range map[string]string{"semicolons": ";", "tabs": "\t"} {
+		var b strings.Builder
+		b.WriteString("\ufefffirst_name,last_name,email,phone,dob,note\n")
+		for _, row := range append(first, second...) {
+			b.WriteString(row + ",\"two\nlines\"\n")
+		}
+		path := filepath.Join(t.TempDir(), "contacts.csv")
+		text := strings.ReplaceAll(b.String(), ",", separator)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		code, stdout, stderr := dedupe(path)
+		if rows := rowsOf(t, stdout); code != exitDone || len(rows) != 121 || rows[61][1] != "1" {
+			t.Errorf("%s: code %d, %d rows: %s", name, code, len(rows), stderr)
+		}
+	}
+}

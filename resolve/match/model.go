@@ -1,0 +1,169 @@
+package match
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"slices"
+)
+
+// Model is what a comparison of records goes by, as a file holds it: readable, and open to change.
+type Model struct {
+	// Prior is the share of all pairs that are matches; 0 estimates it from the data.
+	Prior float64
+	// Region is where phone numbers without a country code are from, such as GB.
+	Region string
+	// Columns says what columns hold whose names do not tell.
+	Columns map[string]Kind
+	// Comparisons are the levels by column, or by kind for all columns of it. A kind that is not in
+	// it has the shipped ones.
+	Comparisons map[string][]Level
+}
+
+// Level is one level of a comparison, from the exact one on.
+type Level struct {
+	Name string `yaml:"level,required"`
+	// M is how often a pair of one person's records is on this level, where both have a value.
+	M float64 `yaml:"m,required"`
+	// U is how often a pair of two persons' records is.
+	U float64 `yaml:"u,required"`
+	// Fixed keeps M and U as they are; else the data have their say, with these as the prior.
+	Fixed bool
+}
+
+// Weight is what a level adds to the weight of a pair.
+func (l Level) Weight() float64 { return math.Log2(l.M) - math.Log2(l.U) }
+
+// DefaultModel has the weights that crumbtrail begins with: what contact data usually look like.
+func DefaultModel() Model {
+	m := Model{Comparisons: map[string][]Level{}}
+	for kind, levels := range defaultLevels() {
+		m.Comparisons[string(kind)] = levels
+	}
+	return m
+}
+
+// defaultLevels is the shipped table: the order is that of the levels in compare.go.
+func defaultLevels() map[Kind][]Level {
+	text := func() []Level {
+		return []Level{
+			{"exact", 0.65, 0.002, false},
+			{"the same words", 0.02, 0.00005, false},
+			{"close", 0.10, 0.0005, false},
+			{"half the words", 0.06, 0.003, false},
+			{"alike", 0.04, 0.003, false},
+			{"other", 0.13, 0.99145, false},
+		}
+	}
+	return map[Kind][]Level{
+		GivenName: {
+			{"exact", 0.70, 0.006, false},
+			{"swapped with the family name", 0.02, 0.000002, false},
+			{"short form of it", 0.05, 0.001, false},
+			{"close", 0.07, 0.002, false},
+			{"a part or an initial", 0.03, 0.005, false},
+			{"alike", 0.04, 0.01, false},
+			{"other", 0.09, 0.976, false},
+		},
+		FamilyName: {
+			{"exact", 0.75, 0.002, false},
+			{"close", 0.10, 0.001, false},
+			{"a part", 0.02, 0.0003, false},
+			{"alike", 0.04, 0.005, false},
+			{"other", 0.09, 0.9917, false},
+		},
+		FullName: text(),
+		Date: {
+			{"exact", 0.75, 0.0002, false},
+			{"one edit", 0.10, 0.001, false},
+			{"day and month swapped", 0.01, 0.0001, false},
+			{"two of year, month and day", 0.03, 0.004, false},
+			{"two edits", 0.03, 0.01, false},
+			{"same year", 0.02, 0.02, false},
+			{"within ten years", 0.03, 0.25, false},
+			{"other", 0.03, 0.7147, false},
+		},
+		EmailKind: {
+			{"exact", 0.60, 0.000002, false},
+			{"the same mailbox of a function", 0.01, 0.0001, false},
+			{"same user part", 0.05, 0.00001, false},
+			{"at most two edits", 0.10, 0.00001, false},
+			{"same user part, made of the name", 0.04, 0.00002, false},
+			{"at most two edits, made of the name", 0.03, 0.00002, false},
+			{"alike", 0.03, 0.002, false},
+			{"other", 0.14, 0.997858, false},
+		},
+		Phone: {
+			{"exact", 0.65, 0.000005, false},
+			{"same but for the country code", 0.05, 0.000002, false},
+			{"one edit", 0.07, 0.00001, false},
+			{"other", 0.23, 0.999983, false},
+		},
+		Postcode: {
+			{"exact", 0.70, 0.0005, false},
+			{"one edit", 0.10, 0.003, false},
+			{"same area", 0.05, 0.01, false},
+			{"other", 0.15, 0.9865, false},
+		},
+		Code: {
+			{"exact", 0.85, 0.00001, false},
+			{"one edit", 0.07, 0.0001, false},
+			{"two edits", 0.03, 0.001, false},
+			{"other", 0.05, 0.99889, false},
+		},
+		Category: {
+			{"exact", 0.93, 0.3, false},
+			{"other", 0.07, 0.7, false},
+		},
+		Place: text(), Address: text(), Company: text(), Text: text(),
+	}
+}
+
+// levels returns the levels of a column.
+func (m Model) levels(c Column) []Level {
+	for _, name := range []string{c.Name, string(c.Kind)} {
+		if levels, ok := m.Comparisons[name]; ok {
+			return levels
+		}
+	}
+	return defaultLevels()[c.Kind]
+}
+
+// fits reports the columns whose levels in the model are not those of what the column holds.
+func (m Model) fits(columns []*column) error {
+	var problems []error
+	for _, c := range columns {
+		levels, want := m.levels(c.Column), defaultLevels()[c.Kind]
+		same := slices.EqualFunc(levels, want, func(a, b Level) bool { return a.Name == b.Name })
+		if !same {
+			problems = append(problems, fmt.Errorf("comparison %q: it is compared as %s: want its %d "+
+				"levels in their order, from %q to %q", c.Name, c.Kind, len(want), want[0].Name,
+				want[len(want)-1].Name))
+		}
+	}
+	return errors.Join(problems...)
+}
+
+// Validate reports every problem of the model at once, each with what to do.
+func (m Model) Validate() error {
+	var problems []error
+	if m.Prior < 0 || m.Prior >= 1 {
+		problems = append(problems, fmt.Errorf("prior %v: it is a share of all pairs, from 0 "+
+			"(estimate it) to less than 1", m.Prior))
+	}
+	all := defaultLevels()
+	for name, kind := range m.Columns {
+		if _, ok := all[kind]; !ok && kind != Ignored {
+			problems = append(problems, fmt.Errorf("column %q: there is no kind %q", name, kind))
+		}
+	}
+	for name, levels := range m.Comparisons {
+		for _, l := range levels {
+			if !(l.M > 0 && l.M <= 1 && l.U > 0 && l.U <= 1) {
+				problems = append(problems, fmt.Errorf("comparison %q, level %q: m and u are shares "+
+					"above 0 and at most 1", name, l.Name))
+			}
+		}
+	}
+	return errors.Join(problems...)
+}

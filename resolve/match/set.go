@@ -1,0 +1,284 @@
+package match
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// Set holds records: each distinct text once, and of each record the ordinals of its texts.
+type Set struct {
+	columns []*rawColumn
+	source  []uint8 // of each record, the number of its file
+}
+
+// rawColumn is a column as it was read. Ordinal 0 is the empty text.
+type rawColumn struct {
+	name  string
+	known map[string]uint32
+	texts []string
+	rows  []uint32
+}
+
+// maxRecords bounds a set: records have 32-bit ordinals.
+const maxRecords = 1 << 30
+
+// NewSet makes a set of records with these columns.
+func NewSet(columns []string) *Set {
+	s := &Set{}
+	for _, name := range columns {
+		s.columns = append(s.columns, &rawColumn{
+			name: strings.TrimSpace(name), known: map[string]uint32{"": 0}, texts: []string{""},
+		})
+	}
+	return s
+}
+
+// Add adds a record of a file, 0 or 1. It keeps no reference to the slice.
+func (s *Set) Add(texts []string, file uint8) error {
+	if len(s.source) == maxRecords {
+		return fmt.Errorf("more than %d records: split the input", maxRecords)
+	}
+	if len(texts) != len(s.columns) {
+		return fmt.Errorf("record %d has %d fields, the header %d", len(s.source)+1, len(texts),
+			len(s.columns))
+	}
+	s.source = append(s.source, file)
+	for i, c := range s.columns {
+		text := strings.TrimSpace(texts[i])
+		id, ok := c.known[text]
+		if !ok {
+			id = uint32(len(c.texts))
+			text = strings.Clone(text)
+			c.texts, c.known[text] = append(c.texts, text), id
+		}
+		c.rows = append(c.rows, id)
+	}
+	return nil
+}
+
+// Len is the number of records.
+func (s *Set) Len() int { return len(s.source) }
+
+// Text is what record i, counted from 0, says in column c.
+func (s *Set) Text(i, c int) string {
+	col := s.columns[c]
+	return col.texts[col.rows[i]]
+}
+
+// Column is what a column was taken for.
+type Column struct {
+	Name string
+	Kind Kind
+}
+
+// column is a column as it is compared. Value 0 is none.
+type column struct {
+	Column
+	values []value
+	rows   []uint32 // of each record, in canonical order
+	counts []uint32 // of each value
+	filled int      // records with a value
+}
+
+// records are the records of a set, normalised, in canonical order: by a hash of what they say, so
+// that the order of the input makes no difference.
+type records struct {
+	columns []*column
+	ignored []Column
+	order   []uint32 // canonical ordinal to ordinal of the input
+	source  []uint8
+	linked  bool // two files: only pairs across are compared
+	names   shortForms
+}
+
+func (r *records) len() int { return len(r.order) }
+
+// across reports whether a pair may be compared: with two files, only across them.
+func (r *records) across(i, j uint32) bool { return !r.linked || r.source[i] != r.source[j] }
+
+// pairs is how many pairs of records there are to compare.
+func (r *records) pairs() float64 {
+	n := float64(r.len())
+	if !r.linked {
+		return n * (n - 1) / 2
+	}
+	second := 0.0
+	for _, file := range r.source {
+		second += float64(file)
+	}
+	return second * (n - second)
+}
+
+// maxComparisons is how many columns are compared at most: a comparison vector is 64 bits.
+const maxComparisons = 16
+
+// normalise reads the records of a set. Columns named in skip take no part.
+func (s *Set) normalise(o Options) (*records, error) {
+	if s.Len() < 2 {
+		return nil, errors.New("fewer than two records: there is nothing to compare")
+	}
+	r := &records{names: newShortForms(), source: slices.Clone(s.source)}
+	r.linked = slices.Contains(s.source, 1)
+	pools := map[Kind]*pool{}
+	for _, raw := range s.columns {
+		kind := raw.kind(o)
+		if kind == Ignored {
+			r.ignored = append(r.ignored, Column{raw.name, kind})
+			continue
+		}
+		r.columns = append(r.columns, raw.normalise(Column{raw.name, kind}, o, pools))
+	}
+	r.settleNames(pools)
+	r.columns = slices.DeleteFunc(r.columns, func(c *column) bool {
+		idle := c.filled < 2 || len(c.values) < 3 && c.filled == s.Len()
+		if idle {
+			r.ignored = append(r.ignored, Column{c.Name, c.Kind})
+		}
+		return idle
+	})
+	if len(r.columns) > maxComparisons {
+		slices.SortStableFunc(r.columns, func(a, b *column) int { return b.filled - a.filled })
+		for _, c := range r.columns[maxComparisons:] {
+			r.ignored = append(r.ignored, c.Column)
+		}
+		r.columns = r.columns[:maxComparisons]
+	}
+	if len(r.columns) == 0 {
+		return nil, errors.New("no column to compare: name columns for what they hold, such as " +
+			"first_name, last_name, email, phone, date_of_birth, postcode")
+	}
+	slices.SortStableFunc(r.columns, func(a, b *column) int {
+		return cmp.Or(rank(a.Kind)-rank(b.Kind), strings.Compare(a.Name, b.Name))
+	})
+	r.arrange()
+	return r, nil
+}
+
+// rank orders comparisons: who it is, how to reach them, where they live, and what else there is.
+func rank(k Kind) int {
+	return slices.Index([]Kind{
+		GivenName, FamilyName, FullName, Date, EmailKind, Phone, Code, Postcode, Address, Place,
+		Company, Category, Text,
+	}, k)
+}
+
+func (c *rawColumn) kind(o Options) Kind {
+	if slices.Contains(o.Skip, c.name) {
+		return Ignored
+	}
+	if kind, ok := o.Model.Columns[c.name]; ok {
+		return kind
+	}
+	if kind, ok := kindByName(c.name); ok {
+		return kind
+	}
+	rows := 0
+	for _, id := range c.rows {
+		if id != 0 {
+			rows++
+		}
+	}
+	if rows*2 < len(c.rows) {
+		return Ignored // nobody said that it matters, and most records say nothing
+	}
+	return kindByValues(look(c.texts[1:], rows))
+}
+
+// pool holds the distinct values of all columns of a kind; given and family names share one, so
+// that swapped names are found by their ordinals.
+type pool struct {
+	known  map[string]uint32
+	values []value
+}
+
+func poolOf(pools map[Kind]*pool, k Kind) *pool {
+	if k == FamilyName {
+		k = GivenName
+	}
+	p := pools[k]
+	if p == nil {
+		p = &pool{known: map[string]uint32{"": 0}, values: make([]value, 1)}
+		pools[k] = p
+	}
+	return p
+}
+
+func (p *pool) id(v value) uint32 {
+	id, ok := p.known[v.text]
+	if !ok {
+		id = uint32(len(p.values))
+		p.values, p.known[v.text] = append(p.values, v), id
+	}
+	return id
+}
+
+func (c *rawColumn) normalise(as Column, o Options, pools map[Kind]*pool) *column {
+	n := normaliser{kind: as.Kind, order: orderOf(c.texts), region: o.Model.Region}
+	p := poolOf(pools, as.Kind)
+	ids := make([]uint32, len(c.texts))
+	for i, text := range c.texts {
+		v, _ := n.of(text)
+		ids[i] = p.id(v)
+	}
+	col := &column{Column: as, rows: make([]uint32, len(c.rows))}
+	for i, id := range c.rows {
+		col.rows[i] = ids[id]
+	}
+	col.finish(p)
+	return col
+}
+
+// finish counts the values, once all are in the pool.
+func (c *column) finish(p *pool) {
+	c.values = p.values
+	c.counts = make([]uint32, len(p.values))
+	c.filled = 0
+	for _, id := range c.rows {
+		c.counts[id]++
+		if id != 0 {
+			c.filled++
+		}
+	}
+}
+
+// arrange puts the records into canonical order.
+func (r *records) arrange() {
+	n := len(r.source)
+	hashes := make([]uint64, n)
+	for k, c := range r.columns {
+		for i, id := range c.rows {
+			hashes[i] = mix(hashes[i], c.values[id].hash+uint64(k))
+		}
+	}
+	r.order = make([]uint32, n)
+	for i := range r.order {
+		r.order[i] = uint32(i)
+		hashes[i] = mix(hashes[i], uint64(r.source[i]))
+	}
+	slices.SortFunc(r.order, func(a, b uint32) int {
+		return cmp.Or(cmp.Compare(hashes[a], hashes[b]), cmp.Compare(a, b))
+	})
+	source := make([]uint8, n)
+	for i, at := range r.order {
+		source[i] = r.source[at]
+	}
+	r.source = source
+	for _, c := range r.columns {
+		rows := make([]uint32, n)
+		for i, at := range r.order {
+			rows[i] = c.rows[at]
+		}
+		c.rows = rows
+	}
+}
+
+// mix makes one hash of two, in their order (the finaliser of splitmix64).
+func mix(a, b uint64) uint64 {
+	x := a*0x9e3779b97f4a7c15 + b
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
+}

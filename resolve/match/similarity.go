@@ -1,0 +1,167 @@
+package match
+
+import (
+	"math/bits"
+	"unicode/utf8"
+)
+
+// maxCompared bounds what Jaro–Winkler and the edit distance look at, in characters.
+const maxCompared = 64
+
+// characters is a text as it is compared, cut to maxCompared.
+type characters struct {
+	at [maxCompared]rune
+	n  int
+}
+
+func (c *characters) set(text string) {
+	c.n = 0
+	for _, r := range text {
+		if c.n == maxCompared {
+			return
+		}
+		c.at[c.n] = r
+		c.n++
+	}
+}
+
+func isASCII(text string) bool {
+	for i := range len(text) {
+		if text[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
+
+// jaroWinkler is the similarity of two texts from 0 to 1, with Winkler's bonus of 0.1 for each of
+// up to four equal characters at the beginning, where Jaro's similarity is above 0.7. A text that
+// is empty is like nothing.
+func jaroWinkler(a, b string) float64 {
+	if len(a) <= maxCompared && len(b) <= maxCompared && isASCII(a) && isASCII(b) {
+		return winkler(a, b, jaroBytes(a, b))
+	}
+	var x, y characters
+	x.set(a)
+	y.set(b)
+	jaro := jaroRunes(&x, &y)
+	if jaro <= 0.7 {
+		return jaro
+	}
+	same := 0
+	for same < min(4, x.n, y.n) && x.at[same] == y.at[same] {
+		same++
+	}
+	return jaro + float64(same)*0.1*(1-jaro)
+}
+
+func winkler(a, b string, jaro float64) float64 {
+	if jaro <= 0.7 {
+		return jaro
+	}
+	same := 0
+	for same < min(4, len(a), len(b)) && a[same] == b[same] {
+		same++
+	}
+	return jaro + float64(same)*0.1*(1-jaro)
+}
+
+// jaroBytes is Jaro's similarity of two ASCII texts of at most maxCompared bytes.
+func jaroBytes(a, b string) float64 {
+	if a == "" || b == "" {
+		return 0
+	}
+	reach := max(len(a), len(b))/2 - 1
+	var inA, inB uint64
+	for i := range len(a) {
+		for j := max(0, i-reach); j < min(len(b), i+reach+1); j++ {
+			if inB&(1<<j) == 0 && a[i] == b[j] {
+				inA |= 1 << i
+				inB |= 1 << j
+				break
+			}
+		}
+	}
+	common := bits.OnesCount64(inA)
+	if common == 0 {
+		return 0
+	}
+	moved := 0
+	for x, y := inA, inB; x != 0; x, y = x&(x-1), y&(y-1) {
+		if a[bits.TrailingZeros64(x)] != b[bits.TrailingZeros64(y)] {
+			moved++
+		}
+	}
+	return jaro(common, moved, len(a), len(b))
+}
+
+func jaroRunes(a, b *characters) float64 {
+	if a.n == 0 || b.n == 0 {
+		return 0
+	}
+	reach := max(a.n, b.n)/2 - 1
+	var inA, inB uint64
+	for i := range a.n {
+		for j := max(0, i-reach); j < min(b.n, i+reach+1); j++ {
+			if inB&(1<<j) == 0 && a.at[i] == b.at[j] {
+				inA |= 1 << i
+				inB |= 1 << j
+				break
+			}
+		}
+	}
+	common := bits.OnesCount64(inA)
+	if common == 0 {
+		return 0
+	}
+	moved := 0
+	for x, y := inA, inB; x != 0; x, y = x&(x-1), y&(y-1) {
+		if a.at[bits.TrailingZeros64(x)] != b.at[bits.TrailingZeros64(y)] {
+			moved++
+		}
+	}
+	return jaro(common, moved, a.n, b.n)
+}
+
+func jaro(common, moved, a, b int) float64 {
+	m := float64(common)
+	return (m/float64(a) + m/float64(b) + (m-float64(moved/2))/m) / 3
+}
+
+// edits is the number of edits between two texts: characters put in, taken out, changed, or
+// swapped with their neighbour, no place edited twice (optimal string alignment). Above most it is
+// only known to be more than most.
+func edits(a, b string, most int) int {
+	var x, y characters
+	x.set(a)
+	y.set(b)
+	if d := x.n - y.n; d > most || -d > most {
+		return most + 1
+	}
+	var rows [3][maxCompared + 1]int
+	before, last, row := &rows[0], &rows[1], &rows[2]
+	for j := range y.n + 1 {
+		last[j] = j
+	}
+	for i := 1; i <= x.n; i++ {
+		row[0] = i
+		least := i
+		for j := 1; j <= y.n; j++ {
+			change := 1
+			if x.at[i-1] == y.at[j-1] {
+				change = 0
+			}
+			d := min(last[j]+1, row[j-1]+1, last[j-1]+change)
+			if i > 1 && j > 1 && x.at[i-1] == y.at[j-2] && x.at[i-2] == y.at[j-1] {
+				d = min(d, before[j-2]+1)
+			}
+			row[j] = d
+			least = min(least, d)
+		}
+		if least > most+1 { // a swap can still gain one on the row before
+			return most + 1
+		}
+		before, last, row = last, row, before
+	}
+	return min(last[y.n], most+1)
+}
