@@ -70,6 +70,9 @@ func runRedrive(ctx context.Context, c *call) error {
 	if edge.Partitions, err = p.client.Partitions(ctx, string(schemas.Beacons)); err != nil {
 		return err
 	}
+	if edge.Countries, err = cfg.countries(); err != nil {
+		return err
+	}
 	if r.driver, err = ingest.NewRedriver(edge, cfg.consents()); err != nil {
 		return err
 	}

@@ -81,6 +81,7 @@ func (c *Collector) postForm(w http.ResponseWriter, r *http.Request) {
 
 // form takes a form as the beacon that tracker.js would have sent of it.
 func (in *intake) form(site string, f *form) {
+	defer in.survive(f.fields, in.place())
 	b := &schemas.Beacon{
 		Site: site, Type: schemas.BeaconType_BEACON_TYPE_FORM_SUBMIT, Url: plain(f.url, maxURL),
 	}

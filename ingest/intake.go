@@ -118,6 +118,7 @@ func (in *intake) alone(raw []byte) {
 
 // beacon takes an element of a batch, which is well-formed, as it came.
 func (in *intake) beacon(raw []byte, batchSentAt time.Time) {
+	defer in.survive(raw, in.place())
 	in.beside.SentAtUs = 0
 	if !batchSentAt.IsZero() {
 		in.beside.SentAtUs = batchSentAt.UnixMicro()

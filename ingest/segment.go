@@ -209,6 +209,7 @@ func checkContext(context string, limits Limits) *Rejection {
 
 // event takes one event; call is empty where it says itself what it is.
 func (s *segment) event(call string, raw []byte) {
+	defer s.survive(raw, s.place())
 	m, bad := parseSegment(call, raw, s.batch, s.limits)
 	site := siteKey(cmp.Or(s.basic, m.text("writeKey"), s.batch.writeKey, s.bearer))
 	if bad == nil && site == "" {

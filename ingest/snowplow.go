@@ -101,12 +101,14 @@ func (c *Collector) vendorPath(w http.ResponseWriter, r *http.Request) {
 
 // event takes one event of a payload.
 func (s *snowplow) event(raw []byte) {
+	defer s.survive(raw, s.place())
 	p, bad := jsonParams(raw, s.c.limits)
 	s.take(raw, p, bad)
 }
 
 // take takes the parameters of an event, or refuses it.
 func (s *snowplow) take(raw []byte, p *params, bad *Rejection) {
+	defer s.survive(raw, s.place())
 	var claim *claim
 	if bad == nil {
 		claim, bad = decodeSnowplow(p, s.c.limits)
