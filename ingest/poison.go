@@ -5,7 +5,7 @@ import (
 	"runtime/debug"
 )
 
-// ReasonInternal is the reason of an input that this program fails on: nobody's mistake but its own.
+// ReasonInternal is the reason of an input that this program fails on, by a mistake of its own.
 const ReasonInternal = "internal_error"
 
 // place is how far an intake had come before an input.
