@@ -33,7 +33,8 @@ func FuzzDirectory(f *testing.F) {
 				delete(m.durable, name)
 				continue
 			}
-			if err := m.damage(name, func(b []byte) []byte { return damaged(b, script[1]%5, at) }); err != nil {
+			err := m.damage(name, func(b []byte) []byte { return damaged(b, script[1]%5, at) })
+			if err != nil {
 				t.Fatal(err)
 			}
 		}
