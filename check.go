@@ -168,6 +168,11 @@ func (k *checker) proxies() {
 // keys reads the files that secrets are in.
 func (k *checker) keys() {
 	if len(k.cfg.Keys) == 0 {
+		signs := len(k.cfg.Links) > 0 ||
+			slices.ContainsFunc(k.cfg.Forms, func(f Form) bool { return f.DoubleOptIn != nil })
+		if signs && len(k.o.brokers) > 0 {
+			k.note("there are no keys: what one collector signs, others do not know")
+		}
 		return
 	}
 	if _, err := k.cfg.tokenKeys(k.o.data); err != nil {

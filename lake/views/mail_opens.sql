@@ -2,4 +2,4 @@
 -- like: beacons
 -- contact_id: The contact that the mail was for; NULL: nobody known, no consent to know, or a bot.
 -- proxy: Mail provider that loaded it for the reader: gmail, yahoo or apple; NULL: none.
-SELECT *, props->>'proxy' AS proxy FROM beacons WHERE protocol = 'open'
+SELECT * EXCLUDE (was_anonymous), props->>'proxy' AS proxy FROM beacons WHERE protocol = 'open'

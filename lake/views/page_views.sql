@@ -1,4 +1,5 @@
 -- Beacons of type page_view.
 -- like: beacons
 -- contact_id: The contact whose edge was in force when it happened; NULL: nobody known.
+-- was_anonymous: True where it happened before it was known whose it is.
 FROM beacons WHERE type = 'page_view'
