@@ -64,6 +64,7 @@ sites:
   - {key: askgpc, origins: ["*"], consent: required}
   - {key: opengpc, origins: ["*"], consent: implied}
   - {key: asktcf, origins: ["*"], consent: required, consent_signals: [tcf, gpp, gcm, dnt]}
+  - {key: day, origins: ["*"], consent: required, cookieless: true}
   - {key: brief, origins: ["*"], consent: implied, gap: 3s, grace: 1s}
   - {key: other, origins: ["*"], consent: implied, gap: 3s, grace: 1s}
   - {key: spa, origins: ["*"], consent: implied}

@@ -100,6 +100,28 @@ func checkCookies(t *testing.T, p *profile) {
 	}
 }
 
+// storyCookieless is a site that knows a visitor for a day with nothing in the browser, not even
+// what waits for the network.
+func storyCookieless(t *testing.T, b *bed) {
+	p := b.profile(t)
+	p.open("/day/first")
+	b.waitSent(t, "day", "page_view", 1)
+	p.offline(true)
+	p.do(`crumbtrail("event", "away"); dispatchEvent(new Event("offline"))`)
+	if stored, cookies := p.stored(), p.cookies(); stored != "" || len(cookies) != 0 {
+		t.Errorf("stored: %q, cookies %v", stored, cookies)
+	}
+	p.offline(false)
+	b.waitSent(t, "day", "custom", 1)
+	p.open("/day/second")
+	b.waitRows(t, `SELECT count(*), count(DISTINCT visitor_id), min(left(visitor_id, 4)),
+			min(consent)
+		FROM beacons WHERE site = 'day' AND type <> 'ping'`, "3 1 day. statistical")
+	if stored, cookies := p.stored(), p.cookies(); stored != "" || len(cookies) != 0 {
+		t.Errorf("stored: %q, cookies %v", stored, cookies)
+	}
+}
+
 // storyPrivacyControl is a browser that sends Global Privacy Control: it ends in none where consent
 // is required, even once granted, and in statistical where it is implied.
 func storyPrivacyControl(t *testing.T, b *bed) {

@@ -27,7 +27,7 @@ func (g *gateway) node(t *testing.T, dir, script string) string {
 
 func TestSnowplowInNode(t *testing.T) {
 	needThorough(t)
-	dir := clientPackages(t)
+	dir := npmPackages(t, "testdata/clients")
 	data := filepath.Join(t.TempDir(), "data")
 	s := up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
 	g := newGateway(t, s.url)
@@ -59,7 +59,7 @@ func TestSnowplowInNode(t *testing.T) {
 
 func TestSegmentInNode(t *testing.T) {
 	needThorough(t)
-	dir := clientPackages(t)
+	dir := npmPackages(t, "testdata/clients")
 	data := filepath.Join(t.TempDir(), "data")
 	s := up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
 	g := newGateway(t, s.url)

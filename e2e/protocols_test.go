@@ -28,8 +28,8 @@ import (
 // Other people's clients, as they are on npm: what they send is in the lake, each event once, and
 // they send again what they are to send again.
 
-// clientPackages installs the packages, at the versions of the lock file.
-func clientPackages(t *testing.T) (dir string) {
+// npmPackages installs the packages of a folder into a copy of it, at its lock file's versions.
+func npmPackages(t *testing.T, folder string) (dir string) {
 	t.Helper()
 	for _, tool := range []string{"node", "npm"} {
 		if _, err := exec.LookPath(tool); err != nil {
@@ -37,7 +37,7 @@ func clientPackages(t *testing.T) (dir string) {
 		}
 	}
 	dir = t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS("testdata/clients")); err != nil {
+	if err := os.CopyFS(dir, os.DirFS(folder)); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), commandTimeout)
@@ -303,7 +303,7 @@ func (g *gateway) refuse(t *testing.T, ctx context.Context, step string) {
 
 func TestSnowplowInBrowser(t *testing.T) {
 	needThorough(t)
-	dir := clientPackages(t)
+	dir := npmPackages(t, "testdata/clients")
 	data := filepath.Join(t.TempDir(), "data")
 	s := up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
 	g := newGateway(t, s.url)
@@ -370,7 +370,7 @@ func networkCookie(t *testing.T, ctx context.Context, url string) *network.Cooki
 
 func TestSegmentInBrowser(t *testing.T) {
 	needThorough(t)
-	dir := clientPackages(t)
+	dir := npmPackages(t, "testdata/clients")
 	data := filepath.Join(t.TempDir(), "data")
 	s := up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
 	g := newGateway(t, s.url)

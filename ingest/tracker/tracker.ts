@@ -26,6 +26,8 @@ interface Config {
   signals: string[];
   // True where Global Privacy Control takes nothing back.
   ignore_gpc?: boolean;
+  // True where nothing is stored of who is not identified.
+  cookieless?: boolean;
 }
 declare const CRUMBTRAIL_CONFIG: Config;
 // False in the script of a site without signals, which then does not carry their code.
@@ -34,7 +36,7 @@ type Props = Record<string, unknown>;
 type Beacon = Record<string, unknown>;
 type Purposes = { analytics: boolean; marketing: boolean; profiling: boolean };
 
-const { site, consent, cross, forms, signals, ignore_gpc } = CRUMBTRAIL_CONFIG;
+const { site, consent, cross, forms, signals, ignore_gpc, cookieless } = CRUMBTRAIL_CONFIG;
 const win: any = window;
 const doc: any = document;
 const nav: any = navigator;
@@ -55,7 +57,7 @@ const enum Ms {
 // Besides what has a type that says so. The collector knows more of them, and numbers of cards.
 const SECRET =
   /pass(w|phrase|code)|(^|[^a-z])(pwd|otp|cvc|csc|pin|token|secret)([^a-z]|$)|cvv|card.?(n|exp|cod|cv)|cc.?(n|exp|c)|one.?time|(security|verification|sms|auth).?code/i;
-const FILE = /\.(apk|csv|dmg|docx?|exe|gz|mp[34]|pdf|pptx?|xlsx?|zip)$/i;
+const FILE = /\.(csv|docx?|exe|mp[34]|pdf|pptx?|xlsx?|zip)$/i;
 
 let waiting: Beacon[] = [];
 let claimed = "";
@@ -104,7 +106,11 @@ let choice = recall();
 const quiet =
   (!ignore_gpc && nav.globalPrivacyControl) || (SIGNALS && signals.includes("dnt") && nav.doNotTrack == "1");
 // What may be stored here. The collector decides for itself what it stores and keeps.
-const mayStore = () => !/^[rw]/.test(choice) && (consent != "required" || (choice && !quiet));
+const mayStore = () =>
+  !/^[rw]/.test(choice) &&
+  (cookieless
+    ? !quiet && choice[0] != "s" && (consent == "implied" || (choice && consent == "required"))
+    : consent != "required" || (choice && !quiet));
 
 // Where the collector's cookie cannot work, a claimed id stands in for it.
 const visitor = (): string | undefined => {
@@ -122,12 +128,14 @@ const forget = () => {
 // --- sending ------------------------------------------------------------------------------------
 
 let sending: Beacon[] = []; // what a request has that ends with the page
-let busy: AbortController | undefined;
+let busy = false;
+let underWay: Promise<unknown> = Promise.resolve();
+let lowered = 0; // how often less was allowed than before
 let resetting = false; // what is on its way asks for the next visitor's cookies
-let wasReset = () => {};
+let wasReset: undefined | (() => void);
 let gone = false; // the page is, and what it had waits for the next one
 let retry = 0; // the timer of the next attempt
-let retryMs = 0;
+let retryMs = 0; // twice that at most
 
 const size = (x: unknown) => new Blob([json(x)]).size;
 
@@ -153,8 +161,8 @@ const putBack = (beacons: Beacon[]) => {
   keep();
 };
 
-const post = (url: string, body: string, keepalive?: boolean, signal?: AbortSignal) =>
-  fetch(url, { method: "POST", body, keepalive, signal, credentials: cross ? "omit" : "include" });
+const post = (url: string, body: string, keepalive?: boolean) =>
+  fetch(url, { method: "POST", body, keepalive, credentials: cross ? "omit" : "include" });
 
 // flush sends what waits and learns whether it was taken.
 const flush = () => {
@@ -163,23 +171,24 @@ const flush = () => {
   resetting = isReset(beacons);
   // All that outlives the page shares 64 KiB, so a backlog does not take part.
   const outlives = (resetting || !waiting[0]) && size(beacons) < Most.Bytes;
-  const own = (busy = new AbortController());
+  const then = lowered;
+  busy = true;
   sending = outlives ? [] : beacons;
   if (outlives) keep();
-  post(...request(beacons), outlives, own.signal)
+  underWay = post(...request(beacons), outlives)
     // Its text is not waited for: a page that goes away does not hear of its end.
     .then((r) => r.status > 499 || r.status == 429, () => true)
     .then((failed) => {
-      if (own.signal.aborted || gone) return;
-      busy = undefined;
-      if (failed) {
-        // Unless they were handed over as the page was left.
+      if (gone) return;
+      busy = false;
+      if (failed && then == lowered) {
+        // Unless they were handed over as the page was hidden.
         if (outlives || sending[0]) putBack(beacons);
         retryMs = Math.min(retryMs * 2 || Ms.Retry, 60000);
-        retry = setTimeout(again, retryMs * (0.8 + Math.random() * 0.4)) as any;
+        retry = setTimeout(again, retryMs * (1 + Math.random())) as any;
       } else {
         retryMs = 0;
-        if (resetting) view(), wasReset();
+        if (resetting) view(), wasReset?.();
         if (!ending) look();
         keep();
       }
@@ -262,7 +271,7 @@ const view = () => {
 
 const click = (e: MouseEvent) => {
   if (e.button > 1) return; // 1 is the middle one
-  const a: any = e.composedPath().find((n: any) => n.matches?.("a[href],area[href]"));
+  const a: any = e.composedPath().find((n: any) => n.matches?.("a[href]"));
   if (!a || !/^(https?|mailto|tel):/.test(a.href)) return;
   add("link_click", {
     href: a.href,
@@ -297,14 +306,12 @@ const submit = (el: HTMLFormElement) => {
       SECRET.test(f.autocomplete + " " + key)
     ) continue;
     const value = f.selectedOptions ? Array.from(f.selectedOptions, (o: any) => o.value).join(", ") : f.value;
-    const to = own?.[0]?.[key] || f.getAttribute("data-crumbtrail-field") || key;
+    const to = own?.[0]?.[key] || key;
     fields[to] = to in fields ? ([] as any[]).concat(fields[to], value) : value;
   }
   const form = own?.[1] || named || chosen?.[1] || el.getAttribute("id") || undefined;
   // A handler that stops the event and submits by itself makes one submission, not two.
-  const text = page + json([form, fields]);
-  if (text == submitted) return;
-  submitted = text;
+  if (submitted == (submitted = page + json([form, fields]))) return;
   add("form_submit", { form, fields });
   flush();
 };
@@ -326,9 +333,7 @@ const say = (said: any, more?: Props): Promise<unknown> => {
     choice = word || "refused";
     note();
     waiting = sending = [];
-    // Its answer would bring the cookies back.
-    busy?.abort();
-    busy = undefined;
+    lowered++;
     drain();
     keep();
     forget();
@@ -338,19 +343,29 @@ const say = (said: any, more?: Props): Promise<unknown> => {
       .then((r) => (r.ok ? r.json() : r.status > 499 || r.status == 429 ? Promise.reject() : {}))
       .then((answer) => {
         if (now != turn) return; // something else was said since
-        const before = mayStore();
+        const could = mayStore();
         const allowed = answer.consent;
         if (word != choice && allowed) {
           choice = ({ identified: "granted", none: "refused" } as any)[allowed] || allowed;
         }
         if (!near) note();
         // What came before is in no visit, so the visit begins with this page.
-        if (!before && mayStore()) begin();
+        if (!could && mayStore()) begin();
         flush();
         look();
         return allowed;
       }, () => void setTimeout(() => now == turn && tell(), Ms.Retry));
-  return tell();
+  // What is under way may bring the cookies back.
+  return underWay.then(tell);
+};
+
+// before calls a function with what a method is called on, and with its arguments.
+const before = (on: any, name: string, then: (on: any, ...args: any) => void) => {
+  const original = on[name];
+  on[name] = function (...args: any) {
+    then(this, ...args);
+    return original.apply(this, args);
+  };
 };
 
 let watching: ((state: unknown) => void) | undefined;
@@ -458,8 +473,7 @@ const gcm = () => {
     }
   };
   layer.forEach(hear);
-  const push = layer.push;
-  layer.push = (...entries: any) => (entries.forEach(hear), push.apply(layer, entries));
+  before(layer, "push", (_, ...entries) => entries.forEach(hear));
 };
 
 // --- start --------------------------------------------------------------------------------------
@@ -477,20 +491,11 @@ if (!win.crumbtrail?.site) {
     for (const name of names.split(" ")) on.addEventListener(name, f, { capture: true, passive: true });
   };
   listen("pointerdown pointermove keydown scroll", () => (count(), (used = last)));
-  for (const name of ["pushState", "replaceState"] as const) {
-    const original = history[name];
-    history[name] = function (...args: any) {
-      original.apply(this, args);
-      setTimeout(view); // the page sets its title after
-    };
-  }
-  const form = HTMLFormElement.prototype;
-  const original = form.submit;
-  form.submit = function () {
-    submit(this);
-    original.call(this);
-  };
-  listen("popstate", () => setTimeout(view));
+  const soon = () => setTimeout(view); // the page sets its title after
+  before(history, "pushState", soon);
+  before(history, "replaceState", soon);
+  before(HTMLFormElement.prototype, "submit", submit);
+  listen("popstate", soon);
   listen("click auxclick", click);
   listen("submit", (e: Event) => submit(e.target as HTMLFormElement));
   listen("visibilitychange", () => {
@@ -509,7 +514,7 @@ if (!win.crumbtrail?.site) {
   listen("pageshow", (e: PageTransitionEvent) => {
     if (!e.persisted) return;
     gone = false;
-    busy = undefined;
+    busy = false;
     page = "";
     view();
   });
