@@ -50,6 +50,7 @@ func (c *Config) collectorConfig() ingest.Config {
 	for _, n := range c.TrustedProxies {
 		out.TrustedProxies = append(out.TrustedProxies, n.Prefix)
 	}
+	out.Snowplow, out.StrictKeys = c.Snowplow.collected(), c.Segment.Strict
 	for _, l := range c.Links {
 		out.Links = append(out.Links, ingest.Link(l))
 	}

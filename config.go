@@ -30,11 +30,13 @@ type Config struct {
 	// Mail is nil where no mails go out.
 	Mail *Mail `yaml:"mail"`
 	// Models is the directory of the scoring models. In the file it is relative to the file.
-	Models  string        `yaml:"models"`
-	Stages  StageSettings `yaml:"stages"`
-	Lake    LakeSettings  `yaml:"lake"`
-	Limits  ingest.Limits `yaml:"limits"`
-	Country Country       `yaml:"country"`
+	Models   string        `yaml:"models"`
+	Stages   StageSettings `yaml:"stages"`
+	Lake     LakeSettings  `yaml:"lake"`
+	Limits   ingest.Limits `yaml:"limits"`
+	Country  Country       `yaml:"country"`
+	Snowplow Snowplow      `yaml:"snowplow"`
+	Segment  Segment       `yaml:"segment"`
 	// Salts is the directory of the secrets behind cookieless visitors, which collectors may share;
 	// empty is one in the data directory. In the file it is relative to the file.
 	Salts string `yaml:"salts"`

@@ -55,6 +55,7 @@ func (r *configRules) check() {
 	r.between("lake.flush", r.cfg.Lake.Flush, 100*time.Millisecond, time.Hour)
 	r.limits()
 	r.country()
+	r.snowplow()
 	r.problems.Sort()
 }
 

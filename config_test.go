@@ -82,6 +82,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	for _, l := range cfg.Links {
 		fmt.Fprintf(b, "link %+v\n", l)
 	}
+	if d := cfg.Snowplow.DoNotTrack; d != nil || cfg.Segment.Strict {
+		fmt.Fprintf(b, "snowplow %+v %v segment %+v\n", d, cfg.Snowplow.Paths, cfg.Segment)
+	}
 	if cfg.Country.File != "" {
 		fmt.Fprintf(b, "country %s\n", cfg.Country.File)
 	}

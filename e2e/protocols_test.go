@@ -406,6 +406,40 @@ func TestSegmentInBrowser(t *testing.T) {
 	s.stop()
 }
 
+func TestRudderStackInBrowser(t *testing.T) {
+	needThorough(t)
+	dir := npmPackages(t, "testdata/clients")
+	data := filepath.Join(t.TempDir(), "data")
+	s := up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
+	g := newGateway(t, s.url)
+	page := clientPage(t, dir, "rudderstack-browser.js", g.url)
+	ctx := chromium(t)
+	visitPage(t, ctx, page)
+
+	g.do(t, ctx, "page", "track", "identify")
+	g.refuse(t, ctx, "again")
+	g.do(t, ctx, "more")
+	g.refuse(t, ctx, "refused")
+	g.do(t, ctx, "after")
+	eventually(t, 2*time.Minute, "again to be taken", func() bool {
+		return len(g.answers(`"again"`)) == 2
+	})
+	g.settled(t, data, "segment")
+
+	wantRows(t, data, `SELECT type, props->>'name', title, url, props->'properties'->>'price',
+			props->>'category', props->'_raw'->>'userId', props->'_raw'->'context'->'library'->>'name'
+		FROM beacons ORDER BY occurred_at`,
+		"page_view | Pricing | Pricing | "+page+"/ |  | docs |  | RudderLabs JavaScript SDK",
+		"custom | Product Viewed | Pricing | "+page+"/ | 9.5 |  |  | RudderLabs JavaScript SDK",
+		"custom | identify | Pricing | "+page+"/ |  |  | u-17 | RudderLabs JavaScript SDK",
+		"custom | again | Pricing | "+page+"/ |  |  | u-17 | RudderLabs JavaScript SDK",
+		"custom | more | Pricing | "+page+"/ |  |  | u-17 | RudderLabs JavaScript SDK",
+		"custom | after | Pricing | "+page+"/ |  |  | u-17 | RudderLabs JavaScript SDK",
+	)
+	checkIdentified(t, data, "ada@example.com | Ada | Lovelace | Engines")
+	s.stop()
+}
+
 // checkIdentified wants the one visitor to be a contact, also in what it did before it said so.
 func checkIdentified(t *testing.T, data, contact string) {
 	t.Helper()

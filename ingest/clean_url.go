@@ -142,8 +142,8 @@ func isAddress(text string) bool {
 }
 
 func isTelling(name, value string) bool {
-	if strings.HasPrefix(name, "utm_") {
-		return false
+	if strings.HasPrefix(name, "utm_") || name == crossDomain {
+		return name == crossDomain
 	}
 	if plain, err := url.QueryUnescape(name); err == nil {
 		name = plain

@@ -42,6 +42,9 @@ type Config struct {
 	Keys *token.Keys
 	// TrustedProxies are the peers whose X-Forwarded-For and X-Forwarded-Proto are believed.
 	TrustedProxies []netip.Prefix
+	Snowplow       Snowplow
+	// StrictKeys answers 401 to a library whose write key is no site's, instead of 200.
+	StrictKeys bool
 	// Countries tell where an address is; nil knows nothing of it.
 	Countries *Countries
 	// Forms are read as they say; others by the fields' own names.
@@ -155,7 +158,7 @@ func (cfg Config) validate() error {
 	if cfg.Clock != nil && cfg.Spill != nil {
 		errs = append(errs, errors.New("a spill and recorded time: one or the other"))
 	}
-	return errors.Join(append(errs, cfg.Limits.validate())...)
+	return errors.Join(append(errs, cfg.Limits.validate(), cfg.Snowplow.validate())...)
 }
 
 // Run appends to the log what comes in, and the time, until ctx ends. It returns once all that was

@@ -31,9 +31,11 @@ func (c *Collector) preflight(w http.ResponseWriter, r *http.Request) {
 	c.allowOrigin(w, r)
 	h := w.Header()
 	if h.Get("Access-Control-Allow-Origin") != "" {
-		h.Set("Access-Control-Allow-Methods", "POST")
-		h.Set("Access-Control-Allow-Headers",
-			"Content-Type, Content-Encoding, Authorization, X-Retry-Count")
+		h.Set("Access-Control-Allow-Methods", "GET, POST")
+		// Whatever a page of the site wants to send: each version of a library has headers of its own.
+		if headers := r.Header.Get("Access-Control-Request-Headers"); headers != "" {
+			h.Set("Access-Control-Allow-Headers", headers)
+		}
 		h.Set("Access-Control-Max-Age", preflightSeconds)
 	}
 	w.WriteHeader(http.StatusNoContent)

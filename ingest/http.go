@@ -60,23 +60,31 @@ func (c *Collector) routes() []route {
 		{"GET /v1/projects/{key}/settings", c.getSettings},
 		{"GET /v1/projects/{key}/integrations", c.getIntegrations},
 
+		// RudderStack's.
+		{"GET /sourceConfig", c.getSourceConfig},
+		{"GET /sourceConfig/{$}", c.getSourceConfig},
+		{"POST /beacon/v1/{call}", c.limited(c.postSegment)},
+		{"OPTIONS /sourceConfig", c.preflight},
+		{"OPTIONS /sourceConfig/{$}", c.preflight},
+		{"OPTIONS /beacon/v1/{call}", c.preflight},
+
 		// Links and pixels that are handed out.
 		{"GET /r/{name}", c.getLink},
 		{"GET /l/{token}", c.getSignedLink},
 		{"GET /o/{file}", c.getOpen},
 
 		// Snowplow's trackers.
-		{"POST /com.snowplowanalytics.snowplow/tp2", echoOrigin(c.limited(c.postSnowplow))},
-		{"GET /i", echoOrigin(c.limited(c.getSnowplow))},
-		{"GET /ice.png", echoOrigin(c.limited(c.getSnowplow))},
-		{"GET /r/tp2", c.limited(c.getRedirect)},
-		{"POST /com.snowplowanalytics.iglu/v1", echoOrigin(c.limited(c.snowplowHook))},
-		{"GET /com.snowplowanalytics.iglu/v1", echoOrigin(c.limited(c.snowplowHook))},
-		{"POST /{vendor}/{version}", echoOrigin(c.limited(c.vendorPath))},
-		{"GET /{vendor}/{version}", echoOrigin(c.limited(c.vendorPath))},
-		{"OPTIONS /i", echoOrigin(preflightSnowplow)},
-		{"OPTIONS /ice.png", echoOrigin(preflightSnowplow)},
-		{"OPTIONS /{vendor}/{version}", echoOrigin(preflightSnowplow)},
+		{"POST " + PathPayload, c.tracked(c.postSnowplow)},
+		{"GET /i", c.tracked(c.getSnowplow)},
+		{"GET /ice.png", c.tracked(c.getSnowplow)},
+		{"GET " + PathRedirect, c.limited(c.getRedirect)},
+		{"POST " + PathHook, c.trackerOrigin(c.limited(c.snowplowHook))},
+		{"GET " + PathHook, c.trackerOrigin(c.limited(c.snowplowHook))},
+		{"POST /{vendor}/{version}", c.tracked(c.vendorPath)},
+		{"GET /{vendor}/{version}", c.tracked(c.vendorPath)},
+		{"OPTIONS /i", c.trackerOrigin(preflightSnowplow)},
+		{"OPTIONS /ice.png", c.trackerOrigin(preflightSnowplow)},
+		{"OPTIONS /{vendor}/{version}", c.trackerOrigin(preflightSnowplow)},
 		{"GET /health", getHealth},
 		{"GET /sink-health", c.getSinkHealth},
 	}

@@ -67,7 +67,7 @@ func TestPreflight(t *testing.T) {
 	for _, path := range []string{"/v1/beacons", "/v1/forms/acme", "/v1/consent"} {
 		w := e.send(http.MethodOptions, path, "", "Origin", "https://acme.example",
 			"Access-Control-Request-Method", "POST")
-		if h := w.Header(); w.Code != 204 || h.Get("Access-Control-Allow-Methods") != "POST" ||
+		if h := w.Header(); w.Code != 204 || h.Get("Access-Control-Allow-Methods") != "GET, POST" ||
 			h.Get("Access-Control-Max-Age") != "7200" ||
 			h.Get("Access-Control-Allow-Origin") != "https://acme.example" {
 			t.Errorf("%s: %d %v", path, w.Code, h)

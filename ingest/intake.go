@@ -168,6 +168,9 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	if b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
 		b.Recipient = claim.recipient
 	}
+	if b.Consent == schemas.Consent_CONSENT_NONE {
+		b.ReferringVisitorId, b.ReferringVisitorAtUs = "", 0
+	}
 	if claim.props != nil {
 		b.Props = claim.props(names)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -18,11 +19,20 @@ import (
 
 // A request in, its answer and what reached the log out. It is midnight on 1 January 2000.
 func TestProtocolStories(t *testing.T) {
-	for _, file := range []string{"snowplow.txt", "segment.txt"} {
+	for _, file := range []string{"snowplow.txt", "segment.txt", "options.txt"} {
 		t.Run(file, func(t *testing.T) {
 			change := func(cfg *Config) {
 				cfg.Sites[1].Redirects = []string{"shop.example", "127.0.0.1:8080"}
 				cfg.Sites[1].Heartbeat = 15 * time.Second
+				if file == "options.txt" {
+					cfg.StrictKeys = true
+					cfg.Snowplow = Snowplow{
+						DoNotTrack: DoNotTrack{"optout", regexp.MustCompile("^(1|yes)$")},
+						Paths: map[string]string{
+							"/com.acme/go": PathRedirect, "/com.acme/hook": PathHook, "/com.acme/t1": PathPayload,
+						},
+					}
+				}
 			}
 			bubble(t, change, func(t *testing.T, e *edge, stop func()) {
 				defer stop()
@@ -127,6 +137,8 @@ func tellBeacon(out *strings.Builder, b *schemas.Beacon) {
 		{"ip", b.Ip},
 		{"campaign", campaign},
 		{"engaged_ms", strings.TrimPrefix(fmt.Sprint(b.EngagedMs), "0")},
+		{"referring_visitor", b.ReferringVisitorId},
+		{"referring_visitor_at", at(b.ReferringVisitorAtUs)},
 		{"props", string(b.Props)},
 	} {
 		if f.value != "" {
@@ -394,7 +406,7 @@ func FuzzSegment(f *testing.F) {
 	limits := DefaultLimits()
 	f.Fuzz(func(t *testing.T, call string, body []byte) {
 		one := func(call string, raw []byte, batch segmentBatch) {
-			m, bad := parseSegment(call, raw, batch, limits)
+			m, bad := parseSegment(call, raw, batch, "", limits)
 			if bad != nil {
 				if bad.Reason == "" {
 					t.Fatal("refused without a reason")

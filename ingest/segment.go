@@ -64,6 +64,10 @@ type segment struct {
 	limits Limits
 	// basic is the write key in the header, which beats one in the body, which beats bearer.
 	basic, bearer string
+	// anonymous is who sends, where an event does not say it.
+	anonymous string
+	// strangers counts the events of unknown write keys.
+	strangers int
 	// batch is what surrounds the events of a batch; the zero value surrounds nothing.
 	batch segmentBatch
 }
@@ -97,6 +101,8 @@ func (c *Collector) postSegment(w http.ResponseWriter, r *http.Request) {
 	defer in.end()
 	in.limits.BeaconBytes = min(c.limits.BeaconBytes, segmentCallBytes)
 	in.basic, in.bearer = writeKeys(r.Header)
+	in.bearer = cmp.Or(in.bearer, siteKey(r.URL.Query().Get("writeKey")))
+	in.anonymous = anonymousID(r.Header)
 	in.beside.Call = call
 	if bad == nil && call == callBatch {
 		bad = in.decodeBatch(body)
@@ -113,6 +119,10 @@ func (c *Collector) postSegment(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "application/json")
 		w.WriteHeader(http.StatusBadRequest)
 		_, _ = io.WriteString(w, `{"success":false,"message":`+quote(bad.Reason+": "+bad.Detail)+"}\n")
+	case c.cfg.StrictKeys && in.strangers > 0 && in.strangers == in.index:
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(http.StatusUnauthorized)
+		_, _ = io.WriteString(w, `{"success":false,"message":"unknown write key"}`+"\n")
 	default:
 		segmentTaken(w)
 	}
@@ -210,8 +220,11 @@ func checkContext(context string, limits Limits) *Rejection {
 // event takes one event; call is empty where it says itself what it is.
 func (s *segment) event(call string, raw []byte) {
 	defer s.survive(raw, s.place())
-	m, bad := parseSegment(call, raw, s.batch, s.limits)
+	m, bad := parseSegment(call, raw, s.batch, s.anonymous, s.limits)
 	site := siteKey(cmp.Or(s.basic, m.text("writeKey"), s.batch.writeKey, s.bearer))
+	if s.c.sites.find(site) == nil {
+		s.strangers++
+	}
 	if bad == nil && site == "" {
 		bad = &Rejection{ReasonMissingField, "want a write key", "/writeKey"}
 	}

@@ -18,14 +18,16 @@ type segmentMessage struct {
 	// body is the message, batch what surrounds it.
 	body  gjson.Result
 	batch segmentBatch
+	// anonymous is who sends, where the message does not say it.
+	anonymous string
 }
 
 // parseSegment reads one event; call is empty where it says itself what it is. It returns what it
 // could read of an event that it refuses, too.
 func parseSegment(
-	call string, raw []byte, batch segmentBatch, limits Limits,
+	call string, raw []byte, batch segmentBatch, anonymous string, limits Limits,
 ) (*segmentMessage, *Rejection) {
-	m := &segmentMessage{call: call, batch: batch}
+	m := &segmentMessage{call: call, batch: batch, anonymous: anonymous}
 	if len(raw) > limits.BeaconBytes {
 		return m, tooLarge(limits.BeaconBytes)
 	}
@@ -79,7 +81,7 @@ func (m *segmentMessage) check() (bad *Rejection) {
 			"want track, identify, page, screen, group or alias", "/type",
 		}
 	}
-	if m.text("userId") == "" && m.text("anonymousId") == "" {
+	if m.text("userId") == "" && m.anonymousID() == "" {
 		return &Rejection{ReasonMissingField, "want a userId or an anonymousId", "/userId"}
 	}
 	if utf8.RuneCountInString(m.text("messageId")) > maxEventID {
@@ -101,6 +103,10 @@ func segmentText(v gjson.Result) string {
 		return v.Raw
 	}
 	return ""
+}
+
+func (m *segmentMessage) anonymousID() string {
+	return cmp.Or(m.text("anonymousId"), m.anonymous)
 }
 
 // context is a member of the context, the event's own or else the batch's.
@@ -139,15 +145,18 @@ func (m *segmentMessage) claim(site string) *claim {
 	}
 	c := &claim{
 		beacon: b, props: m.props,
-		visitor: clientID(m.text("anonymousId")), user: personID(site, m.text("userId")),
+		visitor: clientID(m.anonymousID()), user: personID(site, m.text("userId")),
 		consent: consentOf(m.context("consent.categoryPreferences")),
 		address: segmentText(m.context("ip")), server: !m.fromDevice(),
 	}
 	if m.call == "alias" && c.visitor == "" {
 		c.visitor = clientID(m.text("previousId")) // the browser that it was until then
 	}
-	if traits := m.body.Get("traits"); m.call == "identify" && traits.IsObject() &&
-		!emptyObject(traits.Raw) {
+	traits := m.body.Get("traits")
+	if !traits.IsObject() {
+		traits = m.body.Get("context.traits") // where RudderStack's libraries put them
+	}
+	if m.call == "identify" && traits.IsObject() && !emptyObject(traits.Raw) {
 		c.kind, c.form = schemas.SubmissionKind_SUBMISSION_KIND_API, m.call
 		c.fields = contactFields(traits)
 	}

@@ -37,7 +37,8 @@ type snowplow struct {
 
 func (c *Collector) snowplow(w http.ResponseWriter, r *http.Request, sizeHint int) *snowplow {
 	s := &snowplow{intake: c.intake(w, r, protocolSnowplow, sizeHint)}
-	if s.sent.anonymous = r.Header.Get(anonymousHeader) != ""; s.sent.anonymous {
+	s.sent.anonymous = r.Header.Get(anonymousHeader) != "" || c.cfg.Snowplow.DoNotTrack.asks(r)
+	if s.sent.anonymous {
 		s.known = ""
 		return s
 	}
@@ -66,7 +67,7 @@ func (c *Collector) postSnowplow(w http.ResponseWriter, r *http.Request) {
 		in.refuse(body, "", bad)
 	}
 	if in.settle() {
-		in.ok()
+		trackerOK(w, in.status())
 	}
 }
 
@@ -78,7 +79,7 @@ func (c *Collector) getSnowplow(w http.ResponseWriter, r *http.Request) {
 	p, bad := queryParams(r.URL.RawQuery, c.limits)
 	in.take([]byte(r.URL.RawQuery), p, bad)
 	if in.settle() {
-		in.image()
+		trackerImage(w)
 	}
 }
 
@@ -89,7 +90,11 @@ func (c *Collector) vendorPath(w http.ResponseWriter, r *http.Request) {
 		http.NotFound(w, r)
 		return
 	}
-	switch {
+	switch to := c.cfg.Snowplow.Paths[r.URL.Path]; {
+	case to == PathHook:
+		c.snowplowHook(w, r)
+	case to == PathRedirect && r.Method != http.MethodPost:
+		c.getRedirect(w, r)
 	case r.Method == http.MethodPost:
 		c.postSnowplow(w, r)
 	case r.URL.Query().Has("e"):
@@ -122,6 +127,7 @@ func (s *snowplow) take(raw []byte, p *params, bad *Rejection) {
 	if b.Url == "" && !claim.server {
 		b.Url = plain(s.r.Referer(), maxURL)
 	}
+	b.ReferringVisitorId, b.ReferringVisitorAtUs = referring(b.Url)
 	if site := s.c.sites.find(b.Site); site != nil &&
 		b.Type == schemas.BeaconType_BEACON_TYPE_PING {
 		b.EngagedMs = int32(min(site.Heartbeat.Milliseconds(), maxEngaged))
@@ -139,19 +145,19 @@ func (s *snowplow) settle() bool {
 	return true
 }
 
-// ok answers a POST: some browsers take an answer without a body for a failure.
-func (s *snowplow) ok() {
-	s.w.Header().Set("Content-Type", "text/plain; charset=utf-8")
-	s.w.WriteHeader(s.status())
-	_, _ = io.WriteString(s.w, "ok") // a client that went away needs no answer
+// trackerOK answers a POST: some browsers take an answer without a body for a failure.
+func trackerOK(w http.ResponseWriter, status int) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	w.WriteHeader(status)
+	_, _ = io.WriteString(w, "ok") // a client that went away needs no answer
 }
 
-// image answers a GET.
-func (s *snowplow) image() {
-	h := s.w.Header()
+// trackerImage answers a GET.
+func trackerImage(w http.ResponseWriter) {
+	h := w.Header()
 	h.Set("Content-Type", "image/gif")
 	h.Set("Cache-Control", "no-cache, no-store, must-revalidate")
-	_, _ = s.w.Write(pixel()) // a client that went away needs no answer
+	_, _ = w.Write(pixel()) // a client that went away needs no answer
 }
 
 // networkName is the cookie of Snowplow's collector. Here it keeps the id that a tracker made in
@@ -193,17 +199,13 @@ func sentByPage(h http.Header) bool {
 	return false
 }
 
-// echoOrigin lets any page read the answer, as trackers need that to tell a refusal from a cut
-// connection. Whose events are taken is another matter.
-func echoOrigin(serve http.HandlerFunc) http.HandlerFunc {
+// trackerOrigin lets pages of an allowed origin read the answer, as allowOrigin does, and any other
+// page where it sends no cookies: a tracker needs that to tell a refusal from a cut connection. One
+// that sends cookies from elsewhere keeps its events until the site lists its origin.
+func (c *Collector) trackerOrigin(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Access-Control-Allow-Origin", "*")
-		if origin, _, _ := strings.Cut(r.Header.Get("Origin"), " "); origin != "" &&
-			origin != originNull {
-			h.Set("Access-Control-Allow-Origin", origin)
-			h.Set("Access-Control-Allow-Credentials", "true")
-		}
+		w.Header().Set("Access-Control-Allow-Origin", "*")
+		c.allowOrigin(w, r)
 		serve(w, r)
 	}
 }
@@ -211,7 +213,6 @@ func echoOrigin(serve http.HandlerFunc) http.HandlerFunc {
 // preflightSnowplow answers what browsers ask before a tracker's POST.
 func preflightSnowplow(w http.ResponseWriter, _ *http.Request) {
 	h := w.Header()
-	h.Add("Vary", "Origin")
 	h.Set("Access-Control-Allow-Headers", "Content-Type, "+anonymousHeader)
 	h.Set("Access-Control-Max-Age", "3600")
 }

@@ -184,8 +184,8 @@ func (c *Collector) snowplowHook(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case !in.settle():
 	case r.Method == http.MethodPost:
-		in.ok()
+		trackerOK(w, in.status())
 	default:
-		in.image()
+		trackerImage(w)
 	}
 }

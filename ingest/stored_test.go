@@ -120,6 +120,7 @@ func TestNothingBeforeConsent(t *testing.T) {
 		{"POST", "/v1/track", "{" + segment},
 		{"POST", "/v1/t", "{" + segment},
 		{"POST", "/v1/batch", `{"writeKey":"ask","batch":[{` + segment + `]}`},
+		{"POST", "/beacon/v1/batch?writeKey=ask", `{"batch":[{` + segment + `]}`},
 		{"POST", "/com.snowplowanalytics.snowplow/tp2", snowplow},
 		{"POST", "/com.acme/track", snowplow},
 		{"GET", "/i?" + query, ""},
@@ -192,7 +193,7 @@ func neverStores() []string {
 	return []string{
 		"GET /robots.txt", "GET /.well-known/gpc.json", "GET /v1/{call}", "GET /health",
 		"GET /sink-health", "GET /v1/projects/{key}/settings", "GET /v1/projects/{key}/integrations",
-		"GET /confirm", "POST /confirm",
+		"GET /confirm", "POST /confirm", "GET /sourceConfig", "GET /sourceConfig/{$}",
 	}
 }
 

@@ -119,6 +119,8 @@ func beaconsTable() *rowTable[beaconRow] {
 		text(43, "tcf_purposes", "IAB TCF purposes that it consents to, as 1,7,8.", func(r *row) string { return purposeList(r.TcfPurposes) }),
 		text(44, "link", "Name of the redirect that was followed.", func(r *row) string { return r.Link }),
 		text(45, "recipient", "The contact that a signed link or pixel was made for.", func(r *row) string { return r.Recipient }),
+		text(46, "referring_visitor_id", "Who it was on the site that led here, by Snowplow's cross-domain links.", func(r *row) string { return r.ReferringVisitorId }),
+		instant(47, "referring_visitor_at", "When that site said so, by the client's clock.", func(r *row) int64 { return r.ReferringVisitorAtUs }),
 	)
 }
 

@@ -701,9 +701,13 @@ type Beacon struct {
 	// Name of the redirect that was followed; empty for other links.
 	Link string `protobuf:"bytes,30,opt,name=link,proto3" json:"link,omitempty"`
 	// The contact that a signed link or pixel was made for; empty without consent to people.
-	Recipient     string `protobuf:"bytes,31,opt,name=recipient,proto3" json:"recipient,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Recipient string `protobuf:"bytes,31,opt,name=recipient,proto3" json:"recipient,omitempty"`
+	// Who somebody was on the site that led here, as that site's tracker put into the link, and when
+	// it did, microseconds since the epoch, UTC, by the client's clock.
+	ReferringVisitorId   string `protobuf:"bytes,35,opt,name=referring_visitor_id,json=referringVisitorId,proto3" json:"referring_visitor_id,omitempty"`
+	ReferringVisitorAtUs int64  `protobuf:"varint,36,opt,name=referring_visitor_at_us,json=referringVisitorAtUs,proto3" json:"referring_visitor_at_us,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Beacon) Reset() {
@@ -953,6 +957,20 @@ func (x *Beacon) GetRecipient() string {
 	return ""
 }
 
+func (x *Beacon) GetReferringVisitorId() string {
+	if x != nil {
+		return x.ReferringVisitorId
+	}
+	return ""
+}
+
+func (x *Beacon) GetReferringVisitorAtUs() int64 {
+	if x != nil {
+		return x.ReferringVisitorAtUs
+	}
+	return 0
+}
+
 var File_crumbtrail_v1_beacon_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
@@ -981,7 +999,7 @@ const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
 	"\x02os\x18\x03 \x01(\tR\x02os\x12\x18\n" +
 	"\acountry\x18\x04 \x01(\tR\acountry\x12\x1a\n" +
 	"\blanguage\x18\x05 \x01(\tR\blanguage\x12\x19\n" +
-	"\bbot_rule\x18\x06 \x01(\tR\abotRule\"\x89\b\n" +
+	"\bbot_rule\x18\x06 \x01(\tR\abotRule\"\xf2\b\n" +
 	"\x06Beacon\x12\x19\n" +
 	"\bevent_id\x18\x01 \x01(\tR\aeventId\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x1d\n" +
@@ -1018,7 +1036,9 @@ const file_crumbtrail_v1_beacon_proto_rawDesc = "" +
 	"\ttc_sha256\x18\x1c \x01(\tR\btcSha256\x12!\n" +
 	"\ftcf_purposes\x18\x1d \x01(\rR\vtcfPurposes\x12\x12\n" +
 	"\x04link\x18\x1e \x01(\tR\x04link\x12\x1c\n" +
-	"\trecipient\x18\x1f \x01(\tR\trecipient*\xc4\x01\n" +
+	"\trecipient\x18\x1f \x01(\tR\trecipient\x120\n" +
+	"\x14referring_visitor_id\x18# \x01(\tR\x12referringVisitorId\x125\n" +
+	"\x17referring_visitor_at_us\x18$ \x01(\x03R\x14referringVisitorAtUs*\xc4\x01\n" +
 	"\n" +
 	"BeaconType\x12\x1b\n" +
 	"\x17BEACON_TYPE_UNSPECIFIED\x10\x00\x12\x19\n" +
