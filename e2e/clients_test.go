@@ -21,8 +21,8 @@ var reader string
 func views() []string {
 	return []string{
 		"beacons", "page_views", "visits", "visitors", "submissions", "contacts", "identities",
-		"decisions", "link_clicks", "scores", "score_explanations", "score_history", "bad_beacons",
-		"contact_versions", "timeline", "pipeline_counts",
+		"decisions", "link_clicks", "mail_opens", "scores", "score_explanations", "score_history",
+		"bad_beacons", "contact_versions", "timeline", "pipeline_counts",
 	}
 }
 
