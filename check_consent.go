@@ -30,6 +30,10 @@ func (k *checker) consent(s *Site) {
 	}
 	if s.Cookieless {
 		k.note("site %s is cookieless: a visitor who is not identified is another one each day", s.Key)
+		if len(k.o.brokers) > 0 && k.cfg.Salts == "" {
+			k.note("site %s: to several collectors a cookieless visitor is several, "+
+				"unless they share the directory salts", s.Key)
+		}
 	}
 	if s.GPC == PrivacyIgnore {
 		k.note("site %s: Global Privacy Control is ignored, which some laws forbid", s.Key)

@@ -218,11 +218,12 @@ func TestChoice(t *testing.T) {
 		set["ct_visit"].Value
 	e.post("/v1/beacons", `{"site":"ask","type":"page_view"}`, append(origin, "Cookie", cookies)...)
 	w = e.post("/v1/consent", `{"site":"ask","choice":"withdrawn"}`,
-		append(origin, "Cookie", cookies)...)
+		append(origin, "Cookie", cookies+"; sp=5f1d9b7c-9f0e-4d3f-8a51-2f4f3c6f1a10")...)
 	set = cookiesOf(w)
 	if !strings.HasPrefix(set["ct_consent"].Value, "withdrawn.") ||
 		set["ct_consent"].MaxAge != 34_560_000 || set["ct_visitor"].MaxAge >= 0 ||
-		set["ct_visit"].MaxAge >= 0 || !strings.Contains(w.Body.String(), `"none"`) {
+		set["ct_visit"].MaxAge >= 0 || set["sp"] == nil || set["sp"].MaxAge >= 0 ||
+		!strings.Contains(w.Body.String(), `"none"`) {
 		t.Errorf("withdrawn: %v %s", set, w.Body)
 	}
 	b := e.tape.read(t).beacons[0]

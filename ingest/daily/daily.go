@@ -107,8 +107,7 @@ func (b *Browser) name(salt *salt, site string) name {
 		mac.Write([]byte{0})
 	}
 	if address := b.Address.Unmap(); address.Is6() {
-		network, _ := address.WithZone("").Prefix(64) // fails for too many bits alone
-		bytes := network.Addr().As16()
+		bytes := address.As16()
 		mac.Write(bytes[:8])
 	} else if address.IsValid() {
 		mac.Write(address.AsSlice())
