@@ -82,6 +82,7 @@ func rules() []rule {
 type blocks struct {
 	rules   []rule
 	keys    [][]uint64 // by rule, of each record; 0 is none
+	sorted  [][]uint32 // by rule, the records that share their key with another, by key
 	dropped []DroppedBlock
 }
 
@@ -106,8 +107,8 @@ func newBlocks(r *records) *blocks {
 			for i := range keys {
 				keys[i] = r.key(rule, columns, uint32(i))
 			}
-			b.drop(r, rule, columns, keys)
 			b.keys = append(b.keys, keys)
+			b.sorted = append(b.sorted, b.group(r, rule, columns, keys))
 		}
 	}
 	return b
@@ -225,23 +226,53 @@ func consonants(name string) string {
 	return string(kept)
 }
 
-// drop takes the keys that too many share out, and notes them.
-func (b *blocks) drop(r *records, rule rule, columns []int, keys []uint64) {
-	groups(keys, func(members []uint32) {
-		if len(members) <= maxBlock {
-			return
+// group sorts the records by their keys and leaves out those that are alone with one. It takes the
+// keys that too many share out, and notes them.
+func (b *blocks) group(r *records, rule rule, columns []int, keys []uint64) []uint32 {
+	all := make([]keyed, 0, len(keys))
+	for i, key := range keys {
+		if key != 0 {
+			all = append(all, keyed{key, uint32(i)})
 		}
-		first := members[0]
-		said := make([]string, len(columns))
-		for k, at := range columns {
-			col := r.columns[at]
-			said[k] = col.values[col.rows[first]].text
-		}
-		b.dropped = append(b.dropped, DroppedBlock{rule.name, strings.Join(said, ", "), len(members)})
-		for _, i := range members {
-			keys[i] = 0
-		}
+	}
+	slices.SortFunc(all, func(a, b keyed) int {
+		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.record, b.record))
 	})
+	var sorted []uint32
+	for from := 0; from < len(all); {
+		to := from + 1
+		for to < len(all) && all[to].key == all[from].key {
+			to++
+		}
+		for _, one := range all[from:to] {
+			switch {
+			case to-from > maxBlock:
+				keys[one.record] = 0
+			case to-from > 1:
+				sorted = append(sorted, one.record)
+			}
+		}
+		if to-from > maxBlock {
+			b.dropped = append(b.dropped, r.droppedBlock(rule, columns, all[from].record, to-from))
+		}
+		from = to
+	}
+	return slices.Clip(sorted)
+}
+
+// keyed is a record under its key.
+type keyed struct {
+	key    uint64
+	record uint32
+}
+
+func (r *records) droppedBlock(rule rule, columns []int, record uint32, n int) DroppedBlock {
+	said := make([]string, len(columns))
+	for k, at := range columns {
+		col := r.columns[at]
+		said[k] = col.values[col.rows[record]].text
+	}
+	return DroppedBlock{rule.name, strings.Join(said, ", "), n}
 }
 
 // mostDropped lists the dropped keys, the most frequent first.
@@ -262,46 +293,42 @@ func (b *blocks) together(i, j uint32) (rule string, ok bool) {
 	return "every pair of a small file", len(b.keys) == 0
 }
 
-// groups calls each with the records of every key that two or more have, in the keys' order.
-func groups(keys []uint64, each func(members []uint32)) {
-	sorted := make([]uint32, 0, len(keys))
-	for i, key := range keys {
-		if key != 0 {
-			sorted = append(sorted, uint32(i))
-		}
-	}
-	slices.SortFunc(sorted, func(a, b uint32) int {
-		return cmp.Or(cmp.Compare(keys[a], keys[b]), cmp.Compare(a, b))
-	})
-	for from := 0; from < len(sorted); {
-		to := from + 1
-		for to < len(sorted) && keys[sorted[to]] == keys[sorted[from]] {
-			to++
-		}
-		if to-from > 1 {
-			each(sorted[from:to])
-		}
-		from = to
-	}
-}
-
 // eachPair calls each with every pair to compare, once, i < j.
 func (r *records) eachPair(b *blocks, each func(i, j uint32)) {
 	if r.len() <= smallSet {
 		r.everyPair(each)
 		return
 	}
-	for k, keys := range b.keys {
-		groups(keys, func(members []uint32) {
-			for x, i := range members {
-				for _, j := range members[x+1:] {
-					if r.across(i, j) && !b.seen(k, i, j) {
-						each(i, j)
-					}
+	for k, sorted := range b.sorted {
+		keys := b.keys[k]
+		for x, i := range sorted {
+			for _, j := range sorted[x+1:] {
+				if keys[i] != keys[j] {
+					break
+				}
+				if r.across(i, j) && !b.seen(k, i, j) {
+					each(i, j)
 				}
 			}
-		})
+		}
 	}
+}
+
+// size is how many pairs the rules bring together, some of them by several.
+func (b *blocks) size() uint64 {
+	pairs := uint64(0)
+	for k, sorted := range b.sorted {
+		keys := b.keys[k]
+		for from := 0; from < len(sorted); {
+			to := from + 1
+			for to < len(sorted) && keys[sorted[to]] == keys[sorted[from]] {
+				to++
+			}
+			pairs += uint64(to-from) * uint64(to-from-1) / 2
+			from = to
+		}
+	}
+	return pairs
 }
 
 // everyPair calls each with all pairs.

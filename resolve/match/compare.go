@@ -18,6 +18,8 @@ type vector uint64
 
 func (v vector) level(c int) int { return int(v >> (4 * c) & 15) }
 
+func (v vector) without(c int) vector { return v &^ (15 << (4 * c)) }
+
 func (v vector) with(c, level int) vector { return v | vector(level)<<(4*c) }
 
 // comparer compares pairs of records.
@@ -55,13 +57,10 @@ const cacheSize = 1 << 15
 // compare returns the levels of a pair.
 func (c *comparer) compare(i, j uint32) vector {
 	var v vector
-	swapped := c.swapped(i, j)
 	for k, col := range c.columns {
 		a, b := col.rows[i], col.rows[j]
 		switch {
-		case swapped && k == c.given:
-			v = v.with(k, givenSwapped)
-		case swapped && k == c.family, a == 0 || b == 0:
+		case a == 0 || b == 0:
 		case a == b:
 			v = v.with(k, c.exact(col, i, j, a))
 		default:
@@ -70,6 +69,10 @@ func (c *comparer) compare(i, j uint32) vector {
 				v = c.emailOfName(v, k, i, j)
 			}
 		}
+	}
+	if c.given >= 0 && c.family >= 0 && v.level(c.given) >= givenAlike &&
+		v.level(c.family) >= familyAlike && c.swapped(i, j) {
+		v = v.without(c.given).without(c.family).with(c.given, givenSwapped)
 	}
 	return v
 }
@@ -82,14 +85,18 @@ func (c *comparer) exact(col *column, i, j, id uint32) int {
 	return exactLevel
 }
 
-// swapped reports whether the given name of one is the family name of the other, and vice versa.
+// swapped reports whether the given name of each is the family name of the other, or close to it.
 func (c *comparer) swapped(i, j uint32) bool {
-	if c.given < 0 || c.family < 0 {
+	given, family := c.columns[c.given], c.columns[c.family]
+	return c.crossed(&given.values[given.rows[i]], &family.values[family.rows[j]]) &&
+		c.crossed(&given.values[given.rows[j]], &family.values[family.rows[i]])
+}
+
+func (c *comparer) crossed(given, family *value) bool {
+	if given.text == "" || family.text == "" || given.text[0] != family.text[0] {
 		return false
 	}
-	given, family := c.columns[c.given].rows, c.columns[c.family].rows
-	return given[i] != 0 && given[j] != 0 && given[i] != given[j] &&
-		given[i] == family[j] && given[j] == family[i]
+	return given.text == family.text || givenLevel(c.names, given, family) <= givenClose
 }
 
 func (c *comparer) cached(k int, col *column, a, b uint32) int {
@@ -113,6 +120,8 @@ const (
 	givenAlike   = 6
 	givenOther   = 7
 
+	familyAlike = 4
+
 	codeOneEdit = 2
 
 	emailRole      = 2
@@ -121,7 +130,8 @@ const (
 	emailUserName  = 5 // the same user part, made of the name
 	emailCloseName = 6
 	emailAlike     = 7
-	emailOther     = 8
+	emailAlikeName = 8
+	emailOther     = 9
 )
 
 // level compares two different values.
@@ -162,8 +172,8 @@ func (c *comparer) level(kind Kind, a, b *value) int {
 // alike is the similarity of Jaro and Winkler, or 0 where it is below least: the characters that
 // only one of two texts has often say so at once.
 func alike(a, b *value, least float64) float64 {
-	common := float64(min(a.length-bits.OnesCount64(a.letters&^b.letters),
-		b.length-bits.OnesCount64(b.letters&^a.letters)))
+	common := float64(min(int(a.length)-bits.OnesCount64(a.letters&^b.letters),
+		int(b.length)-bits.OnesCount64(b.letters&^a.letters)))
 	most := (common/float64(a.length) + common/float64(b.length) + 1) / 3
 	if most+0.4*(1-most) < least {
 		return 0
@@ -300,27 +310,37 @@ func emailLevel(a, b *value) int {
 // names: any two people called Ada King may have an ada.king somewhere.
 func (c *comparer) emailOfName(v vector, k int, i, j uint32) vector {
 	level := v.level(k)
-	if level != emailUser && level != emailClose || c.given < 0 || c.family < 0 {
+	if level != emailUser && level != emailClose && level != emailAlike {
 		return v
 	}
-	if !c.madeOfName(c.columns[k], i) || !c.madeOfName(c.columns[k], j) {
+	digits := level == emailAlike // with digits, the same or nearly the same is no chance
+	if !c.madeOfName(c.columns[k], i, digits) || !c.madeOfName(c.columns[k], j, digits) {
 		return v
 	}
-	v &^= vector(15) << (4 * k)
-	return v.with(k, level+emailUserName-emailUser)
+	switch level {
+	case emailUser:
+		level = emailUserName
+	case emailClose:
+		level = emailCloseName
+	default:
+		level = emailAlikeName
+	}
+	return v.without(k).with(k, level)
 }
 
-// madeOfName reports whether the letters of an address's user part are those of its owner's names
-// and initials, and it has no digits of its own.
-func (c *comparer) madeOfName(emails *column, i uint32) bool {
+// madeOfName reports whether an address's user part has a name of its owner in it, and no digits
+// of its own unless they are allowed.
+func (c *comparer) madeOfName(emails *column, i uint32, digits bool) bool {
 	user := emails.values[emails.rows[i]].part
-	if user == "" || strings.ContainsFunc(user, unicode.IsDigit) {
+	if user == "" || !digits && strings.ContainsFunc(user, unicode.IsDigit) {
 		return false
 	}
 	for _, k := range []int{c.given, c.family} {
+		if k < 0 {
+			continue
+		}
 		col := c.columns[k]
-		name := col.values[col.rows[i]].part
-		if name != "" && strings.Contains(user, name) {
+		if name := col.values[col.rows[i]].part; len(name) > 1 && strings.Contains(user, name) {
 			return true
 		}
 	}

@@ -57,6 +57,8 @@ func (r *Result) Explain(a, b int) Explanation {
 			if parts.share[c] < 0.95 {
 				line.Note = "partly counted before"
 			}
+		} else if col.Kind == EmailKind && ofName(v.level(c)) {
+			line.Note = "only as far as it says more than the name"
 		}
 		total += line.Weight + line.Rarity
 		line.Total = total

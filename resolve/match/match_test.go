@@ -178,15 +178,15 @@ func TestFixedLevels(t *testing.T) {
 	if got := learnt.Comparisons["email"][0]; got != levels[0] {
 		t.Errorf("the fixed level is %+v", got)
 	}
-	if got := learnt.Comparisons["email"][7]; got.M == levels[7].M {
+	if got := learnt.Comparisons["email"][8]; got.M == levels[8].M {
 		t.Errorf("a level that is not fixed was not learnt: %+v", got)
 	}
 	if learnt.Prior != 0.001 {
 		t.Errorf("the given prior is %v", learnt.Prior)
 	}
 	o.Model.Comparisons["email"] = levels[:3]
-	if _, err := p.set(inOrder(800)).Run(o); err == nil || !strings.Contains(err.Error(), "8 levels") {
-		t.Errorf("three levels of eight: %v", err)
+	if _, err := p.set(inOrder(800)).Run(o); err == nil || !strings.Contains(err.Error(), "9 levels") {
+		t.Errorf("three levels of nine: %v", err)
 	}
 }
 

@@ -90,7 +90,8 @@ func defaultLevels() map[Kind][]Level {
 			{"at most two edits", 0.10, 0.00001, false},
 			{"same user part, made of the name", 0.04, 0.00002, false},
 			{"at most two edits, made of the name", 0.03, 0.00002, false},
-			{"alike", 0.03, 0.002, false},
+			{"alike", 0.02, 0.001, false},
+			{"alike, made of the name", 0.01, 0.001, false},
 			{"other", 0.14, 0.997858, false},
 		},
 		Phone: {

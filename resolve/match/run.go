@@ -16,14 +16,11 @@ func (s *Set) Run(o Options) (*Result, error) {
 		return nil, err
 	}
 	c, b := newComparer(r), newBlocks(r)
-	rates, t, compared := c.measure(), tally{}, 0
-	r.eachPair(b, func(i, j uint32) {
-		t[c.compare(i, j)]++
-		compared++
-	})
-	w := train(c, o.Model, rates, t)
+	rates, compared := c.measure(), 0
+	w := train(c, o.Model, rates, c.count(b))
 	var edges []edge
 	r.eachPair(b, func(i, j uint32) {
+		compared++
 		if weight := w.score(c.compare(i, j), i, j); weight >= low {
 			edges = append(edges, edge{i, j, float32(weight)})
 		}

@@ -36,7 +36,7 @@ func NewSet(columns []string) *Set {
 	return s
 }
 
-// Add adds a record of a file, 0 or 1. It keeps no reference to the slice.
+// Add adds a record of a file, 0 or 1, before Run. It keeps no reference to the slice.
 func (s *Set) Add(texts []string, file uint8) error {
 	if len(s.source) == maxRecords {
 		return fmt.Errorf("more than %d records: split the input", maxRecords)
@@ -124,6 +124,7 @@ func (s *Set) normalise(o Options) (*records, error) {
 	r.linked = slices.Contains(s.source, 1)
 	pools := map[Kind]*pool{}
 	for _, raw := range s.columns {
+		raw.known = nil // nothing is added any more, and it is as large as the texts
 		kind := raw.kind(o)
 		if kind == Ignored {
 			r.ignored = append(r.ignored, Column{raw.name, kind})

@@ -108,7 +108,7 @@ func TestSimilarities(t *testing.T) {
 
 func valueOf(text string) *value {
 	v := &value{text: text, letters: lettersOf(text)}
-	v.length = len([]rune(text))
+	v.length = uint16(len([]rune(text)))
 	return v
 }
 

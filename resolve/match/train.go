@@ -14,7 +14,7 @@ type rates struct {
 }
 
 const (
-	sampledPairs = 1 << 19
+	sampledPairs = 1 << 18
 	// sampledRecords is how many records tell how often two columns agree at once.
 	sampledRecords = 200_000
 )
@@ -116,6 +116,21 @@ func grid(rows, columns int) [][]float64 {
 
 // tally is how many pairs have each vector.
 type tally map[vector]float64
+
+// trainedPairs is about how many candidates the weights are learnt from: more teach nothing new.
+const trainedPairs = 1 << 21
+
+// count tallies the vectors of the candidates, or of a sample of them that stands for all.
+func (c *comparer) count(b *blocks) tally {
+	t := tally{}
+	most := max(1, b.size()/trainedPairs)
+	c.eachPair(b, func(i, j uint32) {
+		if most == 1 || mix(uint64(i), uint64(j))%most == 0 {
+			t[c.compare(i, j)] += float64(most)
+		}
+	})
+	return t
+}
 
 // matched are the levels of the pairs that are taken for matches, each as far as it is one.
 type matched struct {

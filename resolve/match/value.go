@@ -1,6 +1,7 @@
 package match
 
 import (
+	"math"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,11 +19,11 @@ type value struct {
 	// part is what of it counts alone: the user part of an e-mail address, the last digits of a
 	// phone number, the first word of a name; empty where there is none.
 	part string
-	day  date
-	role bool // a mailbox of several people
 	// letters has a bit for each character that is in the text, length is how many there are.
 	letters uint64
-	length  int
+	length  uint16
+	day     date
+	role    bool // a mailbox of several people
 }
 
 // lettersOf sets a bit for each letter and digit; other characters share what bits are left.
@@ -78,7 +79,8 @@ func (n normaliser) of(raw string) (v value, steps []string) {
 		v.part, _, _ = strings.Cut(v.text, " ")
 	}
 	v.hash = xxhash.Sum64String(v.text)
-	v.letters, v.length = lettersOf(v.text), utf8.RuneCountInString(v.text)
+	v.letters = lettersOf(v.text)
+	v.length = uint16(min(utf8.RuneCountInString(v.text), math.MaxUint16))
 	return v, steps
 }
 

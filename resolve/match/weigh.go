@@ -65,7 +65,7 @@ func (w *weights) weigh(v vector) *breakdown {
 		case level == exactLevel:
 			b.share[c] = w.share(v, c, part)
 			part *= b.share[c]
-		case col.Kind == EmailKind && (level == emailUserName || level == emailCloseName):
+		case col.Kind == EmailKind && ofName(level):
 			part = max(0, part-max(0, names))
 		}
 		if col.Kind == GivenName || col.Kind == FamilyName {
@@ -76,6 +76,11 @@ func (w *weights) weigh(v vector) *breakdown {
 	}
 	b.veto = w.household(v)
 	return b
+}
+
+// ofName reports whether a likeness of e-mail addresses comes from the names.
+func ofName(level int) bool {
+	return level == emailUserName || level == emailCloseName || level == emailAlikeName
 }
 
 // share is what is left of an exact agreement's weight beside the agreements before it.
