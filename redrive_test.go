@@ -12,8 +12,12 @@ import (
 
 func TestRedriveUsage(t *testing.T) {
 	for _, args := range [][]string{
-		{"--export", "a", "--from", "b"}, {"--export", "a", "--dry-run"}, {"--limit", "-1"},
-		{"--format", "xml"}, {"--since", "noon"}, {"file"},
+		{"--export", "a", "--from", "b"},
+		{"--export", "a", "--dry-run"},
+		{"--limit", "-1"},
+		{"--format", "xml"},
+		{"--since", "noon"},
+		{"file"},
 	} {
 		var out, errs bytes.Buffer
 		args = append([]string{"redrive", "--data", t.TempDir()}, args...)
