@@ -116,6 +116,34 @@ func TestHostileInput(t *testing.T) {
 	keptReasons(t, k, shots)
 }
 
+// V7: who says that a large body is to come, and sends next to nothing, takes next to no memory.
+func TestLyingLengths(t *testing.T) {
+	k := newKafka(t)
+	s := serve(t, "ingest", "--data", filepath.Join(t.TempDir(), "data"), "--brokers", k.address)
+	const liars, each = 500, 96 << 10
+	before := s.peak(t)
+	for range liars {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.url, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := fmt.Fprintf(conn, "POST /v1/beacons HTTP/1.1\r\nHost: a\r\n"+
+			"Content-Type: text/plain\r\nContent-Length: %d\r\n\r\n[1,", 1<<20); err != nil {
+			t.Fatal(err)
+		}
+	}
+	eventually(t, soon, "all of them to be heard", func() bool {
+		return metrics(t, s.admin)["go_goroutines"] > liars
+	})
+	post(t, s.url, `{"site":"default","type":"ping"}`)
+	after := s.peak(t)
+	t.Logf("%d liars took %.1f MB", liars, mb(after-before))
+	if after > before+liars*each {
+		t.Errorf("%d liars took %.1f MB", liars, mb(after-before))
+	}
+}
+
 // keptReasons wants a bad beacon of each reason that a shot was refused for, no longer than what is
 // kept of one.
 func keptReasons(t *testing.T, k *kafkaProcess, shots []shot) {

@@ -85,13 +85,23 @@ func (c *Collector) readRaw(
 ) (raw []byte, more bool, err error) {
 	most := c.limits.BodyBytes
 	if size := r.ContentLength; size < 0 || size > int64(most) {
-		return readUpTo(http.MaxBytesReader(w, r.Body, int64(most)),
-			int(min(max(size, 0), int64(most))), most)
+		return readUpTo(http.MaxBytesReader(w, r.Body, int64(most)), firstBytes, most)
 	}
-	into.bytes = slices.Grow(into.bytes[:0], int(r.ContentLength))[:r.ContentLength]
-	_, err = io.ReadFull(r.Body, into.bytes)
-	return into.bytes, false, err
+	body := into.bytes[:0]
+	for size := int(r.ContentLength); len(body) < size && err == nil; {
+		room := min(size, max(firstBytes, 2*len(body)))
+		body = slices.Grow(body, room-len(body))
+		var n int
+		n, err = io.ReadFull(r.Body, body[len(body):room])
+		body = body[:len(body)+n]
+	}
+	into.bytes = body
+	return body, false, err
 }
+
+// firstBytes is how much room a body has before any of it has come; then it has as much again as has
+// come. Whoever says that there is much to come, and sends nothing, holds no more.
+const firstBytes = 16 << 10
 
 // readUpTo reads at most so many bytes.
 func readUpTo(from io.Reader, sizeHint, most int) (read []byte, more bool, err error) {
