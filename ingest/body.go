@@ -99,8 +99,8 @@ func (c *Collector) readRaw(
 	return body, false, err
 }
 
-// firstBytes is how much room a body has before any of it has come; then it has as much again as has
-// come. Whoever says that there is much to come, and sends nothing, holds no more.
+// firstBytes is how much room a body has before any of it has come; then it has as much again as
+// has come. Whoever says that there is much to come, and sends nothing, holds no more.
 const firstBytes = 16 << 10
 
 // readUpTo reads at most so many bytes.
