@@ -32,10 +32,11 @@ type shot struct {
 	answers int
 }
 
-// hostileSlack is how much more memory than before the whole corpus may take, and a volley of as
-// many bombs at once: what each is allowed to become, with the copies of a buffer that grows.
+// hostileSlack is how much more memory than before the whole corpus may take, most of it garbage
+// that is not collected yet; bombSlack is what each of a volley of bombs may: what it is allowed to
+// become, with the copies of a buffer that grows.
 const (
-	hostileSlack = 64 << 20
+	hostileSlack = 160 << 20
 	volley       = 16
 	bombSlack    = 16 << 20
 	// soon is how long an answer may take, however slow the machine; bodies without an end have

@@ -72,10 +72,10 @@ func withParameters(target string, more []parameter) string {
 		switch {
 		case !hasQuery:
 			before += "?"
-		case !strings.HasSuffix(before, "?") && !strings.HasSuffix(before, "&"):
+		case query != "" && !strings.HasSuffix(query, "&"):
 			before += "&"
 		}
-		before, hasQuery = before+pair, true
+		before, query, hasQuery = before+pair, pair, true
 		target = before // for its length
 	}
 	if hasFragment {

@@ -441,6 +441,7 @@ func FuzzTarget(f *testing.F) {
 	f.Add("https://acme.example/?a=1#b", "utm_source", "x\r\ny")
 	f.Add("https://acme.example?", "a=b", "&c#d")
 	f.Add(`https://acme.example\@evil.example`, "", "")
+	f.Add("https://acme.example??", "a", "b")
 	f.Fuzz(func(t *testing.T, target, name, value string) {
 		if CheckTarget(target) != nil {
 			return
