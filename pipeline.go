@@ -270,11 +270,13 @@ func (p *pipeline) openMail(o pipelineOptions) error {
 }
 
 // mailHealth is what is to be known of the mail server, for which nothing else waits.
-func (p *pipeline) mailHealth() error {
-	if p.mail == nil || p.mail.Notice() == "" {
-		return nil
-	}
-	return admin.Degraded(p.mail.Notice())
+func (p *pipeline) mailHealth() admin.Check {
+	return admin.Check{Name: "mail", Ready: func() error {
+		if p.mail == nil || p.mail.Notice() == "" {
+			return nil
+		}
+		return admin.Degraded(p.mail.Notice())
+	}}
 }
 
 // stageConfig is what all stages have in common, with what this one reads and writes.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"crumbtrail/ingest"
+	"crumbtrail/internal/admin"
 	"crumbtrail/internal/kafka"
 )
 
@@ -104,14 +105,15 @@ func (a awaited) Produce(ctx context.Context, msgs []kafka.Message) error {
 
 func runSessionize(ctx context.Context, c *call) error {
 	return runAlone(ctx, c, func(_ context.Context, p *pipeline) ([]part, error) {
-		private, err := p.serveAdmin(c, p.sessionize.Ready)
+		private, err := p.serveAdmin(c, admin.Check{Name: "sessionize", Ready: p.sessionize.Ready})
 		return append(p.stageParts(), private), err
 	})
 }
 
 func runResolve(ctx context.Context, c *call) error {
 	return runAlone(ctx, c, func(_ context.Context, p *pipeline) ([]part, error) {
-		private, err := p.serveAdmin(c, p.resolve.Ready, p.mailHealth)
+		private, err := p.serveAdmin(c,
+			admin.Check{Name: "resolve", Ready: p.resolve.Ready}, p.mailHealth())
 		return append(p.stageParts(), private), err
 	})
 }

@@ -64,7 +64,7 @@ func up(ctx context.Context, c *call, cfg Config, models []*score.Model) error {
 	if err != nil {
 		return err
 	}
-	private, err := p.serveAdmin(c, edgeHealth(collector), p.mailHealth)
+	private, err := p.serveAdmin(c, edgeHealth(collector), p.mailHealth())
 	if err != nil {
 		return err
 	}
@@ -142,8 +142,8 @@ const saltsDir = "salts"
 const spillDir = "spill"
 
 // edgeHealth is a collector's health, with what is to be known of one that is ready.
-func edgeHealth(collector *ingest.Collector) func() error {
-	return func() error {
+func edgeHealth(collector *ingest.Collector) admin.Check {
+	return admin.Check{Name: "ingest", Ready: func() error {
 		if err := collector.Ready(); err != nil {
 			return err
 		}
@@ -151,7 +151,7 @@ func edgeHealth(collector *ingest.Collector) func() error {
 			return admin.Degraded(notice)
 		}
 		return nil
-	}
+	}}
 }
 
 // kept returns the text of a small file of the data directory, made on the first start: what a
@@ -186,8 +186,8 @@ func (p *pipeline) servePublic(c *call, collector *ingest.Collector) ([]part, er
 	}, nil
 }
 
-// serveAdmin opens the listener for those who run the process. It is ready when all of ready are.
-func (p *pipeline) serveAdmin(c *call, ready ...func() error) (part, error) {
+// serveAdmin opens the listener for those who run the process. It is ready when all checks are.
+func (p *pipeline) serveAdmin(c *call, checks ...admin.Check) (part, error) {
 	listener, err := net.Listen("tcp", c.adminListen)
 	if err != nil {
 		return part{}, fmt.Errorf("listen on %s: %w; choose another address with --admin-listen",
@@ -195,13 +195,7 @@ func (p *pipeline) serveAdmin(c *call, ready ...func() error) (part, error) {
 	}
 	p.log.Info("admin listens", "url", "http://"+listener.Addr().String())
 	server := &http.Server{
-		Handler: admin.Handler(p.registry, func() error {
-			var all []error
-			for _, r := range ready {
-				all = append(all, r())
-			}
-			return errors.Join(all...)
-		}),
+		Handler:           admin.Handler(p.registry, checks...),
 		ReadHeaderTimeout: 5 * time.Second,
 	}
 	return part{"admin listener", serveUntil(server, listener)}, nil

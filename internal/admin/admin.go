@@ -5,6 +5,7 @@ package admin
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
 	"net/http/pprof"
 	"slices"
@@ -28,22 +29,39 @@ func degraded(err error) bool {
 	return ok
 }
 
+// Check is a part of a process that must be ready, each time it is asked, and may not wait.
+type Check struct {
+	Name string
+	// Ready returns nil, what keeps the part from its work, or what it lacks, as Degraded.
+	Ready func() error
+}
+
 // Handler serves /livez and its other name /healthz: the process can answer; /readyz: it can do
-// its work, as ready says, which is asked each time and must not wait, also where that is Degraded;
+// its work, as all checks say, also where one is Degraded, and with ?verbose what each says;
 // /metrics; /debug/pprof/.
-func Handler(metrics prometheus.Gatherer, ready func() error) http.Handler {
+func Handler(metrics prometheus.Gatherer, checks ...Check) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /livez", alive)
 	mux.HandleFunc("GET /healthz", alive)
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
-		switch err := ready(); {
-		case err == nil:
-			answer(w, http.StatusOK, health{Status: "ok"})
-		case degraded(err):
-			answer(w, http.StatusOK, health{Status: "ok", Reason: err.Error()})
-		default:
-			answer(w, http.StatusServiceUnavailable, health{Status: "unavailable", Reason: err.Error()})
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
+		var all []error
+		var each []health
+		for _, c := range checks {
+			err := c.Ready()
+			all = append(all, err)
+			one := healthOf(err)
+			one.Name = c.Name
+			each = append(each, one)
 		}
+		h := healthOf(errors.Join(all...))
+		if r.URL.Query().Has("verbose") {
+			h.Checks = each
+		}
+		status := http.StatusOK
+		if h.Status != statusOK {
+			status = http.StatusServiceUnavailable
+		}
+		answer(w, status, h)
 	})
 	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -54,14 +72,28 @@ func Handler(metrics prometheus.Gatherer, ready func() error) http.Handler {
 	return mux
 }
 
-// health is what a prober reads.
+// health is what a prober reads, of the process or of a part of it.
 type health struct {
-	Status string `json:"status"`
-	Reason string `json:"reason,omitempty"`
+	Name   string   `json:"name,omitempty"`
+	Status string   `json:"status"`
+	Reason string   `json:"reason,omitempty"`
+	Checks []health `json:"checks,omitempty"`
+}
+
+const statusOK = "ok"
+
+func healthOf(err error) health {
+	switch {
+	case err == nil:
+		return health{Status: statusOK}
+	case degraded(err):
+		return health{Status: statusOK, Reason: err.Error()}
+	}
+	return health{Status: "unavailable", Reason: err.Error()}
 }
 
 func alive(w http.ResponseWriter, _ *http.Request) {
-	answer(w, http.StatusOK, health{Status: "ok"})
+	answer(w, http.StatusOK, health{Status: statusOK})
 }
 
 func answer(w http.ResponseWriter, status int, h health) {

@@ -16,7 +16,8 @@ func TestHandler(t *testing.T) {
 		Name: "crumbtrail_test_things", Help: "Things.",
 	}, func() float64 { return 7 }))
 	var broken error
-	handler := Handler(registry, func() error { return broken })
+	handler := Handler(registry, Check{"edge", func() error { return broken }},
+		Check{"mail", func() error { return nil }})
 	for _, c := range []struct {
 		path   string
 		ready  error
@@ -37,6 +38,14 @@ func TestHandler(t *testing.T) {
 			`{"status":"unavailable","reason":"slow\nlog away"}`,
 		},
 		{"/readyz", nil, 200, `{"status":"ok"}`},
+		{
+			"/readyz?verbose", Degraded("slow"), 200, `{"status":"ok","reason":"slow","checks":[` +
+				`{"name":"edge","status":"ok","reason":"slow"},{"name":"mail","status":"ok"}]}`,
+		},
+		{
+			"/readyz?verbose", errors.New("log away"), 503, `"checks":[` +
+				`{"name":"edge","status":"unavailable","reason":"log away"},{"name":"mail","status":"ok"}]}`,
+		},
 		{"/metrics", nil, 200, "crumbtrail_test_things 7"},
 		{"/debug/pprof/", nil, 200, "goroutine"},
 		{"/", nil, 404, ""},
