@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -81,12 +82,17 @@ func (d *DoubleOptIn) SetDefaults() { d.Expires = 7 * day }
 
 // ConfirmPage is what the page says that the link leads to.
 type ConfirmPage struct {
+	// Lang is the language of the texts, as in HTML; English by default.
+	Lang     string `yaml:"lang"`
 	Title    string `yaml:"title"`
 	Text     string `yaml:"text"`
 	Button   string `yaml:"button"`
 	Done     string `yaml:"done"`
 	DoneText string `yaml:"done_text"`
 }
+
+// langPattern is what a language may look like, or nothing.
+var langPattern = regexp.MustCompile(`^([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?$`)
 
 // maxText bounds a text of the configuration that people read, in bytes.
 const maxText = 2000
@@ -191,6 +197,9 @@ func (r *configRules) doubleOptIn(path string, d *DoubleOptIn) {
 	r.between(path+".expires", d.Expires, time.Second, 30*day)
 	r.line(path+".subject", d.Subject)
 	r.address(path+".from", d.From)
+	if !langPattern.MatchString(d.Page.Lang) {
+		r.report(path+".page.lang", "write de, or pt-BR", "%q is no language", d.Page.Lang)
+	}
 	for key, text := range map[string]string{
 		".text": d.Text, ".page.title": d.Page.Title, ".page.text": d.Page.Text,
 		".page.button": d.Page.Button, ".page.done": d.Page.Done, ".page.done_text": d.Page.DoneText,

@@ -23,6 +23,8 @@ const protocolConfirm = "confirm"
 
 // ConfirmPage is what the page says. A text that is empty is the default's.
 type ConfirmPage struct {
+	// Lang is the language of the texts, empty for English.
+	Lang string
 	// Title, Text and Button ask, Done and DoneText thank.
 	Title, Text, Button, Done, DoneText string
 }
@@ -46,8 +48,8 @@ var confirmPolicy = func() string {
 // confirmView is what is shown.
 type confirmView struct {
 	// State is ask, done, already, expired, invalid or later.
-	State               string
-	Title, Text, Button string
+	State                     string
+	Lang, Title, Text, Button string
 	// Token is set where there is something to confirm.
 	Token string
 	Style template.CSS
@@ -67,7 +69,7 @@ func (c *Collector) getConfirm(w http.ResponseWriter, r *http.Request) {
 	default:
 		page := forms(c.cfg.Forms).of(confirmation.Site, confirmation.Form).Page
 		showConfirm(w, http.StatusOK, confirmView{
-			State: "ask", Token: text, Title: cmp.Or(page.Title, "Please confirm"),
+			State: "ask", Token: text, Lang: page.Lang, Title: cmp.Or(page.Title, "Please confirm"),
 			Text: cmp.Or(page.Text, "Your e-mail address was given to us in a form. Press the button if "+
 				"that was you. If not, close this page, and nothing happens."),
 			Button: cmp.Or(page.Button, "Yes, it was me"),
@@ -120,11 +122,11 @@ func (c *Collector) openConfirmation(text string, now time.Time) (*schemas.Submi
 func (c *Collector) answerConfirmed(w http.ResponseWriter, s *schemas.Submission, already bool) {
 	page := forms(c.cfg.Forms).of(s.Site, s.Form).Page
 	view := confirmView{
-		State: "done", Good: true, Title: cmp.Or(page.Done, "Confirmed"),
+		State: "done", Good: true, Lang: page.Lang, Title: cmp.Or(page.Done, "Confirmed"),
 		Text: cmp.Or(page.DoneText, "Thank you. You can close this page."),
 	}
 	if already {
-		view.State, view.Title = "already", "Already confirmed"
+		view.State, view.Lang, view.Title = "already", "", "Already confirmed"
 		view.Text = "There is nothing more to do. You can close this page."
 	}
 	showConfirm(w, http.StatusOK, view)
@@ -145,7 +147,7 @@ func refuseConfirmation(w http.ResponseWriter, err error) {
 }
 
 func showConfirm(w http.ResponseWriter, status int, view confirmView) {
-	view.Style = template.CSS(confirmCSS)
+	view.Style, view.Lang = template.CSS(confirmCSS), cmp.Or(view.Lang, "en")
 	var page bytes.Buffer
 	if err := confirmTemplate.Execute(&page, view); err != nil {
 		panic("confirmation page: " + err.Error())

@@ -25,7 +25,8 @@ func (e *edge) confirmLink(t testing.TB, s *schemas.Submission, expires time.Tim
 func TestConfirm(t *testing.T) {
 	e := newEdge(t, func(cfg *Config) {
 		cfg.Forms = []Form{{Name: "news", Page: ConfirmPage{
-			Title: "Really?", Text: "<b>&", Button: "Sure", Done: "Great", DoneText: "See you",
+			Lang: "de", Title: "Really?", Text: "<b>&", Button: "Sure",
+			Done: "Great", DoneText: "See you",
 		}}}
 	}).run(t)
 	of := &schemas.Submission{
@@ -38,6 +39,7 @@ func TestConfirm(t *testing.T) {
 		w := e.send(http.MethodGet, "/confirm?t="+link, "")
 		body := w.Body.String()
 		if w.Code != 200 || !strings.Contains(body, `<form method="post">`) ||
+			!strings.Contains(body, `<html lang="de">`) ||
 			!strings.Contains(body, "Really?") || !strings.Contains(body, "&lt;b&gt;&amp;") ||
 			!strings.Contains(body, "Sure") || !strings.Contains(body, `value="`+link+`"`) {
 			t.Fatalf("%d %s", w.Code, body)

@@ -203,3 +203,15 @@ func TestDoubleOptIn(t *testing.T) {
 		t.Errorf("submissions %v", s)
 	}
 }
+
+// Nobody is asked about traffic of the past.
+func TestRecordedFormsAreNotConfirmed(t *testing.T) {
+	e := newEdge(t, func(cfg *Config) {
+		cfg.Forms = []Form{{Name: "news", ConfirmWithin: time.Hour}}
+		cfg.Clock = NewRecordedClock()
+	}).run(t)
+	e.post("/v1/forms/acme", "email=ann%40x.example&_form=news", "Content-Type", urlencoded)
+	if s := e.tape.read(t).submissions; len(s) != 1 || s[0].ConfirmUntilUs != 0 {
+		t.Errorf("submissions %v", s)
+	}
+}

@@ -193,9 +193,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	if claim.submits() {
 		s, secrets := forms(in.c.cfg.Forms).submission(b, claim.form, claim.fields)
 		s.Kind = max(s.Kind, claim.kind)
-		if within := forms(in.c.cfg.Forms).of(b.Site, claim.form).ConfirmWithin; within > 0 {
-			s.ConfirmUntilUs = s.ReceivedAtUs + within.Microseconds()
-		}
+		s.ConfirmUntilUs = in.confirmUntil(s)
 		in.parcel.submission(s, b.ClockUs)
 		in.parcel.tally.secrets += int64(secrets)
 	}
@@ -230,6 +228,19 @@ func (in *intake) consent(b *schemas.Beacon, site *Site, asked schemas.Consent) 
 	b.Consent, b.ConsentSource, b.ConsentChoice = v.consent, v.source, in.said.choice
 	b.ConsentAtUs, b.Gpc = in.said.at*1e6, in.sent.privacyControl
 	b.TcSha256, b.TcfPurposes = in.said.tcSHA256, in.said.tcfPurposes
+}
+
+// confirmUntil is when a submission must be confirmed by mail, 0 where it counts at once. Nobody is
+// asked about recorded input; who is driven again has the whole time from now on.
+func (in *intake) confirmUntil(s *schemas.Submission) int64 {
+	within := forms(in.c.cfg.Forms).of(s.Site, s.Form).ConfirmWithin
+	switch {
+	case within <= 0 || in.c.cfg.Clock != nil:
+		return 0
+	case in.again != nil:
+		return time.Now().Add(within).UnixMicro()
+	}
+	return s.ReceivedAtUs + within.Microseconds()
 }
 
 // enrich adds to a beacon what is known of who sends it.
