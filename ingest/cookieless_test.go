@@ -108,7 +108,8 @@ func TestCookieless(t *testing.T) {
 func TestCookielessByEveryWay(t *testing.T) {
 	e := cookielessEdge(t)
 	const uuid = "5f1d9b7c-9f0e-4d3f-8a51-2f4f3c6f1a10"
-	const query = "e=pv&aid=ask&p=web&tv=js-4.6.0&url=https%3A%2F%2Facme.example%2F&duid=" + uuid
+	const query = "e=pv&aid=ask&p=web&tv=js-4.6.0&url=https%3A%2F%2Facme.example%2F%3F_sp%3D" + uuid +
+		".1700000000000&duid=" + uuid
 	segment := `{"event":"x","anonymousId":"` + uuid + `","userId":"ada","writeKey":"ask","context":` +
 		`{"page":{"url":"https://acme.example/a"}}}`
 	names := map[string]bool{}

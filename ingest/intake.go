@@ -168,7 +168,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	if b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
 		b.Recipient = claim.recipient
 	}
-	if b.Consent == schemas.Consent_CONSENT_NONE {
+	if names == schemas.Consent_CONSENT_NONE {
 		b.ReferringVisitorId, b.ReferringVisitorAtUs = "", 0
 	}
 	if claim.props != nil {
