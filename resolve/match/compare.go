@@ -122,7 +122,7 @@ const (
 
 	familyAlike = 4
 
-	codeOneEdit = 2
+	codeOther = 4
 
 	emailRole      = 2
 	emailUser      = 3
@@ -162,7 +162,10 @@ func (c *comparer) level(kind Kind, a, b *value) int {
 		}
 		return 4
 	case Code:
-		return 1 + edits(a.text, b.text, 2)
+		if most := fewEdits(a, b); near(a, b, most) {
+			return 1 + edits(a.text, b.text, most)
+		}
+		return codeOther
 	case Category:
 		return 2
 	}
@@ -185,6 +188,16 @@ func alike(a, b *value, least float64) float64 {
 func near(a, b *value, most int) bool {
 	return bits.OnesCount64(a.letters&^b.letters) <= most &&
 		bits.OnesCount64(b.letters&^a.letters) <= most && edits(a.text, b.text, most) <= most
+}
+
+// fewEdits is how many edits may be an error: one in four characters of what tells most, and at
+// most two.
+func fewEdits(a, b *value) int {
+	length := min(len(a.part), len(b.part))
+	if length == 0 {
+		length = int(min(a.length, b.length))
+	}
+	return min(2, length/4)
 }
 
 func givenLevel(names shortForms, a, b *value) int {
@@ -297,10 +310,12 @@ func emailLevel(a, b *value) int {
 	if a.part != "" && a.part == b.part {
 		return emailUser
 	}
-	if near(a, b, 2) {
+	if near(a, b, fewEdits(a, b)) {
 		return emailClose
 	}
-	if alike(a, b, 0.88) >= 0.88 {
+	// Many have the same host: the user parts must be alike, too.
+	if alike(a, b, 0.88) >= 0.88 && (a.part == "" || b.part == "" ||
+		jaroWinkler(a.part, b.part) >= 0.8) {
 		return emailAlike
 	}
 	return emailOther

@@ -173,14 +173,17 @@ func (c *rawColumn) kind(o Options) Kind {
 	if kind, ok := o.Model.Columns[c.name]; ok {
 		return kind
 	}
-	if kind, ok := kindByName(c.name); ok {
-		return kind
-	}
 	rows := 0
 	for _, id := range c.rows {
 		if id != 0 {
 			rows++
 		}
+	}
+	if kind, ok := kindByName(c.name); ok {
+		if kind == Code && len(c.texts)-1 == rows {
+			return Ignored // a number of its own for each row
+		}
+		return kind
 	}
 	if rows*2 < len(c.rows) {
 		return Ignored // nobody said that it matters, and most records say nothing

@@ -98,6 +98,18 @@ func TestKinds(t *testing.T) {
 	}
 }
 
+// TestRowNumbers holds that a number of its own for each row is no evidence, whatever it is called.
+func TestRowNumbers(t *testing.T) {
+	s := setOf(t, "customer_id|email", "c1|a@x.example", "c2|b@x.example", "c3|c@x.example")
+	if got := s.columns[0].kind(defaults()); got != Ignored {
+		t.Errorf("numbers that never come again are a %s", got)
+	}
+	s = setOf(t, "customer_id|email", "c1|a@x.example", "c2|b@x.example", "c1|c@x.example")
+	if got := s.columns[0].kind(defaults()); got != Code {
+		t.Errorf("numbers that come again are a %s", got)
+	}
+}
+
 func TestAlign(t *testing.T) {
 	got := Align([]string{"First Name", "surname", "phone", "city"},
 		[]string{"city", "last_name", "first_name", "phone", "fax"})
@@ -155,6 +167,8 @@ func TestLevels(t *testing.T) {
 		{EmailKind, "ada@x.example", "ada@y.example", "same user part"},
 		{EmailKind, "ada.king@x.example", "ada.kign@x.example", "at most two edits"},
 		{EmailKind, "ada.king@x.example", "bob@web.example", "other"},
+		{EmailKind, "a@x.example", "b@x.example", "other"},
+		{Code, "12", "13", "other"},
 		{Phone, "+44 20 7946 0123", "020 7946 0123", "same but for the country code"},
 		{Phone, "020 7946 0123", "020 7946 0124", "one edit"},
 		{Postcode, "TQ13 8DF", "TQ13 8DG", "one edit"},

@@ -113,7 +113,7 @@ func (w *weights) household(v vector) bool {
 		case EmailKind:
 			apart = apart || level == emailOther
 		case Code:
-			if level == exactLevel || level == codeOneEdit {
+			if level == exactLevel {
 				return false
 			}
 		}
