@@ -83,10 +83,20 @@ func (a *appender) offer(p *parcel) error {
 		a.room.Release(p.room)
 		return a.shed(p, errStopped)
 	case a.queue <- p:
+		a.slipped()
 		return nil
 	default:
 		a.room.Release(p.room)
 		return a.shed(p, errFull)
+	}
+}
+
+// slipped sheds what has come into the queue although nobody takes it any more.
+func (a *appender) slipped() {
+	select {
+	case <-a.stopped:
+		a.empty()
+	default: // whoever closes it empties the queue after that
 	}
 }
 
@@ -98,6 +108,7 @@ func (a *appender) enqueue(ctx context.Context, p *parcel) error {
 	}
 	select {
 	case a.queue <- p:
+		a.slipped()
 		return nil
 	case <-a.stopped:
 		a.room.Release(p.room)
@@ -228,12 +239,17 @@ func (a *appender) finish(ctx context.Context) {
 	}
 }
 
-// close sheds what was left in the queue, or slipped into it.
+// close ends the run and sheds what was left in the queue.
 func (a *appender) close() {
 	if a.spill != nil {
 		a.spill.Close()
 	}
 	close(a.stopped)
+	a.empty()
+}
+
+// empty sheds what is in the queue.
+func (a *appender) empty() {
 	for {
 		select {
 		case p := <-a.queue:

@@ -223,8 +223,14 @@ func TestStop(t *testing.T) {
 				t.Errorf("queued before the stop, but %d", w.Code)
 			}
 		}
-		if w := e.post("/v1/beacons", onePing); w.Code != http.StatusServiceUnavailable {
-			t.Errorf("after the stop %d", w.Code)
+		const late = 30
+		for range late {
+			if w := e.post("/v1/beacons", onePing); w.Code != http.StatusServiceUnavailable {
+				t.Errorf("after the stop %d", w.Code)
+			}
+		}
+		if c := e.Counts(); c.Shed != late {
+			t.Errorf("%d came after the stop, %+v", late, c)
 		}
 		if e.Ready() == nil {
 			t.Error("ready after the stop")
