@@ -76,6 +76,7 @@ sites:
   - {key: people, origins: ["*"], consent: implied}
   - {key: signout, origins: ["*"], consent: implied}
   - {key: foreign, origins: ["*"], consent: implied}
+  - {key: foreignask, origins: ["*"], consent: required}
   - {key: noscript, origins: ["*"], consent: implied}
   - {key: secure, origins: ["*"], consent: implied}
   - {key: hashes, origins: ["*"], consent: implied}

@@ -369,6 +369,13 @@ func storyForeign(t *testing.T, b *bed) {
 	b.waitRows(t, `SELECT count(DISTINCT visitor_id), string_agg(url_path, ' ' ORDER BY occurred_at)
 		FROM beacons WHERE site = 'foreign' AND type <> 'ping' AND visitor_id IS NOT NULL`,
 		"2 /foreign/a /foreign/b /foreign/c")
+	p.open("/foreignask/a" + at)
+	p.do(`await crumbtrail("consent", "granted")`)
+	p.open("/foreignask/b" + at)
+	b.waitSent(t, "foreignask", "page_view", 3)
+	b.waitRows(t, `SELECT url_path, consent, count(visitor_id) FROM beacons
+		WHERE site = 'foreignask' AND type = 'page_view' GROUP BY ALL ORDER BY ALL`,
+		"/foreignask/a identified 1", "/foreignask/a none 0", "/foreignask/b identified 1")
 	if slices.ContainsFunc(b.sent("foreign", "/v1/beacons"), func(c call) bool {
 		return c.header.Get("Cookie") != ""
 	}) {

@@ -57,7 +57,7 @@ const enum Ms {
 // Besides what has a type that says so. The collector knows more of them, and numbers of cards.
 const SECRET =
   /pass(w|phrase|code)|(^|[^a-z])(pwd|otp|cvc|csc|pin|token|secret)([^a-z]|$)|cvv|card.?(n|exp|cod|cv)|cc.?(n|exp|c)|one.?time|(security|verification|sms|auth).?code/i;
-const FILE = /\.(csv|docx?|exe|mp[34]|pdf|pptx?|xlsx?|zip)$/i;
+const FILE = /\.(csv|(doc|ppt|xls)x?|exe|pdf|zip)$/i;
 
 let waiting: Beacon[] = [];
 let claimed = "";
@@ -150,9 +150,11 @@ const take = (): Beacon[] => {
   }
   return waiting.splice(0, n);
 };
+// No cookie carries the choice from a page of another site.
+const to = (path: string) => base + path + (cross && choice ? "?ct_consent=" + choice : "");
 const isReset = (beacons: Beacon[]) => !beacons[beacons.length - 1].type;
 const request = (beacons: Beacon[]): [string, string] => [
-  base + (isReset(beacons) ? "reset" : "beacons"),
+  to(isReset(beacons) ? "reset" : "beacons"),
   json({ site, sent_at: new Date(), beacons: beacons.filter((b) => b.type) }),
 ];
 
@@ -339,7 +341,7 @@ const say = (said: any, more?: Props): Promise<unknown> => {
     forget();
   }
   const tell = (): Promise<unknown> =>
-    post(base + "consent", json({ site, [word ? "choice" : "purposes"]: said, ...more }), true)
+    post(to("consent"), json({ site, [word ? "choice" : "purposes"]: said, ...more }), true)
       .then((r) => (r.ok ? r.json() : r.status > 499 || r.status == 429 ? Promise.reject() : {}))
       .then((answer) => {
         if (now != turn) return; // something else was said since
@@ -376,7 +378,7 @@ let ending = 0; // the timer of the visit's end
 const look = (): Promise<unknown> | undefined => {
   if (!watching) return;
   clearTimeout(ending);
-  return post(base + "visit", json({ site })).then((r) => r.json()).then((state) => {
+  return post(to("visit"), json({ site })).then((r) => r.json()).then((state) => {
     ending = state.visit && setTimeout(look, state.visit.ends_in * 1000 + 1000);
     const now = state.consent + state.visit?.began;
     if (now != known) watching!(state);
