@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
 	"strconv"
 	"strings"
 
@@ -48,6 +49,8 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 
 // runDedupe tells which rows of a file are of one person.
 func runDedupe(ctx context.Context, c *call) error {
+	const garbage = 40 // percent of the heap; most of it are the rows, which stay
+	defer debug.SetGCPercent(debug.SetGCPercent(garbage))
 	f, err := c.dedupeFlags()
 	if err != nil {
 		return err

@@ -9,9 +9,20 @@ import (
 // smallSet is up to how many records every pair is compared: blocking only saves time.
 const smallSet = 1500
 
-// maxBlock is how many records may share a key. A key that more have is dropped and reported:
-// its pairs are compared where another key brings them together.
-const maxBlock = 250
+// How many records may share a key. A key that more have is dropped and reported: its pairs are
+// compared where another key brings them together. One value alone, such as a switchboard's phone
+// number, is soon no sign of a person.
+const (
+	maxBlock      = 100
+	maxBlockOfOne = 30
+)
+
+func (r rule) most() int {
+	if len(r.parts) == 1 && r.parts[0].of != bothNames {
+		return maxBlockOfOne
+	}
+	return maxBlock
+}
 
 // rule is one way for a pair to be compared: the records agree in all parts.
 type rule struct {
@@ -72,6 +83,9 @@ func rules() []rule {
 		{"year and postcode", []part{p(Date, year), p(Postcode, whole)}},
 		{"same address", []part{p(Address, whole)}},
 		{"same text", []part{p(Text, whole)}},
+		{"text and given name", []part{p(Text, whole), p(GivenName, formal)}},
+		{"text and family name", []part{p(Text, whole), p(FamilyName, initial)}},
+		{"text and place", []part{p(Text, whole), p(Place, start)}},
 		{"beginning of text and postcode", []part{p(Text, start), p(Postcode, whole)}},
 		{"beginning of company and postcode", []part{p(Company, start), p(Postcode, whole)}},
 		{"same company", []part{p(Company, whole)}},
@@ -246,13 +260,13 @@ func (b *blocks) group(r *records, rule rule, columns []int, keys []uint64) []ui
 		}
 		for _, one := range all[from:to] {
 			switch {
-			case to-from > maxBlock:
+			case to-from > rule.most():
 				keys[one.record] = 0
 			case to-from > 1:
 				sorted = append(sorted, one.record)
 			}
 		}
-		if to-from > maxBlock {
+		if to-from > rule.most() {
 			b.dropped = append(b.dropped, r.droppedBlock(rule, columns, all[from].record, to-from))
 		}
 		from = to

@@ -240,24 +240,41 @@ func TestLink(t *testing.T) {
 	}
 }
 
-// TestBridge holds that one record between two people does not make them one.
+// TestBridge holds that one record between two people does not make them one, and that this is
+// told of.
 func TestBridge(t *testing.T) {
-	p := newPeople(8, 1200)
-	first := len(p.rows)
-	row := func(text string) { p.rows = append(p.rows, strings.Split(text, "|")) }
-	for i := range 3 {
-		row(fmt.Sprintf("a%d|edith|marlow|edith.m@mail.example|+442079460123|1951-02-03|7 elm street|"+
-			"bristol|bs1 2ab|", i))
-		row(fmt.Sprintf("b%d|agnes|tolland|agnes77@post.example|+441619460777|1987-10-12|41 oak road|"+
-			"leeds|ls2 9zz|", i))
+	var rows []string
+	for range 3 {
+		rows = append(rows, "alpha1||stone", "|beta2|feather")
 	}
-	row("x|edith|tolland|edith.m@mail.example|+441619460777|1987-10-12|||ls2 9zz|")
-	r := run(t, p.set(inOrder(len(p.rows))), defaults())
-	if r.Cluster[first] == r.Cluster[first+1] {
-		t.Error("a record that is like both joined two people")
+	rows = append(rows, "alpha1|beta2|")
+	o := defaults()
+	o.Model.Prior = 0.03
+	o.Model.Columns = map[string]Kind{"alpha": Code, "beta": Code, "gamma": Code}
+	levels := slices.Clone(defaultLevels()[Code])
+	for i, weight := range []float64{10, 0, 0, -10} {
+		levels[i].U = 0.0005
+		levels[i].M = levels[i].U * math.Exp2(weight)
+		levels[i].Fixed = true
 	}
-	if r.Cluster[first] != r.Cluster[first+4] || r.Cluster[first+1] != r.Cluster[first+5] {
-		t.Error("equal records are apart")
+	for name := range o.Model.Columns {
+		o.Model.Comparisons[name] = levels
+	}
+	r := run(t, setOf(t, "alpha|beta|gamma", rows...), o)
+	if r.Cluster[0] != r.Cluster[2] || r.Cluster[1] != r.Cluster[3] {
+		t.Errorf("equal records are apart: %v", r.Cluster)
+	}
+	if r.Cluster[0] == r.Cluster[1] {
+		t.Errorf("a record that is like both joined two people: %v", r.Cluster)
+	}
+	last, refused := len(rows)-1, 0
+	for _, other := range []int{0, 1} {
+		if strings.HasPrefix(r.Explain(other, last).Decision, "refused") {
+			refused++
+		}
+	}
+	if refused != 1 {
+		t.Errorf("%d of the two refusals are told of", refused)
 	}
 }
 
