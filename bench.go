@@ -50,6 +50,11 @@ func benches() []bench {
 			[]string{"batch", "connections", "seconds", "rate", "profile", "brokers"},
 			benchIngest,
 		},
+		{
+			"overload", "the collector with more than it can take, and afterwards",
+			[]string{"batch", "connections", "seconds", "rate", "brokers"},
+			benchOverload,
+		},
 	}
 }
 
@@ -110,6 +115,23 @@ func benchIngest(
 	})
 }
 
+func benchOverload(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	batches, err := counts("batch", o.batch, 1)
+	if err != nil {
+		return benchmarks.Result{}, err
+	}
+	if len(batches) != 1 {
+		return benchmarks.Result{}, usagef("--batch %s: want one number", o.batch)
+	}
+	cfg.Topics = topicSpecs(DefaultConfig(""), false)
+	return benchmarks.Overwhelm(ctx, cfg, benchmarks.OverloadOptions{
+		Batch: batches[0], Connections: orElse(o.connections, 4000), Seconds: orElse(o.seconds, 20),
+		Rate: o.rate,
+	})
+}
+
 func orElse(n, otherwise int) int {
 	if n == 0 {
 		return otherwise
@@ -144,9 +166,12 @@ func runBench(ctx context.Context, c *call) error {
 		"how many visits; default: 100000,1000000 open ones of recovery, 5000 of latency")
 	c.flags.IntVar(&o.rate, "rate", 0,
 		"beacons in a second; default: 1000 of latency, half of what the collector can take of ingest")
-	c.flags.StringVar(&o.batch, "batch", "", "how many beacons in a request; default: 1,50")
-	c.flags.IntVar(&o.connections, "connections", 0, "how many at once; default: 256")
-	c.flags.IntVar(&o.seconds, "seconds", 0, "how long each load lasts; default: 10")
+	c.flags.StringVar(&o.batch, "batch", "",
+		"how many beacons in a request; default: 1,50 of ingest, 1 of overload")
+	c.flags.IntVar(&o.connections, "connections", 0,
+		"how many at once; default: 256 of ingest, 4000 of overload")
+	c.flags.IntVar(&o.seconds, "seconds", 0,
+		"how long each load lasts; default: 10 of ingest, 20 of overload")
 	c.flags.StringVar(&o.profile, "profile", "",
 		"file for a CPU profile of the collector at its capacity; default: none")
 	c.flags.StringVar(&c.brokers, "brokers", "",
@@ -221,6 +246,7 @@ func printResult(w io.Writer, r benchmarks.Result) {
 		fmt.Fprintf(w, "latency p50 %.0f ms, p99 %.0f ms, at most %.0f ms\n", l.P50, l.P99, l.Max)
 	}
 	printCollectors(w, r.Collectors)
+	printOverload(w, r.Overload)
 	printRecoveries(w, r.Recoveries)
 }
 
@@ -237,6 +263,22 @@ func printCollectors(w io.Writer, all []benchmarks.Collector) {
 			c.Closed.LatencyMS.P99, c.Open.Rate, c.Open.LatencyMS.P50, c.Open.LatencyMS.P99,
 			c.PeakRSSBytes/mebi)
 	}
+}
+
+func printOverload(w io.Writer, o *benchmarks.Overload) {
+	if o == nil {
+		return
+	}
+	fmt.Fprintf(w, "capacity %.0f beacons/s, %d a request, %d connections\n", o.Capacity, o.Batch,
+		o.Connections)
+	fmt.Fprintf(w, "%9s  %9s  %9s  %9s  %8s  %8s  %15s\n", "load", "sent/s", "taken/s", "refused/s",
+		"p50 ms", "p99 ms", "refused, p99 ms")
+	for _, s := range o.Steps {
+		fmt.Fprintf(w, "%8.1fx  %9.0f  %9.0f  %9.0f  %8.1f  %8.1f  %15.1f\n", s.Factor, s.Asked,
+			s.EventsPerSecond, s.RefusedPerSecond, s.LatencyMS.P50, s.LatencyMS.P99, s.RefusalMS.P99)
+	}
+	fmt.Fprintf(w, "at twice the capacity %.0f %% of the most was taken; normal again after %d s\n",
+		100*o.Goodput, o.RecoverySeconds)
 }
 
 func printRecoveries(w io.Writer, all []benchmarks.Recovery) {

@@ -21,6 +21,7 @@ func TestBenchUsage(t *testing.T) {
 		{"latency --rate 0", "--rate 0: want at least 1"},
 		{"ingest --visits 5", "ingest: takes no --visits"},
 		{"ingest --batch 1,0", "--batch 1,0: want numbers from 1 on"},
+		{"overload --batch 1,2", "--batch 1,2: want one number"},
 		{"ingest --seconds 0", "--seconds 0: want at least 1"},
 	} {
 		var stdout, stderr strings.Builder

@@ -40,6 +40,7 @@ type Result struct {
 	LatencyMS         *edge.Quantiles `json:"latency_ms,omitempty"`
 	Recoveries        []Recovery      `json:"recoveries,omitempty"`
 	Collectors        []Collector     `json:"collectors,omitempty"`
+	Overload          *Overload       `json:"overload,omitempty"`
 	// Repeated beacons are in the topic more than once: their first answer was not certain.
 	Repeated int `json:"repeated,omitempty"`
 }

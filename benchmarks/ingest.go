@@ -200,8 +200,8 @@ func (b *bed) put(
 		return l, err
 	}
 	total := report.Steps[0]
-	if total.Broken > 0 {
-		return l, fmt.Errorf("%d requests broke, one of them: %s", total.Broken, report.Problem)
+	if broken := report.Broken(); broken > 0 {
+		return l, fmt.Errorf("%d requests broke, one of them: %s", broken, report.Problem)
 	}
 	now := s.using()
 	l = EdgeLoad{

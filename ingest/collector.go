@@ -76,13 +76,15 @@ type Collector struct {
 	addresses *buckets
 	// connections are those of Server.
 	connections *connections
-	signer      *signer
-	unzippers   sync.Pool
-	bodies      sync.Pool // of *buffer
-	intakes     sync.Pool // of *intake
-	scripts     *scripts
-	confirmed   *confirmed
-	links       map[string]Link
+	// turnedAway are the answers to requests for postBeacons that net/http has not seen.
+	turnedAway *answers
+	signer     *signer
+	unzippers  sync.Pool
+	bodies     sync.Pool // of *buffer
+	intakes    sync.Pool // of *intake
+	scripts    *scripts
+	confirmed  *confirmed
+	links      map[string]Link
 }
 
 // New makes a collector, which goes on with what an earlier one left in the spill. Nothing is
@@ -143,6 +145,7 @@ func New(
 		strangers:   newBucket(l.StrangersPerSecond, 10*l.StrangersPerSecond),
 		addresses:   newBuckets(l.RequestsPerSecond, float64(l.RequestsAtOnce)),
 		connections: clients,
+		turnedAway:  a.metrics.answers(postBeaconsPattern),
 		confirmed:   newConfirmed(maxConfirmed),
 	}, nil
 }

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"container/list"
+	"math"
 	"net"
 	"net/http"
 	"sync"
@@ -22,6 +23,8 @@ type connections struct {
 	idle list.List
 	// cut counts connections that were closed for others.
 	cut int64
+
+	overload overload
 }
 
 func newConnections(most int) *connections {
@@ -33,7 +36,11 @@ func newConnections(most int) *connections {
 // connection is one that counts until it is closed.
 type connection struct {
 	net.Conn
-	of *connections
+	of   *connections
+	edge *Collector
+	// begins says that what is read next begins a request, passed that the request was not turned
+	// away when it began. Both are of the goroutine that serves the connection.
+	begins, passed bool
 	// idle is its place in the list, nil where it has a request; closed says that it counts no more.
 	idle   *list.Element
 	closed bool
@@ -56,6 +63,8 @@ func (c *connection) Close() error {
 type boundedListener struct {
 	net.Listener
 	of     *connections
+	edge   *Collector
+	done   chan struct{}
 	closed bool // guarded by of.mu
 }
 
@@ -69,12 +78,15 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		_ = conn.Close() // nothing was read of it
 		return nil, net.ErrClosed
 	}
-	return &connection{Conn: conn, of: l.of}, nil
+	return &connection{Conn: conn, of: l.of, edge: l.edge, begins: true}, nil
 }
 
 // Close ends an Accept that waits for a place, too.
 func (l *boundedListener) Close() error {
 	l.of.mu.Lock()
+	if !l.closed {
+		close(l.done)
+	}
 	l.closed = true
 	l.of.changed.Broadcast()
 	l.of.mu.Unlock()
@@ -122,7 +134,11 @@ func (c *connections) changes(conn net.Conn, state http.ConnState) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.busy(of)
-	if state == http.StateIdle && !of.closed {
+	if state != http.StateIdle {
+		return
+	}
+	of.begins = true
+	if !of.closed {
 		of.idle = c.idle.PushBack(of)
 		if c.open >= c.most {
 			c.changed.Signal()
@@ -147,5 +163,9 @@ func (c *connections) metrics() []prometheus.Collector {
 			Name: "crumbtrail_ingest_connections_cut_total",
 			Help: "Idle connections that were closed for the next client.",
 		}, of(func() float64 { return float64(c.cut) })),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "crumbtrail_ingest_overload_share",
+			Help: "Share of the requests that are turned away for now, as more come in than can be done.",
+		}, func() float64 { return float64(c.overload.share.Load()) / math.MaxUint32 }),
 	}
 }

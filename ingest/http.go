@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"net/http"
@@ -23,13 +24,21 @@ func (c *Collector) Server() *http.Server {
 		WriteTimeout:      l.WriteTimeout,
 		IdleTimeout:       l.IdleTimeout,
 		ConnState:         c.connections.changes,
-		ErrorLog:          slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
+		ConnContext: func(ctx context.Context, conn net.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, conn)
+		},
+		ErrorLog: slog.NewLogLogger(c.log.Handler(), slog.LevelWarn),
 	}
 }
 
-// Listener bounds how many connections the server has at once.
+// Listener bounds how many connections the server has at once, and turns requests away while more
+// come in than can be done.
 func (c *Collector) Listener(l net.Listener) net.Listener {
-	return &boundedListener{Listener: l, of: c.connections}
+	bounded := &boundedListener{
+		Listener: l, of: c.connections, edge: c, done: make(chan struct{}),
+	}
+	go c.connections.overload.watch(c.limits.ProcessorWait, bounded.done)
+	return bounded
 }
 
 // route is one pattern of the public listener.
@@ -40,7 +49,7 @@ type route struct {
 
 func (c *Collector) routes() []route {
 	return []route{
-		{"POST /v1/beacons", c.limited(c.postBeacons)},
+		{postBeaconsPattern, c.limited(c.postBeacons)},
 		{"GET /v1/pixel.gif", c.limited(c.getPixel)},
 		{"POST /v1/forms/{site}", c.limited(c.postForm)},
 		{"POST /v1/consent", c.limited(c.postConsent)},
@@ -140,6 +149,11 @@ func (w *statusWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 func (c *Collector) limited(serve http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c.allowOrigin(w, r)
+		if !passedBy(r) && c.connections.overload.sheds() {
+			c.metrics.shed(&tally{accepted: 1})
+			unavailable(w, http.StatusServiceUnavailable, errFull)
+			return
+		}
 		if !c.addresses.take(c.peer(r), time.Now()) {
 			c.metrics.shed(&tally{accepted: 1})
 			unavailable(w, http.StatusTooManyRequests, nil)

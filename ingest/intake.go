@@ -455,3 +455,9 @@ func unavailable(w http.ResponseWriter, status int, err error) {
 	}
 	http.Error(w, text, status)
 }
+
+// retryAfter is in how many seconds a client should come back, not all of them at the same time.
+func retryAfter() string {
+	const least, spread = 1, 4
+	return strconv.Itoa(least + rand.IntN(spread))
+}

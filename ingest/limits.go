@@ -42,6 +42,9 @@ type Limits struct {
 	WriteTimeout  time.Duration
 	IdleTimeout   time.Duration
 
+	// ProcessorWait is how long nine tenths of all work may wait for a processor before a share of
+	// the requests is turned away.
+	ProcessorWait time.Duration
 	// QueueBytes and QueueRequests are how much may wait for the log before requests are shed.
 	QueueBytes    int
 	QueueRequests int
@@ -84,6 +87,7 @@ func DefaultLimits() Limits {
 		WriteTimeout:  30 * time.Second,
 		IdleTimeout:   60 * time.Second,
 
+		ProcessorWait:      25 * time.Millisecond,
 		QueueBytes:         64 << 20,
 		QueueRequests:      4096,
 		ProduceTimeout:     10 * time.Second,
@@ -117,6 +121,10 @@ func (l Limits) validate() error {
 	if l.BeaconBytes > mostBeaconBytes || l.RawBytes > mostBeaconBytes {
 		errs = append(errs, fmt.Errorf("limits beacon_bytes and raw_bytes are %d and %d: want at "+
 			"most %d, which fits a record of the log", l.BeaconBytes, l.RawBytes, mostBeaconBytes))
+	}
+	if l.ProcessorWait <= 0 {
+		errs = append(errs, fmt.Errorf("limit processor_wait is %s: want more than nothing",
+			l.ProcessorWait))
 	}
 	if l.SpillAfter <= 0 || l.SpillAfter > l.ProduceTimeout {
 		errs = append(errs, fmt.Errorf("limit spill_after is %s: want more than nothing and at most "+

@@ -22,7 +22,16 @@ const patience = time.Minute
 // served is an edge on a socket.
 func served(t *testing.T, change func(*Config)) (e *edge, address string) {
 	t.Helper()
-	e = newEdge(t, change).run(t)
+	e = newEdge(t, func(cfg *Config) {
+		if change != nil {
+			change(cfg)
+		}
+		if cfg.Limits == (Limits{}) {
+			cfg.Limits = DefaultLimits()
+		}
+		// The clients of a test are in the same process, and may have it to themselves.
+		cfg.Limits.ProcessorWait = time.Hour
+	}).run(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -329,7 +338,7 @@ func TestClosedListenerEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	c := newConnections(1)
-	l := &boundedListener{Listener: inner, of: c}
+	l := &boundedListener{Listener: inner, of: c, done: make(chan struct{})}
 	var conns [2]*net.TCPConn
 	for i := range conns {
 		if conns[i], err = dial(inner.Addr().String()); err != nil {

@@ -58,6 +58,8 @@ type Report struct {
 	// Requests is how many were sent, attempts after a refusal left out.
 	Requests uint64       `json:"requests"`
 	Steps    []StepReport `json:"steps"`
+	// After are the answers that came after the end.
+	After Totals `json:"after"`
 	// CoreSeconds is what the load itself took.
 	CoreSeconds float64 `json:"core_seconds"`
 	// Problem is the first thing that went wrong with a connection or an answer.

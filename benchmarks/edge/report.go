@@ -13,6 +13,15 @@ type StepReport struct {
 	Windows []Totals `json:"windows"`
 }
 
+// Broken is how many requests were answered neither with yes nor with later.
+func (r *Report) Broken() (all int) {
+	all = r.After.Broken
+	for _, s := range r.Steps {
+		all += s.Broken
+	}
+	return all
+}
+
 // Totals are the answers of some time.
 type Totals struct {
 	Acknowledged int `json:"acknowledged"`
@@ -77,8 +86,7 @@ func (g *gathered) sum() Totals {
 	return g.totals
 }
 
-// report puts each answer into the second and the step in which it came; what came after the end
-// counts to the last.
+// report puts each answer into the second and the step in which it came.
 func (l *load) report() *Report {
 	out := &Report{Requests: l.requests}
 	var samples []sample
@@ -90,16 +98,15 @@ func (l *load) report() *Report {
 	}
 	slices.SortFunc(samples, func(a, b sample) int { return int(a.at - b.at) })
 	end := time.Duration(0)
-	for i, s := range l.plan.Steps {
+	for _, s := range l.plan.Steps {
 		whole := &gathered{}
 		step := StepReport{Seconds: s.Seconds}
 		begin := end
 		end = begin + seconds(s.Seconds)
-		last := i == len(l.plan.Steps)-1
 		for from := begin; from < end; from += time.Second {
 			to := min(from+time.Second, end)
 			window := &gathered{}
-			for len(samples) > 0 && (samples[0].at < to || last && to == end) {
+			for len(samples) > 0 && samples[0].at < to {
 				whole.add(&samples[0])
 				window.add(&samples[0])
 				samples = samples[1:]
@@ -109,5 +116,10 @@ func (l *load) report() *Report {
 		step.Totals = whole.sum()
 		out.Steps = append(out.Steps, step)
 	}
+	after := &gathered{}
+	for i := range samples {
+		after.add(&samples[i])
+	}
+	out.After = after.sum()
 	return out
 }

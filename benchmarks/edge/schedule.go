@@ -39,6 +39,9 @@ func (l *load) next() (r request, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Since(l.began)
+	if now >= l.length() {
+		return r, false // what is due and could not be sent in time never is
+	}
 	if len(l.retries) > 0 && l.retries[0].due <= now {
 		return heap.Pop(&l.retries).(request), true
 	}

@@ -1,0 +1,148 @@
+package ingest
+
+import (
+	"bufio"
+	"fmt"
+	"math"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestSteer(t *testing.T) {
+	share := 0.0
+	for range 8 {
+		share = steer(share, 2)
+	}
+	if share < 0.7 || share > 0.9 {
+		t.Errorf("after a long wait, %v are turned away", share)
+	}
+	if got := steer(share, 1); got != share {
+		t.Errorf("a wait that is as long as it may be changes %v to %v", share, got)
+	}
+	for range 100 {
+		share = steer(share, 1000)
+	}
+	if share != shareMost {
+		t.Errorf("%v are turned away, want %v: who is taken shows that there is room again", share,
+			shareMost)
+	}
+	for range 60 {
+		share = steer(share, 0)
+	}
+	if share != 0 {
+		t.Errorf("%v are still turned away", share)
+	}
+}
+
+func TestSchedulerWaits(t *testing.T) {
+	var waits schedulerWaits
+	waits.next()
+	done := make(chan struct{})
+	for range 1000 {
+		go func() { done <- struct{}{} }()
+	}
+	for range 1000 {
+		<-done
+	}
+	wait, seen := waits.next()
+	if seen < 20 || wait < 0 || wait > time.Minute {
+		t.Errorf("%d waits, most of them at most %s", seen, wait)
+	}
+}
+
+func TestWholeRequest(t *testing.T) {
+	const begin = "POST /v1/beacons HTTP/1.1\r\nHost: a\r\n"
+	for _, c := range []struct {
+		raw    string
+		ok     bool
+		origin string
+	}{
+		{begin + "Content-Length: 2\r\n\r\n{}", true, ""},
+		{begin + "content-length:2 \r\nORIGIN: https://a.example\r\n\r\n{}", true, "https://a.example"},
+		{begin + "Connection: Keep-Alive\r\nContent-Length: 0\r\n\r\n", true, ""},
+		{begin + "Connection: close\r\nContent-Length: 2\r\n\r\n{}", false, ""},
+		{begin + "Content-Length: 2\r\n\r\n{", false, ""},
+		{begin + "Content-Length: 2\r\n\r\n{}POST", false, ""},
+		{begin + "Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", false, ""},
+		{begin + "Content-Length : 2\r\n\r\n{}", false, ""},
+		{begin + "Content-Length: +2\r\n\r\n{}", false, ""},
+		{begin + "A: b\r\n Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", false, ""},
+		{begin + "A: b\nContent-Length: 9\r\nContent-Length: 2\r\n\r\n{}", false, ""},
+		{begin + "Transfer-Encoding: chunked\r\nContent-Length: 2\r\n\r\n{}", false, ""},
+		{begin + "Expect: 100-continue\r\nContent-Length: 2\r\n\r\n{}", false, ""},
+		{begin + "Content-Length: 2\r\n", false, ""},
+		{begin + "\r\n", false, ""},
+		{"GET /v1/pixel.gif HTTP/1.1\r\nContent-Length: 0\r\n\r\n", false, ""},
+		{"OST /v1/beacons HTTP/1.1\r\nContent-Length: 0\r\n\r\n", false, ""},
+	} {
+		if got, ok := wholeRequest([]byte(c.raw)); ok != c.ok || ok && got.origin != c.origin {
+			t.Errorf("%q: %+v, %v", c.raw, got, ok)
+		}
+	}
+}
+
+// What is turned away before net/http and in it gets the same answer, on a connection that goes on.
+func TestTurnedAway(t *testing.T) {
+	e, address := served(t, nil)
+	conn, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	from := bufio.NewReader(conn)
+	ask := func(unusual bool, origin string) *http.Response {
+		t.Helper()
+		raw := fmt.Sprintf("POST /v1/beacons HTTP/1.1\r\nHost: a\r\nContent-Type: text/plain\r\n"+
+			"Origin: %s\r\nContent-Length: %d\r\n\r\n%s", origin, len(goodBeacon), goodBeacon)
+		if unusual {
+			raw = strings.Replace(raw, "Content-Type", "Upgrade: nothing\r\nContent-Type", 1)
+		}
+		if _, err := conn.Write([]byte(raw)); err != nil {
+			t.Fatal(err)
+		}
+		r, err := http.ReadResponse(from, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := from.Discard(int(r.ContentLength)); err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	share := &e.connections.overload.share
+	all := 0
+	for _, origin := range []string{"https://acme.example", "null", "https://evil.example"} {
+		if r := ask(false, "https://acme.example"); r.StatusCode != http.StatusOK {
+			t.Fatalf("%d before", r.StatusCode)
+		}
+		share.Store(math.MaxUint32)
+		early, late := ask(false, origin), ask(true, origin)
+		for _, r := range []*http.Response{early, ask(false, origin), late} {
+			all++
+			if r.StatusCode != http.StatusServiceUnavailable || r.Header.Get("Retry-After") == "" {
+				t.Errorf("%d %v", r.StatusCode, r.Header)
+			}
+		}
+		for _, name := range []string{
+			"Content-Type", "Vary", "Access-Control-Allow-Origin", "Access-Control-Allow-Credentials",
+			"Access-Control-Expose-Headers", "X-Content-Type-Options", "Cache-Control",
+			"Cross-Origin-Resource-Policy",
+		} {
+			if a, b := early.Header.Get(name), late.Header.Get(name); a != b {
+				t.Errorf("from %s %s is %q before net/http, %q in it", origin, name, a, b)
+			}
+		}
+		share.Store(0)
+		conn.Close()
+		if conn, err = net.Dial("tcp", address); err != nil {
+			t.Fatal(err)
+		}
+		from.Reset(conn)
+	}
+	if c := e.Counts(); c.Shed != int64(all) || c.Accepted != 3 {
+		t.Errorf("%d turned away, counts %+v", all, c)
+	}
+}
