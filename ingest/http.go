@@ -154,6 +154,8 @@ func (c *Collector) limited(serve http.HandlerFunc) http.HandlerFunc {
 			unavailable(w, http.StatusServiceUnavailable, errFull)
 			return
 		}
+		c.connections.overload.enter()
+		defer c.connections.overload.leave()
 		if !c.addresses.take(c.peer(r), time.Now()) {
 			c.metrics.shed(&tally{accepted: 1})
 			unavailable(w, http.StatusTooManyRequests, nil)

@@ -15,6 +15,9 @@ import (
 type overload struct {
 	// share of the requests are turned away, in parts of all, which math.MaxUint32 stands for.
 	share atomic.Uint32
+	// inside are the requests that were let through and are not answered yet, most how many those may
+	// be while the share is not 0; answered counts those that were let through and answered.
+	inside, most, answered atomic.Int64
 }
 
 const (
@@ -27,6 +30,10 @@ const (
 	// Of all waits most are none: who wakes another one up makes way for it. So one counts that few
 	// exceed.
 	overloadQuantile = 0.9
+	// While requests are turned away, no more are let through than are answered in that time, and
+	// never fewer than the least: those who are taken do not wait behind everybody else.
+	insideTime  = 250 * time.Millisecond
+	insideLeast = 64
 	// Once too much comes in, the share rises by as much at each look, and it falls more slowly: what
 	// is not turned away must first have shown that there is room for it.
 	shareUp   = 0.1
@@ -37,7 +44,15 @@ const (
 // sheds says whether a request is to be turned away.
 func (o *overload) sheds() bool {
 	share := o.share.Load()
-	return share > 0 && rand.Uint32() < share
+	return share > 0 && (rand.Uint32() < share || o.inside.Load() >= o.most.Load())
+}
+
+// enter and leave are called around a request that was let through.
+func (o *overload) enter() { o.inside.Add(1) }
+
+func (o *overload) leave() {
+	o.inside.Add(-1)
+	o.answered.Add(1)
 }
 
 // watch steers the share until done is closed. Nine tenths of all waits may be as long as most.
@@ -46,7 +61,7 @@ func (o *overload) watch(most time.Duration, done <-chan struct{}) {
 	defer ticker.Stop()
 	var waits schedulerWaits
 	waits.next()
-	share := 0.0
+	share, each := 0.0, 0.0
 	for {
 		select {
 		case <-ticker.C:
@@ -54,6 +69,8 @@ func (o *overload) watch(most time.Duration, done <-chan struct{}) {
 			o.share.Store(0)
 			return
 		}
+		each = smooth(each, float64(o.answered.Swap(0)))
+		o.most.Store(max(insideLeast, int64(each*float64(insideTime/overloadEvery))))
 		wait, seen := waits.next()
 		if seen < overloadLeast {
 			wait = 0
@@ -62,6 +79,10 @@ func (o *overload) watch(most time.Duration, done <-chan struct{}) {
 		o.share.Store(uint32(share * math.MaxUint32))
 	}
 }
+
+// smooth is a mean over about a second of looks: the answers to all that the log took at once come
+// in one of them.
+func smooth(mean, now float64) float64 { return mean + (now-mean)/20 }
 
 // steer returns the share after a look at which the wait was so many times as long as it may be.
 func steer(share, waited float64) float64 {

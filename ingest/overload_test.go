@@ -37,6 +37,34 @@ func TestSteer(t *testing.T) {
 	}
 }
 
+// Only while requests are turned away anyway does it matter how many are inside.
+func TestInside(t *testing.T) {
+	var o overload
+	o.most.Store(2)
+	for range 3 {
+		o.enter()
+	}
+	if o.sheds() {
+		t.Error("turned away, although nothing waits for a processor")
+	}
+	o.share.Store(1)
+	if !o.sheds() {
+		t.Error("a third one is let in beside two")
+	}
+	o.leave()
+	o.leave()
+	if o.sheds() {
+		t.Error("turned away, although there is room inside")
+	}
+	mean := 0.0
+	for range 200 {
+		mean = smooth(mean, 100)
+	}
+	if mean < 99 || mean > 100 {
+		t.Errorf("the mean of 100 is %v", mean)
+	}
+}
+
 func TestSchedulerWaits(t *testing.T) {
 	var waits schedulerWaits
 	waits.next()
