@@ -87,7 +87,7 @@ func DefaultLimits() Limits {
 		WriteTimeout:  30 * time.Second,
 		IdleTimeout:   60 * time.Second,
 
-		ProcessorWait:      25 * time.Millisecond,
+		ProcessorWait:      100 * time.Millisecond,
 		QueueBytes:         64 << 20,
 		QueueRequests:      4096,
 		ProduceTimeout:     10 * time.Second,
