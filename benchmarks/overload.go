@@ -42,7 +42,9 @@ type OverloadStep struct {
 	EventsPerSecond  float64        `json:"events_per_second"`
 	RefusedPerSecond float64        `json:"refused_per_second"`
 	LatencyMS        edge.Quantiles `json:"latency_ms"`
-	RefusalMS        edge.Quantiles `json:"refusal_ms"`
+	// LateMS is how much of it passed before the load had a connection free.
+	LateMS    edge.Quantiles `json:"late_ms"`
+	RefusalMS edge.Quantiles `json:"refusal_ms"`
 	// Hurried are refusals that did not say when to come again.
 	Hurried int `json:"hurried"`
 }
@@ -134,9 +136,10 @@ func (o *Overload) took(steps []edge.StepReport, batch int) (events int) {
 		perSecond := func(requests int) float64 { return float64(requests*batch) / s.Seconds }
 		step := OverloadStep{
 			Factor: factors()[i], Seconds: s.Seconds, EventsPerSecond: perSecond(s.Acknowledged),
-			RefusedPerSecond: perSecond(s.Refused), LatencyMS: s.Latency, RefusalMS: s.Refusal,
-			Asked:   perSecond(s.Acknowledged + s.Refused + s.Broken),
-			Hurried: s.Hurried,
+			RefusedPerSecond: perSecond(s.Refused), LatencyMS: s.Latency, LateMS: s.Late,
+			RefusalMS: s.Refusal,
+			Asked:     perSecond(s.Acknowledged + s.Refused + s.Broken),
+			Hurried:   s.Hurried,
 		}
 		o.Steps = append(o.Steps, step)
 		events += s.Acknowledged * batch
