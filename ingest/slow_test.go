@@ -36,8 +36,8 @@ func served(t *testing.T, change func(*Config)) (e *edge, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, done := e.Server(), make(chan error, 1)
-	go func() { done <- server.Serve(e.Listener(listener)) }()
+	server, bounded, done := e.Server(), e.Listener(listener), make(chan error, 1)
+	go func() { done <- server.Serve(bounded) }()
 	t.Cleanup(func() {
 		server.Close()
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
