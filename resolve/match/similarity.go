@@ -71,15 +71,20 @@ func jaroBytes(a, b string) float64 {
 	if a == "" || b == "" {
 		return 0
 	}
-	reach := max(len(a), len(b))/2 - 1
+	var places [utf8.RuneSelf]uint64 // of each character of b, a bit for each place
+	for j := range len(b) {
+		places[b[j]%utf8.RuneSelf] |= 1 << j
+	}
+	reach := max(0, max(len(a), len(b))/2-1)
 	var inA, inB uint64
 	for i := range len(a) {
-		for j := max(0, i-reach); j < min(len(b), i+reach+1); j++ {
-			if inB&(1<<j) == 0 && a[i] == b[j] {
-				inA |= 1 << i
-				inB |= 1 << j
-				break
-			}
+		window := ^uint64(0) << max(0, i-reach)
+		if end := i + reach + 1; end < maxCompared {
+			window &= 1<<end - 1
+		}
+		if free := places[a[i]%utf8.RuneSelf] & window &^ inB; free != 0 {
+			inA |= 1 << i
+			inB |= free & -free
 		}
 	}
 	common := bits.OnesCount64(inA)
@@ -99,7 +104,7 @@ func jaroRunes(a, b *characters) float64 {
 	if a.n == 0 || b.n == 0 {
 		return 0
 	}
-	reach := max(a.n, b.n)/2 - 1
+	reach := max(0, max(a.n, b.n)/2-1)
 	var inA, inB uint64
 	for i := range a.n {
 		for j := max(0, i-reach); j < min(b.n, i+reach+1); j++ {
@@ -138,16 +143,16 @@ func edits(a, b string, most int) int {
 	if d := x.n - y.n; d > most || -d > most {
 		return most + 1
 	}
-	var rows [3][maxCompared + 1]int
+	var rows [3][maxCompared + 1]uint8
 	before, last, row := &rows[0], &rows[1], &rows[2]
 	for j := range y.n + 1 {
-		last[j] = j
+		last[j] = uint8(j)
 	}
 	for i := 1; i <= x.n; i++ {
-		row[0] = i
-		least := i
+		row[0] = uint8(i)
+		least := row[0]
 		for j := 1; j <= y.n; j++ {
-			change := 1
+			change := uint8(1)
 			if x.at[i-1] == y.at[j-1] {
 				change = 0
 			}
@@ -158,10 +163,10 @@ func edits(a, b string, most int) int {
 			row[j] = d
 			least = min(least, d)
 		}
-		if least > most+1 { // a swap can still gain one on the row before
+		if int(least) > most+1 { // a swap can still gain one on the row before
 			return most + 1
 		}
 		before, last, row = last, row, before
 	}
-	return min(last[y.n], most+1)
+	return min(int(last[y.n]), most+1)
 }
