@@ -66,6 +66,9 @@ func (c *Collector) postReset(w http.ResponseWriter, r *http.Request) {
 // siteOf reads a body that names its site; it answers and returns nil where it cannot be heard.
 func (c *Collector) siteOf(w http.ResponseWriter, r *http.Request) ([]byte, *Site) {
 	body, bad, err := c.readBody(w, r, &buffer{})
+	if err == nil && bad == nil {
+		bad = wellFormed(body, bounds{depth: batchDepth, keys: len(body)})
+	}
 	if err != nil || bad != nil {
 		http.Error(w, "want a JSON object", http.StatusBadRequest)
 		return nil, nil

@@ -88,6 +88,7 @@ func TestWhoMayAskAndReset(t *testing.T) {
 		{`{"site":"nobody"}`, "", 400},
 		{`{"site":`, "", 400},
 		{``, "", 400},
+		{`{"site":"acme","a":` + strings.Repeat("[", batchDepth) + strings.Repeat("]", batchDepth) + `}`, "", 400},
 	} {
 		for _, path := range []string{"/v1/visit", "/v1/reset"} {
 			headers := []string{}
