@@ -38,7 +38,7 @@ func cleanURL(raw string, strip []string) string {
 	if at < 0 || !tells(raw[at:], strip) {
 		return raw
 	}
-	kept, rest := raw[:at], raw[at:]
+	kept, rest := append(make([]byte, 0, len(raw)), raw[:at]...), raw[at:]
 	for rest != "" {
 		mark := rest[:1] // ? or #
 		part := rest[1:]
@@ -47,10 +47,10 @@ func cleanURL(raw string, strip []string) string {
 			part, rest = part[:end], part[end:]
 		}
 		if part = cleanParameters(part, strip); part != "" {
-			kept += mark + part
+			kept = append(append(kept, mark...), part...)
 		}
 	}
-	return kept
+	return string(kept)
 }
 
 // tells says whether a query or a fragment has a parameter that is to be cut out.

@@ -312,25 +312,43 @@ func (in *intake) badBeacon(raw []byte, site string, bad *Rejection) *schemas.Ba
 // context is what the request said besides: of who sent it, no more than a beacon would hold.
 func (in *intake) context(site string) *schemas.BadContext {
 	const mostHeader = 1024
+	known := in.c.sites.find(site)
+	var strip []string
+	if known != nil {
+		strip = known.StripQuery
+	}
 	header := func(name string) string {
 		return plainText([]byte(clip(in.r.Header.Get(name), mostHeader)))
 	}
 	out := &schemas.BadContext{
 		Call: in.beside.Call, SentAtUs: in.beside.SentAtUs, Batch: in.beside.Batch,
-		Query: in.beside.Query, Form: in.beside.Form, Url: in.beside.Url,
-		Origin: plainText([]byte(clip(in.origin, mostHeader))), Referrer: header("Referer"),
+		Query: in.beside.Query, Form: in.beside.Form, Url: cleanURL(in.beside.Url, strip),
+		Origin:    plainText([]byte(clip(in.origin, mostHeader))),
+		Referrer:  cleanURL(header("Referer"), strip),
 		UserAgent: header("User-Agent"), Language: firstLanguage(in.r.Header.Get("Accept-Language")),
 		Gpc: in.sent.privacyControl, DoNotTrack: in.sent.doNotTrack, Anonymous: in.sent.anonymous,
 	}
-	if in.said.choice != undecided {
-		out.Consent = in.said.cookie()
+	if out.Batch != "" {
+		batch, _ := dropSecrets([]byte(out.Batch))
+		out.Batch = string(batch)
+	}
+	if out.Query != "" {
+		k := keeper{packed: true, most: in.c.limits.RawBytes}
+		out.Query = string(k.query([]byte(out.Query)))
 	}
 	// A visitor's cookie was set with consent; whether it may count is decided in the redrive.
 	allowed := !in.said.objects() && in.sent == signals{}
 	policy := AddressTruncated
-	if known := in.c.sites.find(site); known != nil {
+	if known != nil {
 		policy = known.Address
 		allowed = known.stores(known.judge(&in.said, in.sent).consent)
+	}
+	said := in.said
+	if !allowed {
+		said = said.unnamed()
+	}
+	if said.choice != undecided {
+		out.Consent = said.cookie()
 	}
 	if allowed {
 		out.VisitorId = cmp.Or(in.known, in.beside.VisitorId)

@@ -274,6 +274,44 @@ func TestRedriveKeepsConsentAndOrigin(t *testing.T) {
 	}
 }
 
+// What is kept beside the bytes of an input holds no secret either, nor when somebody has chosen
+// who may not be known; and of an address that leads nowhere as much as of a page's.
+func TestContextOfBadBeaconsHoldsNoSecrets(t *testing.T) {
+	e := newEdge(t, nil).run(t)
+	e.post("/v1/b", `{"writeKey":"nobody","batch":[{"type":"track","event":"E","userId":"u"}],`+
+		`"context":{"app":{"name":"x"},"traits":{"password":"sesame"}}}`)
+	e.post("/com.snowplowanalytics.iglu/v1?aid=nobody&schema=iglu:a/b/jsonschema/1-0-0&pin=sesame",
+		`{"a":1}`)
+	e.post("/v1/forms/nobody", `{"_url":"https://a.example/?token=sesame&a=1"}`,
+		"Content-Type", "application/json")
+	e.post("/v1/beacons", `{"site":"nobody","type":"ping"}`,
+		"Referer", "https://a.example/?a=1&email=sesame%40b.example",
+		"Cookie", "ct_consent=refused.1700000123.tcf.1."+strings.Repeat("ab", 32))
+	e.send(http.MethodGet, "/r/nothing?password=sesame&a=1", "")
+	bad := e.tape.read(t).bad
+	if len(bad) != 5 {
+		t.Fatalf("%d bad beacons", len(bad))
+	}
+	for _, b := range bad {
+		if strings.Contains(b.String(), "sesame") {
+			t.Errorf("%s: %v", b.Protocol, b)
+		}
+	}
+	const day = "refused.1699920000.tcf.1."
+	for got, want := range map[string]string{
+		bad[0].Context.Batch:    `{"app":{"name":"x"},"traits":{}}`,
+		bad[1].Context.Query:    "aid=nobody&schema=iglu:a/b/jsonschema/1-0-0",
+		bad[2].Context.Url:      "https://a.example/?a=1",
+		bad[3].Context.Referrer: "https://a.example/?a=1",
+		bad[3].Context.Consent:  day,
+		string(bad[4].Raw):      "/r/nothing?a=1",
+	} {
+		if got != want {
+			t.Errorf("kept %q, want %q", got, want)
+		}
+	}
+}
+
 // No secret that was typed is in what is kept, by whatever protocol it came.
 func TestBadBeaconsHoldNoSecrets(t *testing.T) {
 	e := newEdge(t, nil).run(t)

@@ -126,6 +126,8 @@ type keeper struct {
 	unread bool
 	// packed looks into the parameters of Snowplow's trackers that are JSON in base64.
 	packed bool
+	// most is how many bytes of what cannot be read may be kept, and are worth a look.
+	most int
 }
 
 func (k *keeper) keep(out []byte, v gjson.Result) []byte {

@@ -19,8 +19,10 @@ func isPacked(name string) bool { return name == "ue_px" || name == "cx" }
 // beacon would have had it. Where it cannot be read, and may be a form's or what a library says of
 // a person, it is left out, too, and cut is true.
 func withoutSecrets(protocol string, raw []byte, limits Limits) (kept []byte, cut bool) {
-	k := keeper{packed: protocol == protocolSnowplow}
+	k := keeper{packed: protocol == protocolSnowplow, most: limits.RawBytes}
 	switch start := bytes.TrimSpace(raw); {
+	case protocol == protocolLink, protocol == protocolOpen: // an address, that nobody drives again
+		return []byte(cleanURL(string(raw), nil)), false
 	case protocol == protocolCombined,
 		protocol != protocolSnowplow && protocol != protocolForm && !holdsForm(raw):
 		return raw, false
@@ -29,7 +31,9 @@ func withoutSecrets(protocol string, raw []byte, limits Limits) (kept []byte, cu
 	case protocol == protocolForm && len(raw) > 0:
 		return nil, true
 	case len(start) > 0 && start[0] != '{' && start[0] != '[' && bytes.IndexByte(start, '=') > 0:
-		kept = k.query(raw)
+		most := min(len(raw), limits.RawBytes) // no more is kept
+		kept = k.query(raw[:most])
+		k.unread = k.unread || most < len(raw)
 	case !k.packed || typedSecret(string(raw[:min(len(raw), limits.RawBytes)])): // no more is kept
 		return nil, len(raw) > 0
 	}
@@ -55,7 +59,7 @@ func holdsForm(raw []byte) bool {
 func (k *keeper) unpacked(packed string) (kept string, ok bool) {
 	text, ok := decodeBase64(packed)
 	if !ok || wellFormed([]byte(text), bounds{depth: textDepth, keys: len(text)}) != nil {
-		if typedSecret("ue_px=" + packed) {
+		if typedSecret("ue_px=" + clip(packed, k.most)) {
 			k.dropped++
 			k.unread = true
 			return "", false
@@ -121,10 +125,12 @@ func typedSecret(raw string) bool {
 		if end < 0 {
 			end = len(rest)
 		}
+		packed := rest[:end]
+		rest = rest[len(packed):]
 		if end%4 == 1 { // cut off: the last sign alone says nothing
-			end--
+			packed = packed[:end-1]
 		}
-		if text, ok := decodeBase64(rest[:end]); ok && elementSecret(text) {
+		if text, ok := decodeBase64(packed); ok && elementSecret(text) {
 			return true
 		}
 	}

@@ -3,6 +3,7 @@ package ingest
 import (
 	"encoding/base64"
 	"net/url"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -26,6 +27,30 @@ func TestSecretsAtAnyDepth(t *testing.T) {
 		got, dropped := dropSecrets([]byte(c.in))
 		if string(got) != c.out || dropped != c.dropped {
 			t.Errorf("%s: %s, %d dropped; want %s, %d", c.in, got, dropped, c.out, c.dropped)
+		}
+	}
+}
+
+// No text can be written so that the search for secrets takes much more than the text has.
+func TestSearchForSecretsIsLinear(t *testing.T) {
+	const n = 64 << 10
+	limits := DefaultLimits()
+	limits.RawBytes = n
+	clean := func(text string) { cleanURL(text, nil) }
+	refuse := func(text string) { withoutSecrets(protocolSnowplow, []byte(text), limits) }
+	for name, c := range map[string]struct {
+		look func(string)
+		text string
+	}{
+		"fragments": {clean, "/?token=x" + strings.Repeat("#a", n/2)},
+		"events":    {refuse, "ue_px=" + strings.Repeat("ue_px", n/5)},
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		c.look(c.text)
+		runtime.ReadMemStats(&after)
+		if took := after.TotalAlloc - before.TotalAlloc; took > 64*n {
+			t.Errorf("%s: %d bytes for a text of %d", name, took, len(c.text))
 		}
 	}
 }
