@@ -23,6 +23,15 @@ type statement struct {
 // objects says whether the visitor has refused or withdrawn consent.
 func (s *statement) objects() bool { return s.choice == refused || s.choice == withdrawn }
 
+// unnamed is what is kept of a statement where its visitor has no id, or one for a day: the second
+// in which somebody has chosen tells them from others for as long as the choice holds.
+func (s statement) unnamed() statement {
+	const day = 24 * 60 * 60
+	s.at -= s.at % day
+	s.tcSHA256 = ""
+	return s
+}
+
 // cookie is the text that keeps a statement in the browser:
 //
 //	choice.seconds.source[.purposes.sha256]

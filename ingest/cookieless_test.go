@@ -104,6 +104,30 @@ func TestCookieless(t *testing.T) {
 	}
 }
 
+// TestChoicesNameNobody holds that the moment of a choice, and what it rests on, are no id of those
+// who have none, or one for a day.
+func TestChoicesNameNobody(t *testing.T) {
+	e := cookielessEdge(t)
+	hash := strings.Repeat("ab", 32)
+	for _, c := range []struct {
+		site, choice string
+		at           int64
+		hash         string
+	}{
+		{"acme", "refused", 1_699_920_000, ""},
+		{"ask", "statistical", 1_699_920_000, ""},
+		{"acme", "statistical", 1_700_000_123, hash},
+		{"ask", "granted", 1_700_000_123, hash},
+	} {
+		e.post("/v1/beacons", `{"site":"`+c.site+`","type":"ping"}`,
+			"Cookie", "ct_consent="+c.choice+".1700000123.tcf.281."+hash)
+		if b := e.last(t); b.ConsentAtUs != c.at*1e6 || b.TcSha256 != c.hash || b.TcfPurposes != 0x281 ||
+			b.ConsentChoice.Name() != c.choice {
+			t.Errorf("%s, %s: %v", c.site, c.choice, b)
+		}
+	}
+}
+
 // TestCookielessByEveryWay holds that no protocol leaves its own id beside that of the day.
 func TestCookielessByEveryWay(t *testing.T) {
 	e := cookielessEdge(t)

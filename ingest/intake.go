@@ -225,9 +225,13 @@ func (in *intake) consent(b *schemas.Beacon, site *Site, asked schemas.Consent) 
 	if asked != schemas.Consent_CONSENT_UNSPECIFIED {
 		v = v.under(asked, schemas.ConsentSource_CONSENT_SOURCE_CLIENT)
 	}
-	b.Consent, b.ConsentSource, b.ConsentChoice = v.consent, v.source, in.said.choice
-	b.ConsentAtUs, b.Gpc = in.said.at*1e6, in.sent.privacyControl
-	b.TcSha256, b.TcfPurposes = in.said.tcSHA256, in.said.tcfPurposes
+	said := in.said
+	if !site.stores(v.consent) {
+		said = said.unnamed()
+	}
+	b.Consent, b.ConsentSource, b.ConsentChoice = v.consent, v.source, said.choice
+	b.ConsentAtUs, b.Gpc = said.at*1e6, in.sent.privacyControl
+	b.TcSha256, b.TcfPurposes = said.tcSHA256, said.tcfPurposes
 }
 
 // confirmUntil is when a submission must be confirmed by mail, 0 where it counts at once. Nobody is
