@@ -71,6 +71,11 @@ func storyConsent(t *testing.T, b *bed) {
 		"page_view none - false ", "custom none - false before",
 		"page_view identified granted true ", "custom identified granted true between",
 		"page_view none refused false ")
+
+	p.do(`await crumbtrail("consent", "granted"); await crumbtrail("consent", "denied")`)
+	if choice := p.cookies()["ct_consent"]; choice == nil || choice.Value != "refused" {
+		t.Errorf("a word that is none leaves the choice %v", choice)
+	}
 }
 
 // checkCookies holds what the browser keeps against what was promised.

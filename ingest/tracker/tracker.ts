@@ -166,6 +166,9 @@ const putBack = (beacons: Beacon[]) => {
 const post = (url: string, body: string, keepalive?: boolean) =>
   fetch(url, { method: "POST", body, keepalive, credentials: cross ? "omit" : "include" });
 
+// isDown is true for an answer after which the same is sent again.
+const isDown = (r: Response) => /^5|429/.test(r.status as any);
+
 // flush sends what waits and learns whether it was taken.
 const flush = () => {
   if (busy || retry || gone || !waiting[0]) return;
@@ -179,7 +182,7 @@ const flush = () => {
   if (outlives) keep();
   underWay = post(...request(beacons), outlives)
     // Its text is not waited for: a page that goes away does not hear of its end.
-    .then((r) => r.status > 499 || r.status == 429, () => true)
+    .then(isDown, () => true)
     .then((failed) => {
       if (gone) return;
       busy = false;
@@ -332,7 +335,7 @@ const say = (said: any, more?: Props): Promise<unknown> => {
   const now = ++turn;
   const word = said.at && said;
   if (word ? word != "granted" : !said.analytics) {
-    choice = word || "refused";
+    choice = said == "withdrawn" ? said : "refused"; // a word that is none is taken for the safe one
     note();
     waiting = sending = [];
     lowered++;
@@ -342,7 +345,7 @@ const say = (said: any, more?: Props): Promise<unknown> => {
   }
   const tell = (): Promise<unknown> =>
     post(to("consent"), json({ site, [word ? "choice" : "purposes"]: said, ...more }), true)
-      .then((r) => (r.ok ? r.json() : r.status > 499 || r.status == 429 ? Promise.reject() : {}))
+      .then((r) => (r.ok ? r.json() : isDown(r) ? Promise.reject() : {}))
       .then((answer) => {
         if (now != turn) return; // something else was said since
         const could = mayStore();
