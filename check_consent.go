@@ -6,7 +6,7 @@ import "crumbtrail/internal/strictyaml"
 func (k *checker) consent(s *Site) {
 	site := s.collected()
 	asked, sent, renewed := site.VisitorLifetime()
-	renewal := "and renewed at each visit"
+	renewal := "and renewed with each answer"
 	if !renewed {
 		renewal = "and not renewed"
 	}

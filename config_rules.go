@@ -90,7 +90,7 @@ func (r *configRules) name(path, name string) {
 
 func (r *configRules) file(path, file string) {
 	if info, err := os.Stat(file); err != nil || !info.Mode().IsRegular() {
-		r.report(path, "", "no file at %s", file)
+		r.report(path, "make it, or name another", "no file at %s", file)
 	}
 }
 

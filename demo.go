@@ -129,7 +129,7 @@ func (d *demo) prepare(ctx context.Context, cfg traffic.Config) error {
 	}
 	if cfg.Start.Before(seen) {
 		return fmt.Errorf("%s has already seen %s: choose a later --start, or another directory "+
-			"with --data", d.data, seen.Format(time.RFC3339))
+			"with --data; `crumbtrail up` serves what is there", d.data, seen.Format(time.RFC3339))
 	}
 	d.traffic, err = traffic.New(cfg)
 	return err

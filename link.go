@@ -41,7 +41,8 @@ func (f *linkFlags) add(c *call) {
 		"target of --to is led to")
 	c.flags.BoolVar(&f.pixel, "pixel", false, "print a pixel that says that a mail was opened, too")
 	c.flags.StringVar(&f.site, "site", "", "whose site's it is; a named link's own, or the first")
-	c.flags.StringVar(&f.base, "url", "http://127.0.0.1:8080", "where browsers reach the collector")
+	c.flags.StringVar(&f.base, "url", "", "where browsers reach the collector; default: mail.url of "+
+		"the configuration, else "+localURL)
 }
 
 // runLink prints links that lead through the collector, each for one recipient or for nobody.
@@ -112,7 +113,7 @@ type linkMaker struct {
 
 // maker reads what flags and configuration say of the links.
 func (f *linkFlags) maker(cfg *Config, args []string) (*linkMaker, error) {
-	base, err := publicURL(f.base)
+	base, err := cfg.publicURL(f.base)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +178,7 @@ func (m *linkMaker) make(contact, email string) (link, pixel string, err error) 
 func checkRecipient(contact, email string) error {
 	switch {
 	case contact != "" && !schemas.IsID(contact):
-		return fmt.Errorf("%q is no contact_id", contact)
+		return fmt.Errorf("%q is no contact_id: want one of the view contacts, all of it", contact)
 	case email != "" && attribute.NormaliseEmail(email, true).Address == "":
 		return fmt.Errorf("%q is no e-mail address", email)
 	}
@@ -202,9 +203,15 @@ func (m *linkMaker) list(ctx context.Context, file string, stdin io.Reader, to i
 		return fmt.Errorf("recipients: want a header line: %w", err)
 	}
 	header[0] = strings.TrimPrefix(header[0], "\ufeff") // as spreadsheets write it
-	contact, email := slices.Index(header, "contact_id"), slices.Index(header, "email")
+	column := func(name string) int {
+		return slices.IndexFunc(header, func(s string) bool {
+			return strings.EqualFold(strings.TrimSpace(s), name)
+		})
+	}
+	contact, email := column("contact_id"), column("email")
 	if contact < 0 && email < 0 {
-		return fmt.Errorf("recipients: want a column contact_id or email, got %q", header)
+		return fmt.Errorf("recipients: want a column contact_id or email, separated by commas, got %q",
+			header)
 	}
 	write := func(record []string, link, pixel string) {
 		if m.of.Link != "" || m.of.Target != "" {

@@ -89,6 +89,11 @@ func TestLinksOfRecipients(t *testing.T) {
 		!strings.Contains(all[1][3], "/r/spring?t=") || !strings.Contains(all[2][4], "/o/") {
 		t.Errorf("rows %q", all[1:])
 	}
+	code, stdout, stderr = callLink(t, "Name,Email\nAda,ada@x.example\n", "spring",
+		"--recipients", "-")
+	if code != exitDone || !strings.HasPrefix(stdout, "Name,Email,link\nAda,ada@x.example,http") {
+		t.Errorf("a header in capitals: exit code %d\n%s%s", code, stdout, stderr)
+	}
 	for in, want := range map[string]string{
 		"":                           "want a header line",
 		"name\nada\n":                "want a column contact_id or email",
@@ -99,6 +104,24 @@ func TestLinksOfRecipients(t *testing.T) {
 		code, stdout, stderr := callLink(t, in, "spring", "--recipients", "-")
 		if code != exitFailed || !strings.Contains(stderr, want) || strings.Contains(stdout, "/r/") {
 			t.Errorf("%q: exit code %d\n%s%s", in, code, stdout, stderr)
+		}
+	}
+}
+
+// Links are made for where browsers reach the collector, as --url says, else mail.url, else here.
+func TestPublicURL(t *testing.T) {
+	mailed := &Config{Mail: &Mail{URL: "https://acme.example/e/"}}
+	for _, c := range []struct {
+		cfg        *Config
+		base, want string
+	}{
+		{&Config{}, "", localURL},
+		{mailed, "", "https://acme.example/e"},
+		{mailed, "https://shop.example", "https://shop.example"},
+		{&Config{}, "https://shop.example/", "https://shop.example"},
+	} {
+		if got, err := c.cfg.publicURL(c.base); err != nil || got != c.want {
+			t.Errorf("publicURL(%q) = %q, %v; want %q", c.base, got, err, c.want)
 		}
 	}
 }

@@ -165,7 +165,8 @@ func newCall(cmd command, raw []string, stdin io.Reader, stdout, stderr io.Write
 	c.flags.SetOutput(io.Discard) // a wrong flag is told of once, by run
 	c.flags.Usage = func() {}
 	c.help = func() {
-		fmt.Fprintf(stdout, "usage: crumbtrail %s [flags] %s\n%s\n\n", cmd.name, cmd.args, cmd.help)
+		fmt.Fprintf(stdout, "usage: crumbtrail %s\n%s\n\n",
+			strings.TrimSpace(cmd.name+" [flags] "+cmd.args), cmd.help)
 		c.flags.SetOutput(stdout)
 		c.flags.PrintDefaults()
 	}
@@ -195,7 +196,7 @@ func (c *call) publicFlag() {
 
 func (c *call) adminFlag() {
 	c.flags.StringVar(&c.adminListen, "admin-listen", "127.0.0.1:8081",
-		"address of /healthz, /readyz, /metrics")
+		"address of /livez, /readyz, /metrics")
 }
 
 // parse reads flags and arguments in any order.

@@ -99,7 +99,8 @@ func (r *redriveReport) print(w io.Writer, format string) error {
 		fmt.Fprintln(w, "dry run: nothing was written")
 	}
 	if len(r.Reasons) == 0 {
-		fmt.Fprintln(w, "there are no such bad beacons")
+		fmt.Fprintln(w, "there are no such bad beacons; "+
+			"`crumbtrail redrive --dry-run` lists those that there are, by reason")
 		return nil
 	}
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)

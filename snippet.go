@@ -14,8 +14,8 @@ import (
 
 // runSnippet prints the line that a page carries.
 func runSnippet(_ context.Context, c *call) error {
-	base := c.flags.String("url", "http://127.0.0.1:8080",
-		"where browsers reach the collector; a path of the site's own host is best")
+	base := c.flags.String("url", "", "where browsers reach the collector; a path of the site's own "+
+		"host is best; default: mail.url of the configuration, else "+localURL)
 	integrity := c.flags.Bool("integrity", false,
 		"name the hashes of the script; print the line again after each change of version or site")
 	if err := c.parse(); err != nil {
@@ -37,7 +37,7 @@ func runSnippet(_ context.Context, c *call) error {
 		return fmt.Errorf("site %q is not in %s, or there is no such file: the sites are %s",
 			site, c.config, strings.Join(known, ", "))
 	}
-	public, err := publicURL(*base)
+	public, err := cfg.publicURL(*base)
 	if err != nil {
 		return err
 	}
@@ -69,8 +69,19 @@ func integrityOf(cfg *Config, site string) (string, error) {
 		strings.Join(hashes, " ")), nil
 }
 
-// publicURL is where browsers reach the collector, as --url says, without a slash at the end.
-func publicURL(base string) (string, error) {
+// localURL is where browsers of this machine reach the collector.
+const localURL = "http://127.0.0.1:8080"
+
+// publicURL is where browsers reach the collector, as --url says or else the configuration, without
+// a slash at the end.
+func (c *Config) publicURL(base string) (string, error) {
+	switch {
+	case base != "":
+	case c.Mail != nil:
+		base = c.Mail.URL
+	default:
+		base = localURL
+	}
 	u, err := url.Parse(base)
 	if err != nil || u.Host == "" || (u.Scheme != "http" && u.Scheme != "https") {
 		return "", usagef("--url %q: want http://host or https://host", base)

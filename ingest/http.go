@@ -215,8 +215,11 @@ func (c *Collector) postConsent(w http.ResponseWriter, r *http.Request) {
 	key, said, ok := decodeStatement(body, c.limits, now.Unix())
 	site := c.sites.find(key)
 	switch {
-	case !ok || site == nil:
+	case !ok:
 		http.Error(w, wantStatement, http.StatusBadRequest)
+		return
+	case site == nil:
+		http.Error(w, "no site has this key", http.StatusBadRequest)
 		return
 	case !site.allows(r.Header.Get("Origin")):
 		http.Error(w, "the origin is not on the site's list", http.StatusForbidden)
