@@ -34,10 +34,11 @@ func beaconColumns() columns {
 	c := columns{"ts": {"occurred_at", instant}}
 	c.add(text, "event_id", "site", "visitor_id", "contact_id", "type", "url", "url_host",
 		"url_path", "url_query", "referrer", "title", "utm_source", "utm_medium", "utm_campaign",
-		"utm_term", "utm_content", "channel", "consent", "device", "browser", "os", "country",
-		"language", "bot_rule", "user_agent", "protocol", "props")
+		"utm_term", "utm_content", "channel", "consent", "consent_choice",
+		"consent_source", "device", "browser", "os", "country", "language", "bot_rule", "user_agent",
+		"protocol", "link", "recipient", "props")
 	c.add(instant, "occurred_at", "received_at", "created_at", "sent_at")
-	c.add(boolean, "is_bot", "clamped")
+	c.add(boolean, "is_bot", "clamped", "gpc")
 	c.add(number, "engaged_ms", "topic_partition", "topic_offset")
 	return c
 }
