@@ -39,8 +39,9 @@ type connection struct {
 	of   *connections
 	edge *Collector
 	// begins says that what is read next begins a request, passed that the request was not turned
-	// away when it began. Both are of the goroutine that serves the connection.
-	begins, passed bool
+	// away when it began, fresh that net/http waits for its first one. They are of the goroutine that
+	// serves the connection.
+	begins, passed, fresh bool
 	// idle is its place in the list, nil where it has a request; closed says that it counts no more.
 	idle   *list.Element
 	closed bool
@@ -78,7 +79,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 		_ = conn.Close() // nothing was read of it
 		return nil, net.ErrClosed
 	}
-	return &connection{Conn: conn, of: l.of, edge: l.edge, begins: true}, nil
+	return &connection{Conn: conn, of: l.of, edge: l.edge, begins: true, fresh: true}, nil
 }
 
 // Close ends an Accept that waits for a place, too.
@@ -137,7 +138,7 @@ func (c *connections) changes(conn net.Conn, state http.ConnState) {
 	if state != http.StateIdle {
 		return
 	}
-	of.begins = true
+	of.begins, of.fresh = true, false
 	if !of.closed {
 		of.idle = c.idle.PushBack(of)
 		if c.open >= c.most {

@@ -111,14 +111,19 @@ func (c *connection) Read(p []byte) (int, error) {
 // turnAway answers a request and lets the connection wait for the next one.
 func (c *connection) turnAway(request turnedAway) error {
 	began := time.Now()
-	// The deadlines are those of net/http for a request that has not begun, or that has ended.
-	if err := c.SetDeadline(began.Add(c.edge.limits.IdleTimeout)); err != nil {
-		return err
+	// The deadlines are those of net/http for a request that has not begun, or that has ended. For
+	// the first one of a connection it reckons from when it began to wait, and goes on with that.
+	deadline := c.SetDeadline
+	if c.fresh {
+		deadline = c.SetWriteDeadline
 	}
-	if _, err := c.Write(request.answer(c.edge)); err != nil {
+	if err := deadline(began.Add(c.edge.limits.IdleTimeout)); err != nil {
 		return err
 	}
 	c.edge.metrics.shed(&tally{accepted: 1})
+	if _, err := c.Write(request.answer(c.edge)); err != nil {
+		return err
+	}
 	c.edge.turnedAway.took(http.StatusServiceUnavailable, time.Since(began))
 	return nil
 }

@@ -2,12 +2,15 @@ package ingest
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"net/http"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -112,9 +115,22 @@ func TestWholeRequest(t *testing.T) {
 	}
 }
 
+// unwatched is a bounded listener whose share of requests to be turned away is the test's to set.
+func (e *edge) unwatched(l net.Listener) net.Listener {
+	return &boundedListener{
+		Listener: l, of: e.connections, edge: e.Collector, done: make(chan struct{}),
+	}
+}
+
 // What is turned away before net/http and in it gets the same answer, on a connection that goes on.
 func TestTurnedAway(t *testing.T) {
-	e, address := served(t, nil)
+	e := newEdge(t, nil).run(t)
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	e.serve(t, e.unwatched(listener))
+	address := listener.Addr().String()
 	conn, err := net.Dial("tcp", address)
 	if err != nil {
 		t.Fatal(err)
@@ -172,5 +188,72 @@ func TestTurnedAway(t *testing.T) {
 	}
 	if c := e.Counts(); c.Shed != int64(all) || c.Accepted != 3 {
 		t.Errorf("%d turned away, counts %+v", all, c)
+	}
+}
+
+// oneConn is a listener with one client.
+type oneConn struct {
+	conn   chan net.Conn
+	closed chan struct{}
+}
+
+func (l *oneConn) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conn:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *oneConn) Close() error {
+	close(l.closed)
+	return nil
+}
+
+func (l *oneConn) Addr() net.Addr { return &net.TCPAddr{} }
+
+// A client that was turned away as soon as it came has as long as any other to send its next
+// request: it is cut while it sends nothing, and not in the middle.
+func TestTurnedAwayAtFirst(t *testing.T) {
+	for _, pause := range []time.Duration{time.Second, 20 * time.Second} {
+		synctest.Test(t, func(t *testing.T) {
+			e := newEdge(t, nil).run(t)
+			client, conn := net.Pipe()
+			l := &oneConn{make(chan net.Conn, 1), make(chan struct{})}
+			l.conn <- conn
+			e.serve(t, e.unwatched(l))
+			from := bufio.NewReader(client)
+			ask := func(props string) (status int, err error) {
+				body := `{"site":"acme","type":"ping","props":{"a":"` + props + `"}}`
+				wrote := make(chan error, 1)
+				go func() {
+					_, err := io.WriteString(client, rawRequest(body))
+					wrote <- err
+				}()
+				r, err := http.ReadResponse(from, nil)
+				if err != nil {
+					return 0, <-wrote
+				}
+				_, err = from.Discard(int(r.ContentLength))
+				return r.StatusCode, errors.Join(err, <-wrote)
+			}
+			share := &e.connections.overload.share
+			share.Store(math.MaxUint32)
+			if status, err := ask(""); status != http.StatusServiceUnavailable || err != nil {
+				t.Fatalf("%d, %v", status, err)
+			}
+			share.Store(0)
+			time.Sleep(pause)
+			status, err := ask(strings.Repeat("x", 20_000)) // more than is read at once
+			want := http.StatusOK
+			if pause > e.limits.HeaderTimeout {
+				want = 0
+			}
+			if status != want || (err == nil) != (status == http.StatusOK) {
+				t.Errorf("after %s: %d, %v; want %d", pause, status, err, want)
+			}
+			client.Close()
+		})
 	}
 }

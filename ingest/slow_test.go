@@ -36,15 +36,21 @@ func served(t *testing.T, change func(*Config)) (e *edge, address string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server, bounded, done := e.Server(), e.Listener(listener), make(chan error, 1)
-	go func() { done <- server.Serve(bounded) }()
+	e.serve(t, e.Listener(listener))
+	return e, listener.Addr().String()
+}
+
+// serve serves from a listener until the test ends.
+func (e *edge) serve(t *testing.T, listener net.Listener) {
+	t.Helper()
+	server, done := e.Server(), make(chan error, 1)
+	go func() { done <- server.Serve(listener) }()
 	t.Cleanup(func() {
 		server.Close()
 		if err := <-done; !errors.Is(err, http.ErrServerClosed) {
 			t.Error(err)
 		}
 	})
-	return e, listener.Addr().String()
 }
 
 // eventually waits until a condition holds.
