@@ -30,7 +30,8 @@ colour: red
 }
 
 func TestCheckOfNothingIsFine(t *testing.T) {
-	r := command(t, "", "check", "--data", t.TempDir())
+	r := command(t, "", "check", "--data", t.TempDir(),
+		"--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0")
 	if r.code != 0 {
 		t.Errorf("exit code %d without a configuration, want 0:\n%s\n%s", r.code, r.stdout, r.stderr)
 	}

@@ -52,7 +52,7 @@ func TestReplayRealLog(t *testing.T) {
 	want := map[string]int{
 		"page_view":                            3496,
 		"request":                              6898,
-		"bots":                                 9173,
+		"bots":                                 9271,
 		"not_combined_format, want an address": 5796,
 		"not_combined_format, want nothing after the user agent": 85,
 	}
