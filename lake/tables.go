@@ -201,6 +201,7 @@ func badBeaconsTable() *rowTable[badBeaconRow] {
 		instant(15, "redriven_at", "When it was driven again and taken; NULL: it was not.", func(r *row) int64 { return r.RedrivenAtUs }),
 		integer(16, "redriven_beacons", "How many beacons came of that; else 0.", func(r *row) int32 { return r.RedrivenBeacons }),
 		text(17, "part_of", "The bad input that it is a part of, whose other parts were taken.", func(r *row) string { return r.PartOf }),
+		text(18, "origin", "The origin that its browser named, if it did.", func(r *row) string { return r.Context.GetOrigin() }),
 		text(12, "topic", "Topic that the row came from.", func(r *row) string { return string(r.topic) }),
 		key(integer(13, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(14, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),

@@ -215,6 +215,7 @@ func (w *world) put(words []string) {
 	case "bad":
 		w.log.Append(schemas.BadBeacons, partition, &schemas.BadBeacon{
 			BadBeaconId: f["id"], ReceivedAtUs: at("at"), Reason: f["reason"], Raw: []byte(f["raw"]),
+			Context: &schemas.BadContext{Origin: f["origin"]},
 		})
 	case "garbage":
 		w.log.AppendRaw(schemas.Topic(f["topic"]), partition, []byte{0xff, 0xfe, 'x'})
