@@ -170,6 +170,41 @@ func TestCookielessByEveryWay(t *testing.T) {
 	}
 }
 
+// TestEntitiesThatNameBrowsers holds that what a tracker adds to an event names nobody who has no
+// visitor, or one for a day.
+func TestEntitiesThatNameBrowsers(t *testing.T) {
+	e := cookielessEdge(t)
+	var entities []string
+	for _, name := range []string{
+		"com.snowplowanalytics.snowplow/client_session", "com.snowplowanalytics.snowplow/mobile_context",
+		"com.snowplowanalytics.snowplow/geolocation_context", "com.google.analytics/cookies",
+		"com.google.ga4/cookies", "org.ietf/http_cookie", "com.snowplowanalytics.snowplow/web_page",
+	} {
+		entities = append(entities,
+			`{"schema":"iglu:`+name+`/jsonschema/1-0-0","data":{"id":"of-`+name+`"}}`)
+	}
+	co := quote(`{"schema":"iglu:x/contexts/jsonschema/1-0-1","data":[` +
+		strings.Join(entities, ",") + `]}`)
+	for _, c := range []struct {
+		site, cookie string
+		kept         int
+	}{
+		{"ask", "", 1},
+		{"ask", "ct_consent=refused.1.api", 1},
+		{"acme", "ct_consent=refused.1.api", 1},
+		{"acme", "", len(entities)},
+	} {
+		e.post("/com.snowplowanalytics.snowplow/tp2", `{"data":[{"e":"pv","aid":"`+c.site+
+			`","fp":"of-fp","mac":"of-mac","co":`+co+`}]}`, "Cookie", c.cookie)
+		props := string(e.last(t).Props)
+		if n := strings.Count(props, `"id":"of-`); n != c.kept || !strings.Contains(props, "web_page") ||
+			strings.Contains(props, `:"of-fp"`) != (c.kept > 1) ||
+			strings.Contains(props, `:"of-mac"`) != (c.kept > 1) {
+			t.Errorf("%s, %q: %s", c.site, c.cookie, props)
+		}
+	}
+}
+
 // TestCookielessServers holds who the visitor is where a server speaks for them: who it says, made
 // a name of the day.
 func TestCookielessServers(t *testing.T) {

@@ -217,7 +217,7 @@ func (e *snowplowEvent) rest(consent schemas.Consent) string {
 			if consent < schemas.Consent_CONSENT_IDENTIFIED {
 				continue
 			}
-		case "duid", "nuid", "tnuid", "sid", "vid":
+		case "duid", "nuid", "tnuid", "sid", "vid", "fp", "mac":
 			if consent < schemas.Consent_CONSENT_STATISTICAL {
 				continue
 			}
@@ -237,7 +237,7 @@ func (e *snowplowEvent) rest(consent schemas.Consent) string {
 func (e *snowplowEvent) surroundings(consent schemas.Consent) (list []string) {
 	e.entities.ForEach(func(_, v gjson.Result) bool {
 		_, name, _ := parseSchema(v.Get("schema").String())
-		if name != "client_session" || consent > schemas.Consent_CONSENT_NONE {
+		if consent > schemas.Consent_CONSENT_NONE || !namesBrowser(name) {
 			list = append(list, v.Raw)
 		}
 		return true
@@ -247,6 +247,16 @@ func (e *snowplowEvent) surroundings(consent schemas.Consent) (list []string) {
 			quote(target)+`}}`)
 	}
 	return list
+}
+
+// namesBrowser says whether an entity of the trackers' own tells a browser, a device or its place:
+// the session, cookies of the page (those of Google Analytics, too), advertising ids, coordinates.
+func namesBrowser(entity string) bool {
+	switch entity {
+	case "client_session", "cookies", "http_cookie", "mobile_context", "geolocation_context":
+		return true
+	}
+	return false
 }
 
 // uriRedirect is the schema of a redirect's target.
