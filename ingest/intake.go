@@ -159,6 +159,7 @@ func (in *intake) claim(raw []byte, claim *claim) {
 	switch {
 	case site.namesDaily(b.Consent):
 		names = schemas.Consent_CONSENT_NONE // no id of the sender's stands beside that of the day
+	case claim.submits() && in.led():
 	case b.Consent > schemas.Consent_CONSENT_NONE && !in.unbound:
 		if claim.visitor == "" && b.Consent == schemas.Consent_CONSENT_IDENTIFIED {
 			claim.visitor = claim.user
@@ -198,6 +199,12 @@ func (in *intake) claim(raw []byte, claim *claim) {
 		in.parcel.tally.secrets += int64(secrets)
 	}
 	in.index++
+}
+
+// led says that a browser was led to an address as to a page. Such a link may be of anybody:
+// cookies come with it, an origin does not, and so it must not say who its visitor is.
+func (in *intake) led() bool {
+	return in.r.Method != http.MethodPost && in.r.Header.Get("Sec-Fetch-Mode") == "navigate"
 }
 
 // sitePath points to where an input of a protocol says which site it is of.

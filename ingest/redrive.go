@@ -351,7 +351,9 @@ func (in *intake) context(site string) *schemas.BadContext {
 		out.Consent = said.cookie()
 	}
 	if allowed {
-		out.VisitorId = cmp.Or(in.known, in.beside.VisitorId)
+		if !in.led() {
+			out.VisitorId = cmp.Or(in.known, in.beside.VisitorId)
+		}
 		out.Ip = policy.keep(in.peer)
 	}
 	return out

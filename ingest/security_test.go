@@ -113,6 +113,40 @@ func TestNobodyTakesOverAVisitor(t *testing.T) {
 	}
 }
 
+// Whoever is led to an address has not sent a form, and is not who that form is from: with a link
+// that another page wrote cookies come along, and no origin. An image of a site's page may say it.
+func TestNobodyIsLedToSayWhoTheyAre(t *testing.T) {
+	e := guarded(t)
+	const known = "ct_visitor=" + someVisitor
+	form := url.QueryEscape(selfDescribing(
+		"iglu:com.snowplowanalytics.snowplow/submit_form/jsonschema/1-0-0",
+		`{"formId":"f","elements":[{"name":"email","value":"evil@evil.example"}]}`))
+	for _, target := range []string{
+		"/i?aid=acme&e=ue&ue_pr=" + form,
+		"/r/tp2?u=https%3A%2F%2Fshop.example%2F&aid=acme&e=ue&ue_pr=" + form,
+		"/v1/pixel.gif?site=acme&type=form_submit&props=" +
+			url.QueryEscape(`{"email":"evil@evil.example"}`),
+	} {
+		for mode, want := range map[string]string{"navigate": "", "no-cors": someVisitor} {
+			w := e.send("GET", target, "", "Cookie", known, "Sec-Fetch-Mode", mode)
+			log := e.tape.read(t)
+			s, b := log.submissions[len(log.submissions)-1], log.beacons[len(log.beacons)-1]
+			if w.Code >= 400 || s.Email == "" || s.VisitorId != want || b.VisitorId != want {
+				t.Errorf("%s, %s: %d, of %q and %q", target, mode, w.Code, s.VisitorId, b.VisitorId)
+			}
+		}
+	}
+	e.send("GET", "/i?aid=acme&e=pv", "", "Cookie", known, "Sec-Fetch-Mode", "navigate")
+	if log := e.tape.read(t).beacons; log[len(log)-1].VisitorId != someVisitor {
+		t.Error("a page view by such an address is of nobody")
+	}
+	// Nor is what was refused, once it is driven again.
+	e.send("GET", "/i?aid=nobody&e=ue&ue_pr="+form, "", "Cookie", known, "Sec-Fetch-Mode", "navigate")
+	if bad := e.tape.read(t).bad; len(bad) != 1 || bad[0].Context.VisitorId != "" {
+		t.Errorf("refused, and kept with %v", bad)
+	}
+}
+
 // What a client writes into X-Forwarded-For changes neither its address nor how often it is heard.
 func TestSpoofedAddresses(t *testing.T) {
 	for _, c := range []struct {
