@@ -2,6 +2,7 @@ package main
 
 import (
 	"crumbtrail/ingest"
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/mail"
 	"crumbtrail/resolve"
 	"crumbtrail/schemas"
@@ -119,7 +120,7 @@ func (s *Site) collected() ingest.Site {
 		Gap: s.Gap, CookieLifetime: s.CookieLifetime, FixedLifetime: !s.CookieRenew,
 		Embedded: s.Embedded, Cookieless: s.Cookieless, SaltHour: s.SaltHour, TimeZone: s.Location(),
 		Redirects: s.Redirects, Heartbeat: s.Heartbeat, BytesPerSecond: s.BytesPerSecond,
-		Address: ingest.AddressPolicy(s.Address), StripQuery: s.StripQuery,
+		Address: enrich.AddressPolicy(s.Address), StripQuery: s.StripQuery,
 	}
 	for _, signal := range s.Signals {
 		out.Signals = append(out.Signals, ingest.Signal(signal))

@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"crumbtrail/ingest"
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/internal/strictyaml"
 )
 
@@ -89,11 +90,11 @@ func (r *configRules) country() {
 }
 
 // countries opens the file of countries, nil where there is none.
-func (c *Config) countries() (*ingest.Countries, error) {
+func (c *Config) countries() (*enrich.Countries, error) {
 	if c.Country.File == "" {
 		return nil, nil
 	}
-	countries, err := ingest.OpenCountries(c.Country.File)
+	countries, err := enrich.OpenCountries(c.Country.File)
 	if err != nil {
 		return nil, fmt.Errorf("country.file: %w; %s", err, countryHint)
 	}
@@ -106,8 +107,8 @@ type AddressPolicy string
 // UnmarshalText refuses what is no policy.
 func (p *AddressPolicy) UnmarshalText(text []byte) error {
 	*p = AddressPolicy(text)
-	return strictyaml.OneOf(string(text), string(ingest.AddressTruncated),
-		string(ingest.AddressDropped), string(ingest.AddressWhole))
+	return strictyaml.OneOf(string(text), string(enrich.AddressTruncated),
+		string(enrich.AddressDropped), string(enrich.AddressWhole))
 }
 
 // Network is a range of addresses, written as 10.0.0.0/8 or as one address.

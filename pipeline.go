@@ -15,7 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
-	"crumbtrail/ingest"
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/internal/admin"
 	"crumbtrail/internal/datadir"
 	"crumbtrail/internal/duck"
@@ -37,7 +37,7 @@ type pipeline struct {
 	client   *kafka.Client
 	visits   *visitCounts
 
-	countries *ingest.Countries // nil without a file of them, or a collector
+	countries *enrich.Countries // nil without a file of them, or a collector
 
 	// Nil where another process runs them.
 	sessionize *stage.Runner

@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 
 	"github.com/tidwall/gjson"
@@ -48,13 +49,12 @@ const (
 
 // The longest text of each member, in characters, as the schema has them.
 const (
-	maxEventID   = 128
-	maxSite      = 128
-	maxVisitor   = 256
-	maxURL       = 8192
-	maxTitle     = 2048
-	maxUserAgent = 2048
-	maxIP        = 64
+	maxEventID = 128
+	maxSite    = 128
+	maxVisitor = 256
+	maxURL     = 8192
+	maxTitle   = 2048
+	maxIP      = 64
 )
 
 // maxEngaged is the most engaged time that one ping may claim, in milliseconds.
@@ -286,7 +286,7 @@ func (d *decoder) member(key, v gjson.Result) bool {
 	case "title":
 		b.Title = d.text(v, 9, "/title", maxTitle)
 	case "user_agent":
-		b.UserAgent = d.text(v, 10, "/user_agent", maxUserAgent)
+		b.UserAgent = d.text(v, 10, "/user_agent", enrich.MaxUserAgent)
 	case "ip":
 		b.Ip = d.text(v, 11, "/ip", maxIP)
 	case "consent":

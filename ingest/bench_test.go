@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/internal/kafka"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -51,7 +52,7 @@ func BenchmarkLine(b *testing.B) {
 	} {
 		b.Run(format.name, func(b *testing.B) {
 			cfg := RecordedConfig{Format: format.name, Limits: DefaultLimits()}
-			p := newLineParser(cfg, testRules(b), "log", newEnricher(nil))
+			p := newLineParser(cfg, testRules(b), "log", enrich.New(nil))
 			c := &chunk{data: []byte(format.line + "\n"), first: 1}
 			c.lines = []line{{end: len(c.data)}}
 			b.ReportAllocs()

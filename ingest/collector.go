@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"crumbtrail/ingest/daily"
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/ingest/spill"
 	"crumbtrail/internal/token"
 
@@ -46,7 +47,7 @@ type Config struct {
 	// StrictKeys answers 401 to a library whose write key is no site's, instead of 200.
 	StrictKeys bool
 	// Countries tell where an address is; nil knows nothing of it.
-	Countries *Countries
+	Countries *enrich.Countries
 	// Forms are read as they say; others by the fields' own names.
 	Forms []Form
 	// Links are the named redirects.
@@ -67,7 +68,7 @@ type Collector struct {
 	limits    Limits
 	log       *slog.Logger
 	sites     *sites
-	enricher  *enricher
+	enricher  *enrich.Enricher
 	days      *daily.Visitors
 	arrivals  *arrivals
 	appender  *appender
@@ -137,7 +138,7 @@ func New(
 		return nil, fmt.Errorf("collector: %w", err)
 	}
 	return &Collector{
-		cfg: cfg, limits: l, log: log, sites: sites, enricher: newEnricher(cfg.Countries),
+		cfg: cfg, limits: l, log: log, sites: sites, enricher: enrich.New(cfg.Countries),
 		days:   days,
 		signer: newSigner(cfg.SigningKey), arrivals: a.arrivals, appender: a, metrics: a.metrics,
 		scripts:     newScripts(cfg.Forms),
@@ -170,7 +171,7 @@ func (cfg Config) validate() error {
 func (c *Collector) Run(ctx context.Context) error {
 	var beside sync.WaitGroup
 	if c.cfg.Countries != nil {
-		beside.Go(func() { c.cfg.Countries.watch(ctx, c.log) })
+		beside.Go(func() { c.cfg.Countries.Watch(ctx, c.log) })
 	}
 	if c.cfg.Clock == nil {
 		beside.Go(func() { c.days.Run(ctx) })

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"crumbtrail/ingest/enrich"
+
 	"github.com/google/go-cmp/cmp"
 	"google.golang.org/protobuf/proto"
 )
@@ -85,7 +87,7 @@ func FuzzCombinedLine(f *testing.F) {
 		`\[(\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-](?:[01]\d|2[0-3])[0-5]\d)\] ` +
 		`"([A-Za-z_-]+) ([^ "]+) ([^ "]+)" (\d{3}) (\d{1,18}|-) "([^"]*)" "([^"]*)"$`)
 	p := newLineParser(
-		RecordedConfig{Limits: DefaultLimits()}, testRules(f), "log", newEnricher(nil))
+		RecordedConfig{Limits: DefaultLimits()}, testRules(f), "log", enrich.New(nil))
 	f.Fuzz(func(t *testing.T, line string) {
 		var r request
 		broken := r.parse([]byte(line))

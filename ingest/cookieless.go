@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"crumbtrail/ingest/daily"
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 )
 
@@ -14,7 +15,7 @@ import (
 func (in *intake) ofOneDay(claim *claim, site *Site, address netip.Addr) string {
 	b := claim.beacon
 	who := daily.Browser{
-		Host:    hostOf(cmp.Or(b.Url, in.origin, in.r.Referer())),
+		Host:    enrich.HostOf(cmp.Or(b.Url, in.origin, in.r.Referer())),
 		Address: address, Agent: b.UserAgent,
 	}
 	switch {

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 )
 
@@ -23,7 +24,7 @@ func cookielessEdge(t *testing.T) *edge {
 			{Key: "acme", Consent: ConsentImplied},
 		}
 		for i := range cfg.Sites {
-			cfg.Sites[i].Address = AddressWhole
+			cfg.Sites[i].Address = enrich.AddressWhole
 		}
 	}).run(t)
 }

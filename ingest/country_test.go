@@ -2,201 +2,53 @@ package ingest
 
 import (
 	"bytes"
-	"context"
-	"log/slog"
 	"net"
 	"net/http/httptest"
 	"net/netip"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
-	"testing/synctest"
-	"time"
+
+	"crumbtrail/ingest/enrich"
 
 	"github.com/maxmind/mmdbwriter"
 	"github.com/maxmind/mmdbwriter/mmdbtype"
 )
 
-// countriesOf is a file in MaxMind's format: what is said of each network.
-func countriesOf(t testing.TB, records map[string]mmdbtype.DataType) []byte {
+// frenchAndGerman are countries of which one has the lower half of 203.0.113.0/24, one the upper.
+func frenchAndGerman(t *testing.T) *enrich.Countries {
 	t.Helper()
-	tree, err := mmdbwriter.New(mmdbwriter.Options{
-		DatabaseType: "Test-Country", BuildEpoch: 1_767_225_600, IncludeReservedNetworks: true,
-	})
+	tree, err := mmdbwriter.New(mmdbwriter.Options{IncludeReservedNetworks: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	for network, record := range records {
+	for network, code := range map[string]string{"203.0.113.0/25": "FR", "203.0.113.128/25": "DE"} {
 		_, at, err := net.ParseCIDR(network)
 		if err != nil {
 			t.Fatal(err)
 		}
+		record := mmdbtype.Map{"country": mmdbtype.Map{"iso_code": mmdbtype.String(code)}}
 		if err := tree.Insert(at, record); err != nil {
 			t.Fatal(err)
 		}
 	}
-	var out bytes.Buffer
-	if _, err := tree.WriteTo(&out); err != nil {
+	var file bytes.Buffer
+	if _, err := tree.WriteTo(&file); err != nil {
 		t.Fatal(err)
 	}
-	return out.Bytes()
-}
-
-// inCountry is a record as MaxMind has it.
-func inCountry(code string) mmdbtype.DataType {
-	return mmdbtype.Map{
-		"continent": mmdbtype.Map{"code": mmdbtype.String("EU")},
-		"country": mmdbtype.Map{
-			"iso_code": mmdbtype.String(code),
-			"names":    mmdbtype.Map{"en": mmdbtype.String("a name")},
-		},
-		"registered_country": mmdbtype.Map{"iso_code": mmdbtype.String("ZZ")},
-	}
-}
-
-func testCountries(t testing.TB) (*Countries, string) {
-	t.Helper()
-	path := write(t, "countries.mmdb", countriesOf(t, map[string]mmdbtype.DataType{
-		"203.0.113.0/25":   inCountry("FR"),
-		"203.0.113.128/25": inCountry("DE"),
-		"2001:db8:1::/48":  inCountry("JP"),
-		"198.51.100.0/24":  mmdbtype.Map{"continent": mmdbtype.Map{}},
-	}))
-	countries, err := OpenCountries(path)
+	countries, err := enrich.OpenCountries(write(t, "countries.mmdb", file.Bytes()))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return countries, path
-}
-
-func TestCountryOf(t *testing.T) {
-	countries, _ := testCountries(t)
-	for addr, want := range map[string]string{
-		"203.0.113.7": "FR", "203.0.113.200": "DE", "2001:db8:1:ff::1": "JP",
-		"198.51.100.1": "", "192.0.2.1": "", "2001:db8:2::": "", "127.0.0.1": "",
-	} {
-		if got := countries.of(netip.MustParseAddr(addr)); got != want {
-			t.Errorf("%s is in %q, want %q", addr, got, want)
-		}
-	}
-	if got := countries.of(netip.Addr{}); got != "" {
-		t.Errorf("no address is in %q", got)
-	}
-	var none *Countries
-	if got := none.of(netip.MustParseAddr("203.0.113.7")); got != "" || none.built() != 0 {
-		t.Errorf("without a file: %q", got)
-	}
-}
-
-// The files of others say it elsewhere.
-func TestCountryLayouts(t *testing.T) {
-	for name, record := range map[string]mmdbtype.DataType{
-		"country":      mmdbtype.Map{"country": mmdbtype.String("SE"), "asn": mmdbtype.String("AS1")},
-		"country_code": mmdbtype.Map{"country_code": mmdbtype.String("SE")},
-		"both": mmdbtype.Map{
-			"country": mmdbtype.String("Sweden"), "country_code": mmdbtype.String("SE"),
-		},
-	} {
-		countries, err := OpenCountries(write(t, "c.mmdb", countriesOf(t,
-			map[string]mmdbtype.DataType{"203.0.113.0/24": record})))
-		if err != nil {
-			t.Fatal(err)
-		}
-		if got := countries.of(netip.MustParseAddr("203.0.113.1")); got != "SE" {
-			t.Errorf("%s: %q", name, got)
-		}
-	}
-}
-
-func TestCountriesAreRefused(t *testing.T) {
-	good := countriesOf(t, map[string]mmdbtype.DataType{"203.0.113.0/24": inCountry("FR")})
-	other := countriesOf(t, map[string]mmdbtype.DataType{
-		"203.0.113.0/24": mmdbtype.Map{"autonomous_system_number": mmdbtype.Uint32(64496)},
-	})
-	for _, c := range []struct {
-		name    string
-		content []byte
-		want    string
-	}{
-		{"empty", nil, "not a whole file"},
-		{"text", []byte("<html>Sign in first</html>"), "not a whole file"},
-		{"cut", good[:len(good)/2], "not a whole file"},
-		{"head cut off", good[100:], "not a whole file"},
-		{"networks", other, `"Test-Country", have no country`},
-	} {
-		_, err := OpenCountries(write(t, "c.mmdb", c.content))
-		if err == nil || !strings.Contains(err.Error(), c.want) {
-			t.Errorf("%s: %v", c.name, err)
-		}
-	}
-	// Whatever is damaged, it is refused or used, and ends nothing.
-	for i := range good {
-		damaged := bytes.Clone(good)
-		damaged[i] ^= 0xff
-		countries, err := OpenCountries(write(t, "c.mmdb", damaged))
-		if err == nil {
-			countries.of(netip.MustParseAddr("203.0.113.1"))
-		}
-	}
-	path := filepath.Join(t.TempDir(), "none")
-	if _, err := OpenCountries(path); err == nil || strings.Count(err.Error(), path) != 1 {
-		t.Errorf("absent: %v", err)
-	}
-}
-
-// A weekly updater replaces the file, or writes over it; one that breaks off leaves what was known.
-// TestCountriesAreReadAgain runs in a bubble.
-func TestCountriesAreReadAgain(t *testing.T) {
-	countries, path := testCountries(t)
-	addr := netip.MustParseAddr("203.0.113.7")
-	synctest.Test(t, func(t *testing.T) {
-		ctx, cancel := context.WithCancel(t.Context())
-		defer cancel()
-		var log strings.Builder
-		go countries.watch(ctx, slog.New(slog.NewTextHandler(&log, nil)))
-		after := func(step, want string, logs int) {
-			t.Helper()
-			time.Sleep(3 * countryEvery)
-			synctest.Wait()
-			if got := countries.of(addr); got != want {
-				t.Errorf("%s: %q, want %q", step, got, want)
-			}
-			if n := strings.Count(log.String(), "\n"); n != logs {
-				t.Errorf("%s: said %d times, want %d:\n%s", step, n, logs, log.String())
-			}
-		}
-		next := func(code string) []byte {
-			return countriesOf(t, map[string]mmdbtype.DataType{"203.0.113.0/24": inCountry(code)})
-		}
-		must := func(err error) {
-			t.Helper()
-			if err != nil {
-				t.Fatal(err)
-			}
-		}
-		after("as it was", "FR", 0)
-		must(os.WriteFile(path+".new", next("ES"), 0o600))
-		must(os.Rename(path+".new", path))
-		after("replaced", "ES", 1)
-		must(os.WriteFile(path, next("IT")[:100], 0o600))
-		after("half of the next", "ES", 2)
-		must(os.WriteFile(path, next("IT"), 0o600))
-		after("all of the next", "IT", 3)
-		must(os.Remove(path))
-		after("gone", "IT", 4)
-		must(os.WriteFile(path, next("PT"), 0o600))
-		after("back", "PT", 5)
-	})
+	return countries
 }
 
 func TestBeaconsHaveCountries(t *testing.T) {
-	countries, _ := testCountries(t)
+	countries := frenchAndGerman(t)
 	e := newEdge(t, func(cfg *Config) {
 		cfg.Countries = countries
 		cfg.TrustedProxies = []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}
-		cfg.Sites[1].Address = AddressDropped
-		cfg.Sites[2].Address = AddressWhole
+		cfg.Sites[1].Address = enrich.AddressDropped
+		cfg.Sites[2].Address = enrich.AddressWhole
 	}).run(t)
 	const hooked = `{"data":[{"e":"pv","aid":"count"}]}`
 	for _, c := range []struct {
@@ -233,7 +85,7 @@ func TestBeaconsHaveCountries(t *testing.T) {
 
 	line := `203.0.113.7 - - [01/Jan/2026:00:00:00 +0000] "GET /a HTTP/1.1" 200 1 "-" "Mozilla/5.0"`
 	in, err := OpenRecorded(write(t, "log", []byte(line+"\n")), RecordedConfig{
-		Countries: countries, Sites: []Site{{Key: "default", Address: AddressWhole}},
+		Countries: countries, Sites: []Site{{Key: "default", Address: enrich.AddressWhole}},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -243,16 +95,5 @@ func TestBeaconsHaveCountries(t *testing.T) {
 	if err != nil || entries[0].Beacon.GetAgent().GetCountry() != "FR" ||
 		entries[0].Beacon.Ip != "203.0.113.7" {
 		t.Errorf("recorded: %v, %v", entries, err)
-	}
-}
-
-func BenchmarkCountry(b *testing.B) {
-	countries, _ := testCountries(b)
-	addr := netip.MustParseAddr("203.0.113.200")
-	b.ReportAllocs()
-	for b.Loop() {
-		if countries.of(addr) != "DE" {
-			b.Fatal("lost")
-		}
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"time"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/internal/fault"
 	"crumbtrail/schemas"
 
@@ -71,7 +72,7 @@ type intake struct {
 	// heard is the last site that allowed the origin.
 	heard *Site
 	// client is what the connection tells, once it was asked for.
-	client *client
+	client *enrich.Client
 }
 
 // rejectedBeacon is one line of the answer.
@@ -257,35 +258,35 @@ func (in *intake) confirmUntil(s *schemas.Submission) int64 {
 // enrich adds to a beacon what is known of who sends it.
 func (in *intake) enrich(claim *claim, site *Site) {
 	b, who := claim.beacon, in.clientOf(claim)
-	in.c.enricher.add(b, site.Address, who)
+	in.c.enricher.Add(b, site.Address, who)
 	if claim.rule != "" && b.Agent.GetBotRule() == "" {
 		b.Agent = proto.CloneOf(b.Agent) // shared
-		b.Agent.Device, b.Agent.BotRule = deviceBot, claim.rule
+		b.Agent.Device, b.Agent.BotRule = enrich.DeviceBot, claim.rule
 	}
 	switch {
 	case b.Consent == schemas.Consent_CONSENT_NONE:
 		b.Ip = "" // counted only
 	case site.namesDaily(b.Consent):
 		if !in.unbound && !claim.submits() { // or the name of a day would stand beside that of a person
-			b.VisitorId = in.ofOneDay(claim, site, who.addr)
+			b.VisitorId = in.ofOneDay(claim, site, who.Addr)
 		}
 		b.Ip, b.UserAgent = "", ""
 	}
 }
 
 // clientOf is who sends, as the connection tells, if it is the visitor's.
-func (in *intake) clientOf(claim *claim) *client {
+func (in *intake) clientOf(claim *claim) *enrich.Client {
 	e, header := in.c.enricher, in.r.Header
 	if claim.server {
 		header = nil
 	}
 	switch {
 	case in.sent.anonymous: // not even looked at
-		return e.client(netip.Addr{}, header)
+		return e.Client(netip.Addr{}, header)
 	case claim.server || claim.address != "":
-		return e.client(parseAddress(claim.address), header)
+		return e.Client(enrich.ParseAddress(claim.address), header)
 	case in.client == nil:
-		in.client = e.client(in.peer, header)
+		in.client = e.Client(in.peer, header)
 	}
 	return in.client
 }

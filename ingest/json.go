@@ -154,3 +154,11 @@ func escaped(raw []byte) uint64 {
 	}
 	return unit
 }
+
+// clip cuts text to at most so many bytes.
+func clip(s string, most int) string {
+	if len(s) > most {
+		return s[:most]
+	}
+	return s
+}

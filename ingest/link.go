@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 )
 
@@ -118,7 +119,7 @@ func (c *Collector) follow(w http.ResponseWriter, r *http.Request, k click) {
 	})
 	h := w.Header()
 	h.Set("Referrer-Policy", "no-referrer")
-	if rule == rulePrefetch {
+	if rule == enrich.RulePrefetch {
 		// A browser that only looks ahead asks again once somebody follows the link.
 		w.WriteHeader(http.StatusServiceUnavailable)
 		return

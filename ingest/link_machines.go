@@ -3,6 +3,8 @@ package ingest
 import (
 	"net/http"
 	"strings"
+
+	"crumbtrail/ingest/enrich"
 )
 
 // Links and pixels in mails are followed by machines before people do. What shows in a request is a
@@ -10,7 +12,6 @@ import (
 // browser, and says of nobody who they are.
 const (
 	ruleHead         = "head_request"
-	rulePrefetch     = "prefetch"
 	ruleNoAgent      = "no_user_agent"
 	ruleNotNavigated = "not_navigated"
 	ruleAppleMail    = "apple_mail_privacy"
@@ -23,26 +24,14 @@ func machineRule(r *http.Request) string {
 	switch {
 	case r.Method == http.MethodHead:
 		return ruleHead
-	case isPrefetch(h):
-		return rulePrefetch
+	case enrich.IsPrefetch(h):
+		return enrich.RulePrefetch
 	case h.Get("User-Agent") == "":
 		return ruleNoAgent
 	case mode != "" && mode != "navigate":
 		return ruleNotNavigated
 	}
 	return ""
-}
-
-// isPrefetch says whether a browser looks ahead: Sec-Purpose is the standard's, the others are
-// older.
-func isPrefetch(h http.Header) bool {
-	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
-		word, _, _ := strings.Cut(strings.ToLower(h.Get(name)), ";")
-		if word = strings.TrimSpace(word); word == "prefetch" || word == "preview" {
-			return true
-		}
-	}
-	return false
 }
 
 // openRule names what shows that nobody has opened a mail; empty for people. Apple's mail programs

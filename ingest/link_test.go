@@ -9,6 +9,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/internal/token"
 	"crumbtrail/schemas"
 
@@ -63,7 +64,7 @@ func TestNamedLink(t *testing.T) {
 	b := e.last(t)
 	if b.Type != schemas.BeaconType_BEACON_TYPE_LINK_CLICK || b.Link != "spring" || b.Site != "acme" ||
 		b.Protocol != "link" || b.Recipient != "" || b.Agent.BotRule != "" || b.Ip != "192.0.2.0" ||
-		b.Channel != channelCampaign || b.Campaign.Name != "s" ||
+		b.Channel != "campaign" || b.Campaign.Name != "s" ||
 		b.Referrer != "https://www.google.com/" ||
 		string(b.Props) != `{"href":"https://acme.example/spring?utm_campaign=s&a=1#top"}` {
 		t.Errorf("beacon %v", b)
@@ -256,9 +257,9 @@ func TestMachinesThatFollowLinks(t *testing.T) {
 	}{
 		{"GET", []string{"User-Agent", firefox, "Sec-Fetch-Mode", "navigate"}, "", true, 302},
 		{"HEAD", []string{"User-Agent", firefox}, ruleHead, false, 302},
-		{"GET", []string{"User-Agent", firefox, "Sec-Purpose", "prefetch;prerender"}, rulePrefetch, false, 503},
-		{"GET", []string{"User-Agent", firefox, "Purpose", "prefetch"}, rulePrefetch, false, 503},
-		{"GET", []string{"User-Agent", firefox, "X-Moz", "Prefetch"}, rulePrefetch, false, 503},
+		{"GET", []string{"User-Agent", firefox, "Sec-Purpose", "prefetch;prerender"}, enrich.RulePrefetch, false, 503},
+		{"GET", []string{"User-Agent", firefox, "Purpose", "prefetch"}, enrich.RulePrefetch, false, 503},
+		{"GET", []string{"User-Agent", firefox, "X-Moz", "Prefetch"}, enrich.RulePrefetch, false, 503},
 		{"GET", []string{"User-Agent", firefox, "Sec-Fetch-Mode", "no-cors"}, ruleNotNavigated, false, 302},
 		{"GET", nil, ruleNoAgent, false, 302},
 		{"GET", []string{"User-Agent", "BarracudaCentral/1.0"}, "mail_scanner", true, 302},
@@ -269,7 +270,8 @@ func TestMachinesThatFollowLinks(t *testing.T) {
 		b := e.last(t)
 		if w.Code != c.status || (w.Header().Get("Location") != "") != (c.status == 302) ||
 			b.Agent.BotRule != c.rule || (b.VisitorId != "") != c.bound ||
-			(visitorCookieOf(t, w) != "") != c.bound || (c.rule != "") != (b.Agent.Device == deviceBot) {
+			(visitorCookieOf(t, w) != "") != c.bound ||
+			(c.rule != "") != (b.Agent.Device == enrich.DeviceBot) {
 			t.Errorf("%s %v: %d %v, beacon %v", c.method, c.headers, w.Code, w.Header(), b)
 		}
 		if got := len(e.tape.read(t).submissions) - before; (got == 1) != (c.rule == "") {

@@ -6,6 +6,7 @@ import (
 	"sync"
 	"time"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/ingest/spill"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -54,7 +55,7 @@ type metrics struct {
 }
 
 func newMetrics(
-	reg prometheus.Registerer, a *appender, clients *connections, countries *Countries,
+	reg prometheus.Registerer, a *appender, clients *connections, countries *enrich.Countries,
 ) (*metrics, error) {
 	describe := func(name, help string, labels ...string) *prometheus.Desc {
 		return prometheus.NewDesc("crumbtrail_ingest_"+name, help, labels, nil)
@@ -91,7 +92,7 @@ func newMetrics(
 	all = append(all, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crumbtrail_ingest_queue_requests", Help: "Requests that wait for the log.",
 	}, func() float64 { return float64(len(a.queue)) }))
-	all = append(append(all, countries.metric()), clients.metrics()...)
+	all = append(append(all, countries.Metric()), clients.metrics()...)
 	for _, c := range append(all, spillMetrics(a)...) {
 		if err := reg.Register(c); err != nil {
 			return nil, err

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strconv"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 )
 
@@ -18,14 +19,14 @@ type lineParser struct {
 	// other has the rules of a site that sites has not.
 	other    Site
 	source   string
-	enricher *enricher
+	enricher *enrich.Enricher
 	events   *schemas.Names
 	bads     *schemas.Names
 	name     []byte
 }
 
 func newLineParser(
-	cfg RecordedConfig, sites *sites, source string, enricher *enricher,
+	cfg RecordedConfig, sites *sites, source string, enricher *enrich.Enricher,
 ) *lineParser {
 	return &lineParser{
 		cfg: cfg, sites: sites, other: DefaultSite(), source: source, enricher: enricher,
@@ -105,7 +106,7 @@ func (p *lineParser) finish(b *schemas.Beacon) {
 	site.clean(b, p.cfg.Limits)
 	b.OccurredAtUs, b.Clamped = occurred(
 		b.ReceivedAtUs, b.CreatedAtUs, b.SentAtUs, p.cfg.Limits.MaxAge)
-	p.enricher.enrich(b, site.Address, parseAddress(b.Ip), nil)
+	p.enricher.Enrich(b, site.Address, enrich.ParseAddress(b.Ip), nil)
 	if b.Consent == schemas.Consent_CONSENT_NONE {
 		b.Ip = "" // counted only
 	}

@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
 
@@ -325,8 +326,9 @@ func (in *intake) context(site string) *schemas.BadContext {
 		Query: in.beside.Query, Form: in.beside.Form, Url: cleanURL(in.beside.Url, strip),
 		Origin:    plainText([]byte(clip(in.origin, mostHeader))),
 		Referrer:  cleanURL(header("Referer"), strip),
-		UserAgent: header("User-Agent"), Language: firstLanguage(in.r.Header.Get("Accept-Language")),
-		Gpc: in.sent.privacyControl, DoNotTrack: in.sent.doNotTrack, Anonymous: in.sent.anonymous,
+		UserAgent: header("User-Agent"),
+		Language:  enrich.FirstLanguage(in.r.Header.Get("Accept-Language")),
+		Gpc:       in.sent.privacyControl, DoNotTrack: in.sent.doNotTrack, Anonymous: in.sent.anonymous,
 	}
 	if out.Batch != "" {
 		batch, _ := dropSecrets([]byte(out.Batch))
@@ -338,7 +340,7 @@ func (in *intake) context(site string) *schemas.BadContext {
 	}
 	// A visitor's cookie was set with consent; whether it may count is decided in the redrive.
 	allowed := !in.said.objects() && in.sent == signals{}
-	policy := AddressTruncated
+	policy := enrich.AddressTruncated
 	if known != nil {
 		policy = known.Address
 		allowed = known.stores(known.judge(&in.said, in.sent).consent)
@@ -354,7 +356,7 @@ func (in *intake) context(site string) *schemas.BadContext {
 		if !in.led() {
 			out.VisitorId = cmp.Or(in.known, in.beside.VisitorId)
 		}
-		out.Ip = policy.keep(in.peer)
+		out.Ip = policy.Keep(in.peer)
 	}
 	return out
 }

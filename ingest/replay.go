@@ -12,6 +12,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 
 	"github.com/klauspost/compress/gzip"
@@ -40,7 +41,7 @@ type RecordedConfig struct {
 	// Sites say what is kept of their addresses; any other site has the rules of "default".
 	Sites []Site
 	// Countries tell where an address is; nil knows nothing of it.
-	Countries *Countries
+	Countries *enrich.Countries
 	// Limits with no field set are DefaultLimits.
 	Limits Limits
 	// Forms are read by their mappings; others by the fields' own names.
@@ -189,7 +190,7 @@ func (r *Recorded) start() error {
 		return fmt.Errorf("format %q of %s: want %s or %s",
 			r.cfg.Format, r.path, FormatNDJSON, FormatCombined)
 	}
-	enricher := newEnricher(r.cfg.Countries)
+	enricher := enrich.New(r.cfg.Countries)
 	r.running.Go(r.split)
 	for range runtime.GOMAXPROCS(0) {
 		r.running.Go(func() {

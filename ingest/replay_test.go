@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 
 	"github.com/cockroachdb/datadriven"
@@ -312,7 +313,7 @@ func FuzzReplayLine(f *testing.F) {
 	f.Add([]byte(`{"site":"\ud83c`))
 	f.Add([]byte("{\"site\":\"\xff\""))
 	p := newLineParser(RecordedConfig{Format: FormatNDJSON, Limits: DefaultLimits()},
-		testRules(f), "in", newEnricher(nil))
+		testRules(f), "in", enrich.New(nil))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		c := &chunk{data: text, first: 1, lines: []line{{end: len(text)}}}
 		entries := p.parse(c)

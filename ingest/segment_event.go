@@ -6,6 +6,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 
 	"github.com/tidwall/gjson"
@@ -134,13 +135,13 @@ func (m *segmentMessage) claim(site string) *claim {
 		Url:       plain(m.page("url"), maxURL),
 		Referrer:  plain(cmp.Or(m.page("referrer"), segmentText(m.context("referrer.url"))), maxURL),
 		Title:     plain(m.page("title"), maxTitle),
-		UserAgent: plain(segmentText(m.context("userAgent")), maxUserAgent),
+		UserAgent: plain(segmentText(m.context("userAgent")), enrich.MaxUserAgent),
 		Campaign:  m.campaign(),
 		SentAtUs:  cmp.Or(lenientTime(m.body.Get("sentAt")), m.batch.sentAt),
 	}
 	b.CreatedAtUs = cmp.Or(lenientTime(m.body.Get("originalTimestamp")),
 		lenientTime(m.body.Get("timestamp")))
-	if language := firstLanguage(segmentText(m.context("locale"))); language != "" {
+	if language := enrich.FirstLanguage(segmentText(m.context("locale"))); language != "" {
 		b.Agent = &schemas.Agent{Language: language}
 	}
 	c := &claim{

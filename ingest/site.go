@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"crumbtrail/ingest/daily"
+	"crumbtrail/ingest/enrich"
 )
 
 // Site is what the collector knows of one web site: all pages that carry the same tracking script.
@@ -48,8 +49,8 @@ type Site struct {
 	// Heartbeat is how often the site's Snowplow trackers ping while somebody is active: what a
 	// ping of theirs stands for, since they do not say it. 0 is 10 seconds.
 	Heartbeat time.Duration
-	// Address says what is kept of its visitors' addresses; empty is AddressTruncated.
-	Address AddressPolicy
+	// Address says what is kept of its visitors' addresses; empty is enrich.AddressTruncated.
+	Address enrich.AddressPolicy
 	// StripQuery are parameters of addresses that are cut out, whatever they hold, besides those that
 	// look like secrets or personal data.
 	StripQuery []string

@@ -221,8 +221,15 @@ func goodTraffic(t *testing.T, address string) (stop func() int) {
 		for ; ctx.Err() == nil; n++ {
 			// Now on a connection of its own, now on one that is there.
 			client.Transport.(*http.Transport).DisableKeepAlives = n%2 == 0
-			answer, err := client.Post("http://"+address+"/v1/beacons", "text/plain",
+			request, err := http.NewRequest(http.MethodPost, "http://"+address+"/v1/beacons",
 				strings.NewReader(goodBeacon))
+			if err != nil {
+				t.Errorf("good request: %v", err)
+				break
+			}
+			// An idle connection may be closed as the request sets out: go by another then, as browsers do.
+			request.Header.Set("Idempotency-Key", "good")
+			answer, err := client.Do(request)
 			if err != nil {
 				t.Errorf("good request: %v", err)
 				break

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"crumbtrail/ingest/enrich"
 	"crumbtrail/schemas"
 
 	"github.com/tidwall/gjson"
@@ -28,9 +29,9 @@ func decodeSnowplow(p *params, limits Limits) (*claim, *Rejection) {
 	b := &schemas.Beacon{
 		EventId: p.get("eid"), Site: p.site(),
 		Url: plain(p.get("url"), maxURL), Referrer: plain(p.get("refr"), maxURL),
-		Title: plain(p.get("page"), maxTitle), UserAgent: plain(p.get("ua"), maxUserAgent),
+		Title: plain(p.get("page"), maxTitle), UserAgent: plain(p.get("ua"), enrich.MaxUserAgent),
 	}
-	if language := firstLanguage(p.get("lang")); language != "" {
+	if language := enrich.FirstLanguage(p.get("lang")); language != "" {
 		b.Agent = &schemas.Agent{Language: language}
 	}
 	switch {

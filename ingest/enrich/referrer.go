@@ -1,4 +1,4 @@
-package ingest
+package enrich
 
 import (
 	_ "embed"
@@ -93,7 +93,7 @@ func (r *referrers) channel(c *schemas.Campaign, paidClick bool, host, referrer 
 	if referrer == "" {
 		return channelDirect
 	}
-	from := hostOf(referrer)
+	from := HostOf(referrer)
 	switch {
 	case from == "" && strings.HasPrefix(referrer, "/"):
 		return channelInternal
@@ -109,9 +109,9 @@ func (r *referrers) channel(c *schemas.Campaign, paidClick bool, host, referrer 
 // bareHost is a host without www, which rarely tells two sites apart.
 func bareHost(host string) string { return strings.TrimPrefix(host, "www.") }
 
-// hostOf returns the host of an absolute URL, lower case and without port, else nothing. It is
+// HostOf returns the host of an absolute URL, lower case and without port, else nothing. It is
 // cheaper than url.Parse and never refuses: what browsers send is not always a URL.
-func hostOf(raw string) string {
+func HostOf(raw string) string {
 	_, rest, ok := strings.Cut(raw, "://")
 	if !ok {
 		return ""

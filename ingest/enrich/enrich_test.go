@@ -1,4 +1,4 @@
-package ingest
+package enrich
 
 import (
 	"fmt"
@@ -20,7 +20,7 @@ import (
 
 // TestEnrichStories runs commands of a beacon's url, referrer, user agent, address and language.
 func TestEnrichStories(t *testing.T) {
-	e := newEnricher(nil)
+	e := New(nil)
 	datadriven.RunTest(t, "testdata/enrich.txt", func(t *testing.T, d *datadriven.TestData) string {
 		var out strings.Builder
 		var policy string
@@ -33,22 +33,22 @@ func TestEnrichStories(t *testing.T) {
 			switch d.Cmd {
 			case "agent":
 				b.UserAgent = line
-				e.enrich(b, "", netip.Addr{}, nil)
+				e.Enrich(b, "", netip.Addr{}, nil)
 				fmt.Fprintf(&out, "device=%s browser=%s os=%s bot=%s\n",
 					b.Agent.Device, b.Agent.Browser, b.Agent.Os, b.Agent.BotRule)
 			case "channel":
 				b.Url, b.Referrer, _ = strings.Cut(line, " <- ")
-				e.enrich(b, "", netip.Addr{}, nil)
+				e.Enrich(b, "", netip.Addr{}, nil)
 				fmt.Fprintln(&out, b.Channel)
 				if c := b.Campaign; c != nil {
 					fmt.Fprintf(&out, "  source=%q medium=%q name=%q term=%q content=%q\n",
 						c.Source, c.Medium, c.Name, c.Term, c.Content)
 				}
 			case "address":
-				e.enrich(b, AddressPolicy(policy), parseAddress(line), nil)
+				e.Enrich(b, AddressPolicy(policy), ParseAddress(line), nil)
 				fmt.Fprintf(&out, "%s\n", b.Ip)
 			case "language":
-				e.enrich(b, "", netip.Addr{}, http.Header{"Accept-Language": {line}})
+				e.Enrich(b, "", netip.Addr{}, http.Header{"Accept-Language": {line}})
 				fmt.Fprintf(&out, "%s\n", b.Agent.Language)
 			default:
 				d.Fatalf(t, "unknown command %s", d.Cmd)
@@ -59,17 +59,17 @@ func TestEnrichStories(t *testing.T) {
 }
 
 func TestEnrichPrefersTheBeaconsUserAgent(t *testing.T) {
-	e := newEnricher(nil)
+	e := New(nil)
 	header := http.Header{"User-Agent": {"curl/8.0"}, "Accept-Language": {"de"}}
 	forwarded := &schemas.Beacon{
 		UserAgent: "Mozilla/5.0 (X11; Linux x86_64; rv:126.0) Gecko/20100101 Firefox/126.0",
 	}
-	e.enrich(forwarded, "", parseAddress("198.51.100.77:4711"), header)
+	e.Enrich(forwarded, "", ParseAddress("198.51.100.77:4711"), header)
 	if forwarded.Agent.BotRule != "" || forwarded.Agent.Browser != "Firefox" {
 		t.Errorf("a forwarded beacon's agent is %v", forwarded.Agent)
 	}
 	direct := &schemas.Beacon{Ip: "203.0.113.9"}
-	e.enrich(direct, "", parseAddress("198.51.100.77:4711"), header)
+	e.Enrich(direct, "", ParseAddress("198.51.100.77:4711"), header)
 	if direct.UserAgent != "curl/8.0" || direct.Agent.BotRule != "curl" {
 		t.Errorf("the request's own agent is %q, %v", direct.UserAgent, direct.Agent)
 	}
@@ -78,7 +78,7 @@ func TestEnrichPrefersTheBeaconsUserAgent(t *testing.T) {
 	}
 	// What is remembered of curl must not speak German from now on.
 	again := &schemas.Beacon{UserAgent: "curl/8.0"}
-	if e.enrich(again, "", netip.Addr{}, nil); again.Agent.Language != "" {
+	if e.Enrich(again, "", netip.Addr{}, nil); again.Agent.Language != "" {
 		t.Errorf("a shared agent was changed: %v", again.Agent)
 	}
 }
@@ -89,7 +89,7 @@ func FuzzEnrich(f *testing.F) {
 	f.Add("https://a.example/?utm_source=%ff%00&gclid=1", "android-app://b/", "UA", "1.2.3.4:5", "de")
 	f.Add("//?#", "://[::1]:80:", "", "[fe80::1%25x]:1", "a-\x80")
 	f.Add("/?utm_source", "http://@:", "bot", "::ffff:1.2.3.4", "zh-Hans-CN;q=x,*")
-	e := newEnricher(nil)
+	e := New(nil)
 	channels := []string{
 		channelDirect, channelInternal, channelSearch, channelSocial, channelEmail,
 		channelReferral, channelPaid, channelCampaign,
@@ -99,7 +99,7 @@ func FuzzEnrich(f *testing.F) {
 			return // the decoder lets none through
 		}
 		b := &schemas.Beacon{Url: url, Referrer: referrer}
-		e.enrich(b, "", parseAddress(address), http.Header{
+		e.Enrich(b, "", ParseAddress(address), http.Header{
 			"User-Agent": {userAgent}, "Accept-Language": {language},
 		})
 		if !slices.Contains(channels, b.Channel) {
@@ -245,15 +245,17 @@ func TestAgentsAreBounded(t *testing.T) {
 }
 
 func BenchmarkEnrich(b *testing.B) {
-	e := newEnricher(nil)
-	c, bad := decodeBeacon([]byte(typicalBeacon), DefaultLimits())
-	if bad != nil {
-		b.Fatal(bad)
+	e := New(nil)
+	address := ParseAddress("198.51.100.77:4711")
+	beacon := &schemas.Beacon{
+		Url:      "https://acme.example/pricing?utm_source=news&utm_medium=email&utm_campaign=may",
+		Referrer: "https://www.google.com/",
+		UserAgent: "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) " +
+			"Chrome/126.0.0.0 Safari/537.36",
 	}
 	b.ReportAllocs()
 	for b.Loop() {
-		c.beacon.Ip = "198.51.100.77:4711"
-		e.enrich(c.beacon, "", parseAddress(c.beacon.Ip), nil)
+		e.Enrich(beacon, "", address, nil)
 	}
 }
 

@@ -1,4 +1,4 @@
-package ingest
+package enrich
 
 import (
 	"strings"
@@ -73,12 +73,13 @@ func (a *agents) read(userAgent string) *schemas.Agent {
 	}
 	switch {
 	case agent.BotRule != "":
-		agent.Device = deviceBot
-	case agent.Device == deviceBot:
+		agent.Device = DeviceBot
+	case agent.Device == DeviceBot:
 		// The library takes previews in a mail program for bots, and knows none that the lists lack.
 		agent.Device = ""
 	}
 	return agent
 }
 
-const deviceBot = "bot"
+// DeviceBot is the device of a bot.
+const DeviceBot = "bot"

@@ -1,4 +1,9 @@
-package ingest
+// Package enrich adds to a beacon what its user agent, address, referrer and URL tell: device,
+// browser, system, whether it is a bot and by which rule, country, campaign and channel. It reads
+// its own lists and, where there is one, a file of countries, which it looks at again and again; it
+// writes to the beacon alone, and guarantees that no more of an address is in it than the site's
+// policy keeps.
+package enrich
 
 import (
 	"fmt"
@@ -32,32 +37,37 @@ func (p AddressPolicy) Validate() error {
 	return fmt.Errorf("address policy %q: want truncated, dropped or whole", string(p))
 }
 
-// enricher adds to a beacon what its user agent, address, referrer and URL tell. Safe for
+// MaxUserAgent is as much of a user agent as a beacon has, in bytes.
+const MaxUserAgent = 2048
+
+// Enricher adds to a beacon what its user agent, address, referrer and URL tell. Safe for
 // concurrent use.
-type enricher struct {
+type Enricher struct {
 	agents    *agents
 	referrers *referrers
 	countries *Countries
 }
 
-func newEnricher(countries *Countries) *enricher {
-	return &enricher{newAgents(), newReferrers(referrerList), countries}
+// New returns an enricher; nil countries know none.
+func New(countries *Countries) *Enricher {
+	return &Enricher{newAgents(), newReferrers(referrerList), countries}
 }
 
-// enrich fills campaign, channel and agent, and sets the address to what may be kept of addr, which
+// Enrich fills campaign, channel and agent, and sets the address to what may be kept of addr, which
 // is the visitor's and need not be valid; the country is that of the whole of it. header is the
 // request's and may be nil. What the beacon says of its user agent and language beats the header: a
 // beacon may be passed on by the site's own server. What its URL says of the campaign beats what
 // else it says.
-func (e *enricher) enrich(
+func (e *Enricher) Enrich(
 	b *schemas.Beacon, policy AddressPolicy, addr netip.Addr, header http.Header,
 ) {
-	e.add(b, policy, e.client(addr, header))
+	e.Add(b, policy, e.Client(addr, header))
 }
 
-// client is what a connection tells of who sends.
-type client struct {
-	addr                         netip.Addr
+// Client is what a connection tells of who sends.
+type Client struct {
+	// Addr is not valid where it is not known.
+	Addr                         netip.Addr
 	userAgent, language, country string
 	hints                        hints
 	// agent is what these tell, nil as long as nobody has asked.
@@ -68,27 +78,29 @@ type client struct {
 	known  bool
 }
 
-// client reads what all beacons of a request have in common.
-func (e *enricher) client(addr netip.Addr, header http.Header) *client {
-	return &client{
-		addr:      addr,
-		userAgent: strings.ToValidUTF8(clip(header.Get("User-Agent"), maxUserAgent), "\uFFFD"),
-		language:  firstLanguage(header.Get("Accept-Language")),
+// Client reads what all beacons of a request have in common.
+func (e *Enricher) Client(addr netip.Addr, header http.Header) *Client {
+	userAgent := header.Get("User-Agent")
+	userAgent = userAgent[:min(len(userAgent), MaxUserAgent)]
+	return &Client{
+		Addr:      addr,
+		userAgent: strings.ToValidUTF8(userAgent, "\uFFFD"),
+		language:  FirstLanguage(header.Get("Accept-Language")),
 		country:   e.countries.of(addr),
 		hints:     hintsOf(header),
 	}
 }
 
 // address is what a policy keeps of the client's address.
-func (c *client) address(policy AddressPolicy) string {
+func (c *Client) address(policy AddressPolicy) string {
 	if !c.known || c.policy != policy {
-		c.kept, c.policy, c.known = policy.keep(c.addr), policy, true
+		c.kept, c.policy, c.known = policy.Keep(c.Addr), policy, true
 	}
 	return c.kept
 }
 
-// add is enrich with what was read before.
-func (e *enricher) add(b *schemas.Beacon, policy AddressPolicy, c *client) {
+// Add is Enrich with what was read before.
+func (e *Enricher) Add(b *schemas.Beacon, policy AddressPolicy, c *Client) {
 	if b.UserAgent == "" {
 		b.UserAgent = c.userAgent
 	}
@@ -97,7 +109,7 @@ func (e *enricher) add(b *schemas.Beacon, policy AddressPolicy, c *client) {
 	if inURL != nil {
 		b.Campaign = inURL
 	}
-	b.Channel = e.referrers.channel(b.Campaign, paidClick, hostOf(b.Url), b.Referrer)
+	b.Channel = e.referrers.channel(b.Campaign, paidClick, HostOf(b.Url), b.Referrer)
 	language := b.GetAgent().GetLanguage()
 	if language == "" {
 		language = c.language
@@ -118,7 +130,7 @@ func (e *enricher) add(b *schemas.Beacon, policy AddressPolicy, c *client) {
 
 // agent is what user agent, language, country and hints tell. The result is shared and must not be
 // changed.
-func (e *enricher) agent(userAgent, language, country string, h hints) *schemas.Agent {
+func (e *Enricher) agent(userAgent, language, country string, h hints) *schemas.Agent {
 	known := e.agents.lookup(userAgent)
 	if language == "" && country == "" && h == (hints{}) {
 		return known
@@ -128,8 +140,8 @@ func (e *enricher) agent(userAgent, language, country string, h hints) *schemas.
 	return agent
 }
 
-// parseAddress reads an address with or without port; what is none is not valid.
-func parseAddress(text string) netip.Addr {
+// ParseAddress reads an address with or without port; what is none is not valid.
+func ParseAddress(text string) netip.Addr {
 	if text == "" {
 		return netip.Addr{}
 	}
@@ -146,8 +158,8 @@ func parseAddress(text string) netip.Addr {
 	return ip.Unmap().WithZone("")
 }
 
-// keep returns what may be kept of an address. What is none is dropped: it cannot be truncated.
-func (p AddressPolicy) keep(addr netip.Addr) string {
+// Keep returns what may be kept of an address. What is none is dropped: it cannot be truncated.
+func (p AddressPolicy) Keep(addr netip.Addr) string {
 	switch {
 	case p == AddressDropped || !addr.IsValid():
 		return ""
@@ -161,9 +173,9 @@ func (p AddressPolicy) keep(addr netip.Addr) string {
 	return netip.PrefixFrom(addr, bits).Masked().Addr().String()
 }
 
-// firstLanguage returns the language tag that a browser puts first, in BCP 47's usual case for a
+// FirstLanguage returns the language tag that a browser puts first, in BCP 47's usual case for a
 // language and a region (de, de-CH), empty where the header names none.
-func firstLanguage(header string) string {
+func FirstLanguage(header string) string {
 	tag, _, _ := strings.Cut(header, ",")
 	tag, _, _ = strings.Cut(tag, ";")
 	tag = strings.TrimSpace(tag)
@@ -184,12 +196,4 @@ func firstLanguage(header string) string {
 		rest = strings.ToUpper(rest)
 	}
 	return language + "-" + rest
-}
-
-// clip cuts text to at most so many bytes.
-func clip(s string, most int) string {
-	if len(s) > most {
-		return s[:most]
-	}
-	return s
 }

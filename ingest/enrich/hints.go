@@ -1,4 +1,4 @@
-package ingest
+package enrich
 
 import (
 	"net/http"
@@ -20,14 +20,17 @@ type hints struct {
 // ruleHeadless is the rule of a browser that shows nothing to anybody.
 const ruleHeadless = "headless_chrome"
 
+// RulePrefetch is the rule of a browser that looks ahead, see IsPrefetch.
+const RulePrefetch = "prefetch"
+
 func hintsOf(h http.Header) (out hints) {
 	if brands := h["Sec-Ch-Ua"]; len(brands) > 0 {
 		out.browser, out.rule = brandOf(brands[0])
 		out.mobile = h.Get("Sec-Ch-Ua-Mobile") == "?1"
 		out.os = platformOf(strings.Trim(h.Get("Sec-Ch-Ua-Platform"), `"`))
 	}
-	if out.rule == "" && isPrefetch(h) {
-		out.rule = rulePrefetch
+	if out.rule == "" && IsPrefetch(h) {
+		out.rule = RulePrefetch
 	}
 	return out
 }
@@ -98,7 +101,19 @@ func (h hints) on(known *schemas.Agent) *schemas.Agent {
 		a.Device = "tablet"
 	}
 	if a.BotRule == "" && h.rule != "" {
-		a.Device, a.BotRule = deviceBot, h.rule
+		a.Device, a.BotRule = DeviceBot, h.rule
 	}
 	return a
+}
+
+// IsPrefetch says whether a browser looks ahead: Sec-Purpose is the standard's, the others are
+// older.
+func IsPrefetch(h http.Header) bool {
+	for _, name := range []string{"Sec-Purpose", "Purpose", "X-Purpose", "X-Moz"} {
+		word, _, _ := strings.Cut(strings.ToLower(h.Get(name)), ";")
+		if word = strings.TrimSpace(word); word == "prefetch" || word == "preview" {
+			return true
+		}
+	}
+	return false
 }

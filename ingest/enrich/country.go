@@ -1,4 +1,4 @@
-package ingest
+package enrich
 
 import (
 	"context"
@@ -128,9 +128,9 @@ func (c *Countries) of(addr netip.Addr) string {
 	return code
 }
 
-// watch reads the file again whenever it is another one, until ctx ends. One that cannot be read
+// Watch reads the file again whenever it is another one, until ctx ends. One that cannot be read
 // leaves what there was.
-func (c *Countries) watch(ctx context.Context, log *slog.Logger) {
+func (c *Countries) Watch(ctx context.Context, log *slog.Logger) {
 	ticker := time.NewTicker(countryEvery)
 	defer ticker.Stop()
 	seen, said := c.file.Load().info, ""
@@ -175,7 +175,8 @@ func (c *Countries) built() float64 {
 	return float64(c.file.Load().reader.Metadata.BuildEpoch)
 }
 
-func (c *Countries) metric() prometheus.Collector {
+// Metric is when the file was made.
+func (c *Countries) Metric() prometheus.Collector {
 	return prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crumbtrail_ingest_countries_built_timestamp_seconds",
 		Help: "When the file of countries was made; 0 without one.",
