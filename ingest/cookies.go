@@ -119,6 +119,13 @@ func (j jar) said(now time.Time) statement {
 	return parseStatement(text, now.Unix())
 }
 
+// isBlind says whether a page of another site had the browser post something on its way here. Such
+// a request lacks the cookies, which are Lax, and its answer could write over what nobody has seen.
+func isBlind(r *http.Request) bool {
+	return r.Method == http.MethodPost && r.Header.Get("Sec-Fetch-Site") == "cross-site" &&
+		r.Header.Get("Sec-Fetch-Mode") == "navigate"
+}
+
 // set stores a cookie under the name that it has here.
 func (j jar) set(w http.ResponseWriter, base, value string, life time.Duration) {
 	j.put(w, j.name(base), value, life)

@@ -221,7 +221,7 @@ func (c *Collector) postConsent(w http.ResponseWriter, r *http.Request) {
 	case site == nil:
 		http.Error(w, "no site has this key", http.StatusBadRequest)
 		return
-	case !site.allows(r.Header.Get("Origin")):
+	case !site.allows(r.Header.Get("Origin")), isBlind(r):
 		http.Error(w, "the origin is not on the site's list", http.StatusForbidden)
 		return
 	}

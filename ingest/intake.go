@@ -405,7 +405,7 @@ func (in *intake) commitWithin(limit time.Duration) error {
 func (in *intake) keep() {
 	j, visitor := in.jar, in.known
 	switch {
-	case in.site == nil, in.unbound:
+	case in.site == nil, in.unbound, isBlind(in.r):
 		return
 	case in.reset && in.site.stores(in.allowed):
 		j, visitor = j.emptied(), newVisitor()

@@ -147,6 +147,35 @@ func TestNobodyIsLedToSayWhoTheyAre(t *testing.T) {
 	}
 }
 
+// A page of another site that has the browser post a form on its way here speaks for nobody and
+// writes over no cookies: that browser leaves them out. A script of such a page is heard as before.
+func TestFormsOfOtherSitesLeaveCookiesAlone(t *testing.T) {
+	e := newEdge(t, func(cfg *Config) {
+		cfg.Sites = []Site{
+			{Key: "any", Origins: []string{"*"}, Consent: ConsentRequired},
+			{Key: "acme", Origins: []string{"https://acme.example"}, Consent: ConsentImplied},
+		}
+	}).run(t)
+	for _, c := range []struct {
+		path, body string
+		blind      int
+	}{
+		{"/v1/consent", `{"site":"any","choice":"granted","a":"="}`, http.StatusForbidden},
+		{"/v1/beacons?ct_consent=granted", `{"site":"any","type":"ping","title":"="}`, http.StatusOK},
+		{"/v1/reset?ct_consent=granted", `{"site":"any","title":"="}`, http.StatusOK},
+		{"/v1/forms/acme", `{"email":"ada@acme.example"}`, http.StatusNoContent},
+	} {
+		for mode, blind := range map[string]bool{"navigate": true, "cors": false} {
+			w := e.send("POST", c.path, c.body, "Content-Type", "text/plain",
+				"Origin", "https://acme.example", "Sec-Fetch-Site", "cross-site", "Sec-Fetch-Mode", mode)
+			set := w.Header()["Set-Cookie"]
+			if blind && (w.Code != c.blind || len(set) > 0) || !blind && (w.Code >= 400 || len(set) < 2) {
+				t.Errorf("%s, %s: %d, sets %v", c.path, mode, w.Code, set)
+			}
+		}
+	}
+}
+
 // What a client writes into X-Forwarded-For changes neither its address nor how often it is heard.
 func TestSpoofedAddresses(t *testing.T) {
 	for _, c := range []struct {
