@@ -11,6 +11,7 @@ import (
 	"strconv"
 	"strings"
 
+	"crumbtrail/internal/progress"
 	"crumbtrail/internal/strictyaml"
 	"crumbtrail/resolve/match"
 )
@@ -47,6 +48,9 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 	return f, nil
 }
 
+// progressSteps is how finely the progress is shown.
+const progressSteps = 1000
+
 // runDedupe tells which rows of a file are of one person.
 func runDedupe(ctx context.Context, c *call) error {
 	const garbage = 40 // percent of the heap; most of it are the rows, which stay
@@ -77,10 +81,13 @@ func runDedupe(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	bar := progress.New(c.stderr, progress.Options{What: "compare pairs", Total: progressSteps})
+	options.Progress = func(done, most uint64) { bar.Set(int64(progressSteps * done / most)) }
 	result, err := input.set.Run(options)
 	if err != nil {
 		return fmt.Errorf("match the rows of %q: %w", c.args[0], err)
 	}
+	bar.Done("%d", result.Compared)
 	c.tellOfMatching(result)
 	if err := c.writeMatches(f, input, result); err != nil {
 		return err

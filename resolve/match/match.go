@@ -18,6 +18,9 @@ type Options struct {
 	Threshold float64
 	// Review is the probability from which a pair below Threshold is worth a look.
 	Review float64
+	// Progress is told now and then how many pairs have been compared, of how many at most. Nil is
+	// told nothing.
+	Progress func(done, most uint64)
 }
 
 // The thresholds that hold unless others are given.

@@ -6,6 +6,9 @@ const low = -8
 // relearned is how often the weights are learnt again from the clusters.
 const relearned = 2
 
+// told is after how many pairs progress is told.
+const told = 1 << 16
+
 // Run finds which records are one.
 func (s *Set) Run(o Options) (*Result, error) {
 	r, err := s.normalise(o)
@@ -19,8 +22,11 @@ func (s *Set) Run(o Options) (*Result, error) {
 	rates, compared := c.measure(), 0
 	w := train(c, o.Model, rates, c.count(b))
 	var edges []edge
+	most := b.size()
 	r.eachPair(b, func(i, j uint32) {
-		compared++
+		if compared++; compared%told == 0 && o.Progress != nil {
+			o.Progress(uint64(compared), most)
+		}
 		if weight := w.score(c.compare(i, j), i, j); weight >= low {
 			edges = append(edges, edge{i, j, float32(weight)})
 		}
