@@ -3,6 +3,7 @@ package ingest
 import (
 	"strconv"
 	"strings"
+	"time"
 
 	"crumbtrail/schemas"
 
@@ -47,7 +48,8 @@ func (s *statement) cookie() string {
 
 // parseStatement reads a cookie, which the visitor may have written: whatever is not as above
 // falls away from the end on. A choice alone is what the collector stored at first. What was made
-// after now, in seconds since the epoch, has no time.
+// after now, in seconds since the epoch, has no time; a consent older than consents are kept is
+// none, whoever has kept it longer.
 func parseStatement(text string, now int64) statement {
 	choice, rest, _ := strings.Cut(text, ".")
 	var s statement
@@ -57,6 +59,9 @@ func parseStatement(text string, now int64) statement {
 	at, rest, _ := strings.Cut(rest, ".")
 	if n, err := strconv.ParseInt(at, 10, 64); err == nil && n > 0 && n <= now {
 		s.at = n
+	}
+	if s.at != 0 && !s.objects() && now-s.at > int64(choiceLifetime/time.Second) {
+		return statement{}
 	}
 	source, rest, _ := strings.Cut(rest, ".")
 	if s.source = bannerSource(source); s.source == schemas.ConsentSource_CONSENT_SOURCE_UNSPECIFIED {

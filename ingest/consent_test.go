@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -316,18 +317,22 @@ func TestConsentCookie(t *testing.T) {
 	)
 	hash := strings.Repeat("0f", 32)
 	for text, want := range map[string]statement{
-		"":                               {},
-		"maybe.1700000000.api":           {},
-		"granted":                        {choice: granted, source: api},
-		"refused":                        {choice: refused, source: api},
-		"statistical.1700000000.gpp":     {choice: statistical, source: gpp, at: 17e8},
-		"granted.1800000001.api":         {choice: granted, source: api},
-		"granted.-1.api":                 {choice: granted, source: api},
-		"refused.x.dnt":                  {choice: refused, source: api},
-		"granted.1.tcf.281." + hash:      {granted, tcf, 1, hash, 0x281},
-		"granted.1.tcf.1000000.0F":       {choice: granted, source: tcf, at: 1},
-		"granted.1.tcf." + "." + hash:    {granted, tcf, 1, hash, 0},
-		"granted.1.tcf.f." + hash + ".x": {choice: granted, source: tcf, at: 1, tcfPurposes: 15},
+		"":                                        {},
+		"maybe.1700000000.api":                    {},
+		"granted":                                 {choice: granted, source: api},
+		"refused":                                 {choice: refused, source: api},
+		"statistical.1799000000.gpp":              {choice: statistical, source: gpp, at: 1799e6},
+		"granted.1784448000.api":                  {choice: granted, source: api, at: 1784448e3},
+		"granted.1784447999.api":                  {}, // 180 days and a second ago
+		"statistical.1700000000.gpp":              {},
+		"refused.1700000000.api":                  {choice: refused, source: api, at: 17e8},
+		"granted.1800000001.api":                  {choice: granted, source: api},
+		"granted.-1.api":                          {choice: granted, source: api},
+		"refused.x.dnt":                           {choice: refused, source: api},
+		"granted.1799000000.tcf.281." + hash:      {granted, tcf, 1799e6, hash, 0x281},
+		"granted.1799000000.tcf.1000000.0F":       {choice: granted, source: tcf, at: 1799e6},
+		"granted.1799000000.tcf." + "." + hash:    {granted, tcf, 1799e6, hash, 0},
+		"granted.1799000000.tcf.f." + hash + ".x": {choice: granted, source: tcf, at: 1799e6, tcfPurposes: 15},
 	} {
 		got := parseStatement(text, now)
 		if got != want {
@@ -362,7 +367,8 @@ func TestRefusalIsRenewed(t *testing.T) {
 func TestConsentWithoutCookies(t *testing.T) {
 	e := newEdge(t, withLinks).run(t)
 	const body = `{"site":"ask","type":"ping","visitor":"claimed"}`
-	const said = "?ct_consent=granted.1700000000.tcf"
+	at := time.Now().Add(-time.Hour).Unix()
+	said := fmt.Sprintf("?ct_consent=granted.%d.tcf", at)
 	refused := []string{"Cookie", "ct_consent=refused"}
 	for _, c := range []struct {
 		method, path, body string
@@ -384,7 +390,7 @@ func TestConsentWithoutCookies(t *testing.T) {
 			append([]string{"Content-Type", "application/json", "User-Agent", firefox}, c.headers...)...)
 		b := e.last(t)
 		if w.Code >= 400 || b.Consent.Name() != c.mode || b.ConsentSource.Name() != c.source ||
-			c.mode == "identified" && b.ConsentAtUs != 17e14 || c.method == "GET" && len(cookiesOf(w)) > 0 {
+			c.mode == "identified" && b.ConsentAtUs != at*1e6 || c.method == "GET" && len(cookiesOf(w)) > 0 {
 			t.Errorf("%s %s: %d %v, cookies %v", c.method, c.path, w.Code, b, cookiesOf(w))
 		}
 	}
