@@ -42,7 +42,12 @@ func TestPrefetchedLink(t *testing.T) {
 	// By its own name, a browser without a window is a bot.
 	ctx := chromium(t, chromedp.UserAgent("Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 "+
 		"(KHTML, like Gecko) Chrome/150.0.0.0 Safari/537.36"))
-	visitPage(t, ctx, shop.URL+"/mail")
+	// What is prefetched may be taken for the page itself: nothing waits for the end of loading.
+	if _, err := chromedp.Run(ctx,
+		chromedp.Evaluate[bool](fmt.Sprintf("location.href = %q, true", shop.URL+"/mail"))); err != nil {
+		t.Fatal(err)
+	}
+	run(t, ctx, chromedp.WaitVisible("#go"))
 	clicks := func(where string) int {
 		return number(t, data, "SELECT count(*) FROM link_clicks WHERE "+where)
 	}
