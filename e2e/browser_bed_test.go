@@ -277,11 +277,15 @@ func (p *profile) open(path string) {
 	p.until("document.readyState == 'complete' && self.crumbtrail && crumbtrail.site")
 }
 
-// until waits until an expression is true in the page.
+// until waits until an expression is true in the page, or in the one that comes after it.
 func (p *profile) until(expression string) {
 	p.t.Helper()
 	eventually(p.t, time.Minute, expression, func() bool {
-		return eval[bool](p, "!!("+expression+")")
+		value, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
+		if p.ctx.Err() != nil {
+			p.t.Fatalf("%s: %v", expression, err)
+		}
+		return err == nil && value // it fails between two pages
 	})
 }
 

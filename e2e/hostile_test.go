@@ -96,7 +96,9 @@ func TestHostileInput(t *testing.T) {
 	var all sync.WaitGroup
 	for range volley {
 		all.Go(func() {
-			if status, _ := bomb.fire(t, address); !slices.Contains(bomb.want, status) {
+			// More at once than the machine can unpack may be turned away.
+			status, _ := bomb.fire(t, address)
+			if status != http.StatusServiceUnavailable && !slices.Contains(bomb.want, status) {
 				t.Errorf("a volley of %s: answered %d", bomb.name, status)
 			}
 		})
