@@ -1,6 +1,8 @@
 package main
 
 import (
+	"fmt"
+
 	"crumbtrail/ingest"
 	"crumbtrail/ingest/enrich"
 	"crumbtrail/mail"
@@ -87,7 +89,10 @@ func (c *Config) edgeForms() []ingest.Form {
 
 // mailConfig is how mails go out, without the keys of their links.
 func (c *Config) mailConfig() (mail.Config, error) {
-	password, err := c.Mail.password()
+	password, err := secretOf(string(c.Mail.Password), c.Mail.PasswordFile)
+	if err != nil {
+		return mail.Config{}, fmt.Errorf("mail.password_file: %w", err)
+	}
 	out := mail.Config{
 		Server: c.Mail.SMTP, TLS: mail.TLS(c.Mail.TLS), From: c.Mail.From, URL: c.Mail.URL,
 		Username: c.Mail.Username, Password: password, PerSecond: c.Mail.PerSecond,
@@ -100,7 +105,7 @@ func (c *Config) mailConfig() (mail.Config, error) {
 			})
 		}
 	}
-	return out, err
+	return out, nil
 }
 
 // collected is what the collector knows of a site.

@@ -52,6 +52,16 @@ func (s Secret) String() string {
 // GoString hides the text.
 func (s Secret) GoString() string { return s.String() }
 
+// secretOf is a secret that the configuration gives, or that of a file that it names, less a
+// newline at its end.
+func secretOf(given, file string) (string, error) {
+	if file == "" {
+		return given, nil
+	}
+	text, err := os.ReadFile(file)
+	return strings.TrimRight(string(text), "\r\n"), err
+}
+
 // tokenKeys returns the configured keys. Without any it is the one that signs the cookies of the
 // data directory, which other collectors do not have.
 func (c *Config) tokenKeys(data string) (*token.Keys, error) {
@@ -65,24 +75,13 @@ func (c *Config) tokenKeys(data string) (*token.Keys, error) {
 	}
 	var list []token.Key
 	for _, k := range c.Keys {
-		secret, err := k.secret()
+		secret, err := secretOf(string(k.Secret), k.SecretFile)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("key %q: secret_file: %w", k.ID, err)
 		}
-		list = append(list, token.Key{ID: k.ID, Secret: secret})
+		list = append(list, token.Key{ID: k.ID, Secret: []byte(secret)})
 	}
 	return token.NewKeys(list...)
-}
-
-func (k Key) secret() ([]byte, error) {
-	if k.SecretFile == "" {
-		return []byte(k.Secret), nil
-	}
-	text, err := os.ReadFile(k.SecretFile)
-	if err != nil {
-		return nil, fmt.Errorf("key %q: secret_file: %w", k.ID, err)
-	}
-	return []byte(strings.TrimRight(string(text), "\r\n")), nil
 }
 
 // signingKey is what the collector of a data directory signs its cookies with.

@@ -1,12 +1,10 @@
 package main
 
 import (
-	"fmt"
 	"net"
 	"net/mail"
 	"net/netip"
 	"net/url"
-	"os"
 	"strings"
 	"unicode"
 
@@ -48,18 +46,6 @@ func (t *MailTLS) UnmarshalText(text []byte) error {
 	*t = MailTLS(text)
 	return strictyaml.OneOf(string(text),
 		string(MailTLSStart), string(MailTLSAll), string(MailTLSNone))
-}
-
-// password returns the password, empty where the server asks for no sign-in.
-func (m *Mail) password() (string, error) {
-	if m.PasswordFile == "" {
-		return string(m.Password), nil
-	}
-	text, err := os.ReadFile(m.PasswordFile)
-	if err != nil {
-		return "", fmt.Errorf("mail.password_file: %w", err)
-	}
-	return strings.TrimRight(string(text), "\r\n"), nil
 }
 
 func (r *configRules) mail() {

@@ -417,9 +417,9 @@ func (k KafkaSettings) security() (kafka.Config, error) {
 		out.TLS = cfg
 	}
 	if k.SASL != nil {
-		password, err := k.SASL.password()
+		password, err := secretOf(k.SASL.Password, k.SASL.PasswordFile)
 		if err != nil {
-			return out, err
+			return out, fmt.Errorf("kafka.sasl.password_file: %w", err)
 		}
 		out.SASL, err = kafka.SASL(string(k.SASL.Mechanism), k.SASL.Username, password)
 		if err != nil {
@@ -431,15 +431,4 @@ func (k KafkaSettings) security() (kafka.Config, error) {
 
 func (t *TLS) config() (*tls.Config, error) {
 	return kafka.TLS(t.CA, t.Cert, t.Key, t.ServerName)
-}
-
-func (s *SASL) password() (string, error) {
-	if s.PasswordFile == "" {
-		return s.Password, nil
-	}
-	text, err := os.ReadFile(s.PasswordFile)
-	if err != nil {
-		return "", fmt.Errorf("kafka.sasl.password_file: %w", err)
-	}
-	return strings.TrimRight(string(text), "\r\n"), nil
 }
