@@ -301,15 +301,24 @@ func (g *gateway) refuse(t *testing.T, ctx context.Context, step string) {
 	})
 }
 
-func TestSnowplowInBrowser(t *testing.T) {
+// clientInBrowser opens a page with a script of testdata/clients, which sends to a collector of its
+// own by way of a gateway.
+func clientInBrowser(
+	t *testing.T, script string,
+) (data string, s *server, g *gateway, page string, ctx context.Context) {
+	t.Helper()
 	needThorough(t)
 	dir := npmPackages(t, "testdata/clients")
-	data := filepath.Join(t.TempDir(), "data")
-	s := up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
-	g := newGateway(t, s.url)
-	page := clientPage(t, dir, "snowplow-browser.js", g.url)
-	ctx := chromium(t)
+	data = filepath.Join(t.TempDir(), "data")
+	s = up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
+	g = newGateway(t, s.url)
+	page, ctx = clientPage(t, dir, script, g.url), chromium(t)
 	visitPage(t, ctx, page)
+	return data, s, g, page, ctx
+}
+
+func TestSnowplowInBrowser(t *testing.T) {
+	data, s, g, page, ctx := clientInBrowser(t, "snowplow-browser.js")
 
 	g.do(t, ctx, "view", "link", "own")
 	g.do(t, ctx, "move") // and a ping follows within a second
@@ -369,14 +378,7 @@ func networkCookie(t *testing.T, ctx context.Context, url string) *network.Cooki
 }
 
 func TestSegmentInBrowser(t *testing.T) {
-	needThorough(t)
-	dir := npmPackages(t, "testdata/clients")
-	data := filepath.Join(t.TempDir(), "data")
-	s := up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
-	g := newGateway(t, s.url)
-	page := clientPage(t, dir, "segment-browser.js", g.url)
-	ctx := chromium(t)
-	visitPage(t, ctx, page)
+	data, s, g, page, ctx := clientInBrowser(t, "segment-browser.js")
 
 	g.do(t, ctx, "page", "track", "identify", "group", "screen", "alias")
 	g.refuse(t, ctx, "again")
@@ -407,14 +409,7 @@ func TestSegmentInBrowser(t *testing.T) {
 }
 
 func TestRudderStackInBrowser(t *testing.T) {
-	needThorough(t)
-	dir := npmPackages(t, "testdata/clients")
-	data := filepath.Join(t.TempDir(), "data")
-	s := up(t, data, write(t, "crumbtrail.yaml", clientsConfig))
-	g := newGateway(t, s.url)
-	page := clientPage(t, dir, "rudderstack-browser.js", g.url)
-	ctx := chromium(t)
-	visitPage(t, ctx, page)
+	data, s, g, page, ctx := clientInBrowser(t, "rudderstack-browser.js")
 
 	g.do(t, ctx, "page", "track", "identify")
 	g.refuse(t, ctx, "again")

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	_ "embed"
 	"fmt"
+	"iter"
 	"regexp/syntax"
 	"strings"
 	"sync"
@@ -48,17 +49,25 @@ type bots struct {
 	found []int32
 }
 
+// entries are the lines of a list that are neither empty nor comments.
+func entries(list string) iter.Seq[string] {
+	return func(yield func(string) bool) {
+		for line := range strings.Lines(list) {
+			line = strings.TrimRight(line, "\r\n")
+			if line != "" && line[0] != '#' && !yield(line) {
+				return
+			}
+		}
+	}
+}
+
 // newBots compiles a list in the format that bots.txt describes. The list is part of the program,
 // so that an unreadable one is a broken invariant.
 func newBots(list string) *bots {
 	b := &bots{columns: 1}
 	var texts []string
 	var rules []int32
-	for line := range strings.Lines(list) {
-		line = strings.TrimRight(line, "\r\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
+	for line := range entries(list) {
 		name, rest, ok := strings.Cut(line, "\t")
 		if !ok || name == "" || rest == "" || rest != strings.ToLower(rest) {
 			panic(fmt.Sprintf("bot rule %q: want a name, a tab and lower-case texts", line))
@@ -86,11 +95,7 @@ func newCrawlers(list string) *bots {
 	b := &bots{columns: 1, exact: true}
 	var texts []string
 	var rules []int32
-	for line := range strings.Lines(list) {
-		line = strings.TrimRight(line, "\r\n")
-		if line == "" || line[0] == '#' {
-			continue
-		}
+	for line := range entries(list) {
 		parsed, err := syntax.Parse(line, syntax.Perl)
 		if err != nil {
 			panic(fmt.Sprintf("crawler %q: %v", line, err))
