@@ -21,6 +21,66 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// EdgeVerdict is what joins two records or keeps them apart.
+type EdgeVerdict int32
+
+const (
+	EdgeVerdict_EDGE_VERDICT_UNSPECIFIED EdgeVerdict = 0
+	// The model's probability.
+	EdgeVerdict_EDGE_VERDICT_LIKELY EdgeVerdict = 1
+	// A strategy: they are one.
+	EdgeVerdict_EDGE_VERDICT_EXACT EdgeVerdict = 2
+	// A person: they are one.
+	EdgeVerdict_EDGE_VERDICT_ACCEPTED EdgeVerdict = 3
+	// A person: they are two.
+	EdgeVerdict_EDGE_VERDICT_REJECTED EdgeVerdict = 4
+)
+
+// Enum value maps for EdgeVerdict.
+var (
+	EdgeVerdict_name = map[int32]string{
+		0: "EDGE_VERDICT_UNSPECIFIED",
+		1: "EDGE_VERDICT_LIKELY",
+		2: "EDGE_VERDICT_EXACT",
+		3: "EDGE_VERDICT_ACCEPTED",
+		4: "EDGE_VERDICT_REJECTED",
+	}
+	EdgeVerdict_value = map[string]int32{
+		"EDGE_VERDICT_UNSPECIFIED": 0,
+		"EDGE_VERDICT_LIKELY":      1,
+		"EDGE_VERDICT_EXACT":       2,
+		"EDGE_VERDICT_ACCEPTED":    3,
+		"EDGE_VERDICT_REJECTED":    4,
+	}
+)
+
+func (x EdgeVerdict) Enum() *EdgeVerdict {
+	p := new(EdgeVerdict)
+	*p = x
+	return p
+}
+
+func (x EdgeVerdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (EdgeVerdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_crumbtrail_v1_resolve_proto_enumTypes[0].Descriptor()
+}
+
+func (EdgeVerdict) Type() protoreflect.EnumType {
+	return &file_crumbtrail_v1_resolve_proto_enumTypes[0]
+}
+
+func (x EdgeVerdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use EdgeVerdict.Descriptor instead.
+func (EdgeVerdict) EnumDescriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{0}
+}
+
 // Outcome is what the resolver did with a submission.
 type Outcome int32
 
@@ -40,19 +100,33 @@ const (
 	Outcome_OUTCOME_EXPIRED Outcome = 6
 	// A rule takes its sender for a bot: kept, without effect.
 	Outcome_OUTCOME_SPAM Outcome = 7
+	// It made a new contact that may be a known one: a person has to say.
+	Outcome_OUTCOME_REVIEW Outcome = 8
+	// Reviews: contacts became one, stay apart, were taken apart; or nothing was to be done.
+	Outcome_OUTCOME_ACCEPTED  Outcome = 9
+	Outcome_OUTCOME_REJECTED  Outcome = 10
+	Outcome_OUTCOME_SPLIT     Outcome = 11
+	Outcome_OUTCOME_WITHDRAWN Outcome = 12
+	Outcome_OUTCOME_REFUSED   Outcome = 13
 )
 
 // Enum value maps for Outcome.
 var (
 	Outcome_name = map[int32]string{
-		0: "OUTCOME_UNSPECIFIED",
-		1: "OUTCOME_MATCHED",
-		2: "OUTCOME_CREATED",
-		3: "OUTCOME_UNRESOLVED",
-		4: "OUTCOME_PENDING",
-		5: "OUTCOME_CONFIRMED",
-		6: "OUTCOME_EXPIRED",
-		7: "OUTCOME_SPAM",
+		0:  "OUTCOME_UNSPECIFIED",
+		1:  "OUTCOME_MATCHED",
+		2:  "OUTCOME_CREATED",
+		3:  "OUTCOME_UNRESOLVED",
+		4:  "OUTCOME_PENDING",
+		5:  "OUTCOME_CONFIRMED",
+		6:  "OUTCOME_EXPIRED",
+		7:  "OUTCOME_SPAM",
+		8:  "OUTCOME_REVIEW",
+		9:  "OUTCOME_ACCEPTED",
+		10: "OUTCOME_REJECTED",
+		11: "OUTCOME_SPLIT",
+		12: "OUTCOME_WITHDRAWN",
+		13: "OUTCOME_REFUSED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -63,6 +137,12 @@ var (
 		"OUTCOME_CONFIRMED":   5,
 		"OUTCOME_EXPIRED":     6,
 		"OUTCOME_SPAM":        7,
+		"OUTCOME_REVIEW":      8,
+		"OUTCOME_ACCEPTED":    9,
+		"OUTCOME_REJECTED":    10,
+		"OUTCOME_SPLIT":       11,
+		"OUTCOME_WITHDRAWN":   12,
+		"OUTCOME_REFUSED":     13,
 	}
 )
 
@@ -77,11 +157,11 @@ func (x Outcome) String() string {
 }
 
 func (Outcome) Descriptor() protoreflect.EnumDescriptor {
-	return file_crumbtrail_v1_resolve_proto_enumTypes[0].Descriptor()
+	return file_crumbtrail_v1_resolve_proto_enumTypes[1].Descriptor()
 }
 
 func (Outcome) Type() protoreflect.EnumType {
-	return &file_crumbtrail_v1_resolve_proto_enumTypes[0]
+	return &file_crumbtrail_v1_resolve_proto_enumTypes[1]
 }
 
 func (x Outcome) Number() protoreflect.EnumNumber {
@@ -90,7 +170,7 @@ func (x Outcome) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use Outcome.Descriptor instead.
 func (Outcome) EnumDescriptor() ([]byte, []int) {
-	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{0}
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{1}
 }
 
 // Contact is the golden record on the topic `contacts`, one version of it. Personal data.
@@ -111,7 +191,11 @@ type Contact struct {
 	// How many submissions it was made from.
 	Submissions int64 `protobuf:"varint,10,opt,name=submissions,proto3" json:"submissions,omitempty"`
 	// The last submission in it.
-	SubmissionId  string `protobuf:"bytes,11,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	SubmissionId string `protobuf:"bytes,11,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// How many records it is made of.
+	Records int64 `protobuf:"varint,12,opt,name=records,proto3" json:"records,omitempty"`
+	// The contact that took it over; empty: it stands for itself.
+	MergedInto    string `protobuf:"bytes,13,opt,name=merged_into,json=mergedInto,proto3" json:"merged_into,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -223,6 +307,358 @@ func (x *Contact) GetSubmissionId() string {
 	return ""
 }
 
+func (x *Contact) GetRecords() int64 {
+	if x != nil {
+		return x.Records
+	}
+	return 0
+}
+
+func (x *Contact) GetMergedInto() string {
+	if x != nil {
+		return x.MergedInto
+	}
+	return ""
+}
+
+// Record is a source record on the topic `records`: what submissions said of a person in one set of
+// words. Its id is that of the contact that it makes alone. Personal data.
+type Record struct {
+	state    protoimpl.MessageState `protogen:"open.v1"`
+	RecordId string                 `protobuf:"bytes,1,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	// Records are numbered from 0 as they come in: the contact of several is that of the least.
+	Number int64 `protobuf:"varint,2,opt,name=number,proto3" json:"number,omitempty"`
+	// As they were sent, white space cleaned.
+	Email     string `protobuf:"bytes,3,opt,name=email,proto3" json:"email,omitempty"`
+	FirstName string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3" json:"first_name,omitempty"`
+	LastName  string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3" json:"last_name,omitempty"`
+	Phone     string `protobuf:"bytes,6,opt,name=phone,proto3" json:"phone,omitempty"`
+	Company   string `protobuf:"bytes,7,opt,name=company,proto3" json:"company,omitempty"`
+	// The submissions that said this: how many, the first and the last.
+	Submissions       int64  `protobuf:"varint,8,opt,name=submissions,proto3" json:"submissions,omitempty"`
+	FirstSubmissionId string `protobuf:"bytes,9,opt,name=first_submission_id,json=firstSubmissionId,proto3" json:"first_submission_id,omitempty"`
+	LastSubmissionId  string `protobuf:"bytes,10,opt,name=last_submission_id,json=lastSubmissionId,proto3" json:"last_submission_id,omitempty"`
+	FirstAtUs         int64  `protobuf:"varint,11,opt,name=first_at_us,json=firstAtUs,proto3" json:"first_at_us,omitempty"`
+	LastAtUs          int64  `protobuf:"varint,12,opt,name=last_at_us,json=lastAtUs,proto3" json:"last_at_us,omitempty"`
+	// Where the first came from.
+	Site          string `protobuf:"bytes,13,opt,name=site,proto3" json:"site,omitempty"`
+	Form          string `protobuf:"bytes,14,opt,name=form,proto3" json:"form,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Record) Reset() {
+	*x = Record{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Record) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Record) ProtoMessage() {}
+
+func (x *Record) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Record.ProtoReflect.Descriptor instead.
+func (*Record) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Record) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *Record) GetNumber() int64 {
+	if x != nil {
+		return x.Number
+	}
+	return 0
+}
+
+func (x *Record) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *Record) GetFirstName() string {
+	if x != nil {
+		return x.FirstName
+	}
+	return ""
+}
+
+func (x *Record) GetLastName() string {
+	if x != nil {
+		return x.LastName
+	}
+	return ""
+}
+
+func (x *Record) GetPhone() string {
+	if x != nil {
+		return x.Phone
+	}
+	return ""
+}
+
+func (x *Record) GetCompany() string {
+	if x != nil {
+		return x.Company
+	}
+	return ""
+}
+
+func (x *Record) GetSubmissions() int64 {
+	if x != nil {
+		return x.Submissions
+	}
+	return 0
+}
+
+func (x *Record) GetFirstSubmissionId() string {
+	if x != nil {
+		return x.FirstSubmissionId
+	}
+	return ""
+}
+
+func (x *Record) GetLastSubmissionId() string {
+	if x != nil {
+		return x.LastSubmissionId
+	}
+	return ""
+}
+
+func (x *Record) GetFirstAtUs() int64 {
+	if x != nil {
+		return x.FirstAtUs
+	}
+	return 0
+}
+
+func (x *Record) GetLastAtUs() int64 {
+	if x != nil {
+		return x.LastAtUs
+	}
+	return 0
+}
+
+func (x *Record) GetSite() string {
+	if x != nil {
+		return x.Site
+	}
+	return ""
+}
+
+func (x *Record) GetForm() string {
+	if x != nil {
+		return x.Form
+	}
+	return ""
+}
+
+// Edge is what is known of two records, on the topic `edges`. A merge deletes none.
+type Edge struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The record with the lesser number.
+	Left    string      `protobuf:"bytes,1,opt,name=left,proto3" json:"left,omitempty"`
+	Right   string      `protobuf:"bytes,2,opt,name=right,proto3" json:"right,omitempty"`
+	Verdict EdgeVerdict `protobuf:"varint,3,opt,name=verdict,proto3,enum=crumbtrail.v1.EdgeVerdict" json:"verdict,omitempty"`
+	// Logarithm to base 2 of the odds that both are one, by the model; and what it stands for.
+	Weight      float64 `protobuf:"fixed64,4,opt,name=weight,proto3" json:"weight,omitempty"`
+	Probability float64 `protobuf:"fixed64,5,opt,name=probability,proto3" json:"probability,omitempty"`
+	// Name of the strategy, what brought the pair together, or who decided.
+	Evidence    string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	Model       string `protobuf:"bytes,7,opt,name=model,proto3" json:"model,omitempty"`
+	DecidedAtUs int64  `protobuf:"varint,8,opt,name=decided_at_us,json=decidedAtUs,proto3" json:"decided_at_us,omitempty"`
+	// The submission or the review that it comes from.
+	SubmissionId  string `protobuf:"bytes,9,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Edge) Reset() {
+	*x = Edge{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Edge) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Edge) ProtoMessage() {}
+
+func (x *Edge) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Edge.ProtoReflect.Descriptor instead.
+func (*Edge) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *Edge) GetLeft() string {
+	if x != nil {
+		return x.Left
+	}
+	return ""
+}
+
+func (x *Edge) GetRight() string {
+	if x != nil {
+		return x.Right
+	}
+	return ""
+}
+
+func (x *Edge) GetVerdict() EdgeVerdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return EdgeVerdict_EDGE_VERDICT_UNSPECIFIED
+}
+
+func (x *Edge) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Edge) GetProbability() float64 {
+	if x != nil {
+		return x.Probability
+	}
+	return 0
+}
+
+func (x *Edge) GetEvidence() string {
+	if x != nil {
+		return x.Evidence
+	}
+	return ""
+}
+
+func (x *Edge) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Edge) GetDecidedAtUs() int64 {
+	if x != nil {
+		return x.DecidedAtUs
+	}
+	return 0
+}
+
+func (x *Edge) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
+// Alias says on the topic `aliases` which contact an id stands for. It is never deleted.
+type Alias struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	ContactId string                 `protobuf:"bytes,1,opt,name=contact_id,json=contactId,proto3" json:"contact_id,omitempty"`
+	// The id itself where it stands for itself again.
+	CurrentContactId string `protobuf:"bytes,2,opt,name=current_contact_id,json=currentContactId,proto3" json:"current_contact_id,omitempty"`
+	SinceUs          int64  `protobuf:"varint,3,opt,name=since_us,json=sinceUs,proto3" json:"since_us,omitempty"`
+	// The submission or the review that it comes from.
+	SubmissionId  string `protobuf:"bytes,4,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Alias) Reset() {
+	*x = Alias{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[3]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Alias) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Alias) ProtoMessage() {}
+
+func (x *Alias) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[3]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Alias.ProtoReflect.Descriptor instead.
+func (*Alias) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{3}
+}
+
+func (x *Alias) GetContactId() string {
+	if x != nil {
+		return x.ContactId
+	}
+	return ""
+}
+
+func (x *Alias) GetCurrentContactId() string {
+	if x != nil {
+		return x.CurrentContactId
+	}
+	return ""
+}
+
+func (x *Alias) GetSinceUs() int64 {
+	if x != nil {
+		return x.SinceUs
+	}
+	return 0
+}
+
+func (x *Alias) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
 // Identity is an edge from a visitor to a contact, on the topic `identities`.
 type Identity struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
@@ -235,15 +671,17 @@ type Identity struct {
 	// When the edge was known.
 	LinkedAtUs int64 `protobuf:"varint,5,opt,name=linked_at_us,json=linkedAtUs,proto3" json:"linked_at_us,omitempty"`
 	// What it rests on: form, sign_in, registration, signed_link, api.
-	Evidence      string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
-	SubmissionId  string `protobuf:"bytes,7,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	Evidence     string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
+	SubmissionId string `protobuf:"bytes,7,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// The record that the submission made or repeated: the visitor is always whoever has it.
+	RecordId      string `protobuf:"bytes,8,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Identity) Reset() {
 	*x = Identity{}
-	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[1]
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -255,7 +693,7 @@ func (x *Identity) String() string {
 func (*Identity) ProtoMessage() {}
 
 func (x *Identity) ProtoReflect() protoreflect.Message {
-	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[1]
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -268,7 +706,7 @@ func (x *Identity) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Identity.ProtoReflect.Descriptor instead.
 func (*Identity) Descriptor() ([]byte, []int) {
-	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{1}
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{4}
 }
 
 func (x *Identity) GetSite() string {
@@ -320,6 +758,13 @@ func (x *Identity) GetSubmissionId() string {
 	return ""
 }
 
+func (x *Identity) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
 // Decision is what the resolver decided on a submission and why, on the topic `decisions`.
 type Decision struct {
 	state        protoimpl.MessageState `protogen:"open.v1"`
@@ -339,13 +784,31 @@ type Decision struct {
 	Mail bool `protobuf:"varint,10,opt,name=mail,proto3" json:"mail,omitempty"`
 	// Of a pending one: where it stands on the topic submissions.
 	SubmissionOffset int64 `protobuf:"varint,11,opt,name=submission_offset,json=submissionOffset,proto3" json:"submission_offset,omitempty"`
-	unknownFields    protoimpl.UnknownFields
-	sizeCache        protoimpl.SizeCache
+	// The record that it made or repeated; empty where it names nobody.
+	RecordId string `protobuf:"bytes,12,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	// Of the likeliest pair with the contact that was taken, or may have to be; weight 0 where a
+	// strategy decided.
+	Weight      float64 `protobuf:"fixed64,13,opt,name=weight,proto3" json:"weight,omitempty"`
+	Probability float64 `protobuf:"fixed64,14,opt,name=probability,proto3" json:"probability,omitempty"`
+	// The other contacts that it could have been, the likeliest first, at most five.
+	RunnersUp []*Candidate `protobuf:"bytes,15,rep,name=runners_up,json=runnersUp,proto3" json:"runners_up,omitempty"`
+	// How the probability comes about.
+	Evidence []*Evidence `protobuf:"bytes,16,rep,name=evidence,proto3" json:"evidence,omitempty"`
+	// Contacts whose records are contact_id's from here on, and contacts that stand for themselves
+	// again.
+	Merged []string `protobuf:"bytes,17,rep,name=merged,proto3" json:"merged,omitempty"`
+	Parted []string `protobuf:"bytes,18,rep,name=parted,proto3" json:"parted,omitempty"`
+	// Name and version of the model.
+	Model string `protobuf:"bytes,19,opt,name=model,proto3" json:"model,omitempty"`
+	// Of a review: who decided.
+	By            string `protobuf:"bytes,20,opt,name=by,proto3" json:"by,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Decision) Reset() {
 	*x = Decision{}
-	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[2]
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -357,7 +820,7 @@ func (x *Decision) String() string {
 func (*Decision) ProtoMessage() {}
 
 func (x *Decision) ProtoReflect() protoreflect.Message {
-	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[2]
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -370,7 +833,7 @@ func (x *Decision) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Decision.ProtoReflect.Descriptor instead.
 func (*Decision) Descriptor() ([]byte, []int) {
-	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{2}
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *Decision) GetSubmissionId() string {
@@ -450,6 +913,226 @@ func (x *Decision) GetSubmissionOffset() int64 {
 	return 0
 }
 
+func (x *Decision) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *Decision) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Decision) GetProbability() float64 {
+	if x != nil {
+		return x.Probability
+	}
+	return 0
+}
+
+func (x *Decision) GetRunnersUp() []*Candidate {
+	if x != nil {
+		return x.RunnersUp
+	}
+	return nil
+}
+
+func (x *Decision) GetEvidence() []*Evidence {
+	if x != nil {
+		return x.Evidence
+	}
+	return nil
+}
+
+func (x *Decision) GetMerged() []string {
+	if x != nil {
+		return x.Merged
+	}
+	return nil
+}
+
+func (x *Decision) GetParted() []string {
+	if x != nil {
+		return x.Parted
+	}
+	return nil
+}
+
+func (x *Decision) GetModel() string {
+	if x != nil {
+		return x.Model
+	}
+	return ""
+}
+
+func (x *Decision) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+// Candidate is a contact that was not taken.
+type Candidate struct {
+	state       protoimpl.MessageState `protogen:"open.v1"`
+	ContactId   string                 `protobuf:"bytes,1,opt,name=contact_id,json=contactId,proto3" json:"contact_id,omitempty"`
+	RecordId    string                 `protobuf:"bytes,2,opt,name=record_id,json=recordId,proto3" json:"record_id,omitempty"`
+	Weight      float64                `protobuf:"fixed64,3,opt,name=weight,proto3" json:"weight,omitempty"`
+	Probability float64                `protobuf:"fixed64,4,opt,name=probability,proto3" json:"probability,omitempty"`
+	// Why not, in words.
+	Reason        string `protobuf:"bytes,5,opt,name=reason,proto3" json:"reason,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Candidate) Reset() {
+	*x = Candidate{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Candidate) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Candidate) ProtoMessage() {}
+
+func (x *Candidate) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Candidate.ProtoReflect.Descriptor instead.
+func (*Candidate) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Candidate) GetContactId() string {
+	if x != nil {
+		return x.ContactId
+	}
+	return ""
+}
+
+func (x *Candidate) GetRecordId() string {
+	if x != nil {
+		return x.RecordId
+	}
+	return ""
+}
+
+func (x *Candidate) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Candidate) GetProbability() float64 {
+	if x != nil {
+		return x.Probability
+	}
+	return 0
+}
+
+func (x *Candidate) GetReason() string {
+	if x != nil {
+		return x.Reason
+	}
+	return ""
+}
+
+// Evidence is what one attribute says of a pair, without personal data.
+type Evidence struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Attribute string                 `protobuf:"bytes,1,opt,name=attribute,proto3" json:"attribute,omitempty"`
+	// What the two values agree on.
+	Level string `protobuf:"bytes,2,opt,name=level,proto3" json:"level,omitempty"`
+	// What the level adds, and what the value that both have, in bits.
+	Weight        float64 `protobuf:"fixed64,3,opt,name=weight,proto3" json:"weight,omitempty"`
+	Rarity        float64 `protobuf:"fixed64,4,opt,name=rarity,proto3" json:"rarity,omitempty"`
+	Note          string  `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Evidence) Reset() {
+	*x = Evidence{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Evidence) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Evidence) ProtoMessage() {}
+
+func (x *Evidence) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Evidence.ProtoReflect.Descriptor instead.
+func (*Evidence) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *Evidence) GetAttribute() string {
+	if x != nil {
+		return x.Attribute
+	}
+	return ""
+}
+
+func (x *Evidence) GetLevel() string {
+	if x != nil {
+		return x.Level
+	}
+	return ""
+}
+
+func (x *Evidence) GetWeight() float64 {
+	if x != nil {
+		return x.Weight
+	}
+	return 0
+}
+
+func (x *Evidence) GetRarity() float64 {
+	if x != nil {
+		return x.Rarity
+	}
+	return 0
+}
+
+func (x *Evidence) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 // VisitorEdges is the resolver's memory of one visitor.
 type VisitorEdges struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -460,7 +1143,7 @@ type VisitorEdges struct {
 
 func (x *VisitorEdges) Reset() {
 	*x = VisitorEdges{}
-	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[3]
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -472,7 +1155,7 @@ func (x *VisitorEdges) String() string {
 func (*VisitorEdges) ProtoMessage() {}
 
 func (x *VisitorEdges) ProtoReflect() protoreflect.Message {
-	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[3]
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -485,7 +1168,7 @@ func (x *VisitorEdges) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VisitorEdges.ProtoReflect.Descriptor instead.
 func (*VisitorEdges) Descriptor() ([]byte, []int) {
-	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{3}
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *VisitorEdges) GetEdges() []*Identity {
@@ -499,7 +1182,7 @@ var File_crumbtrail_v1_resolve_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\n" +
-	"\x1bcrumbtrail/v1/resolve.proto\x12\rcrumbtrail.v1\"\xd3\x02\n" +
+	"\x1bcrumbtrail/v1/resolve.proto\x12\rcrumbtrail.v1\"\x8e\x03\n" +
 	"\aContact\x12\x1d\n" +
 	"\n" +
 	"contact_id\x18\x01 \x01(\tR\tcontactId\x12\x18\n" +
@@ -514,7 +1197,44 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\acompany\x18\t \x01(\tR\acompany\x12 \n" +
 	"\vsubmissions\x18\n" +
 	" \x01(\x03R\vsubmissions\x12#\n" +
-	"\rsubmission_id\x18\v \x01(\tR\fsubmissionId\"\xe3\x01\n" +
+	"\rsubmission_id\x18\v \x01(\tR\fsubmissionId\x12\x18\n" +
+	"\arecords\x18\f \x01(\x03R\arecords\x12\x1f\n" +
+	"\vmerged_into\x18\r \x01(\tR\n" +
+	"mergedInto\"\xa5\x03\n" +
+	"\x06Record\x12\x1b\n" +
+	"\trecord_id\x18\x01 \x01(\tR\brecordId\x12\x16\n" +
+	"\x06number\x18\x02 \x01(\x03R\x06number\x12\x14\n" +
+	"\x05email\x18\x03 \x01(\tR\x05email\x12\x1d\n" +
+	"\n" +
+	"first_name\x18\x04 \x01(\tR\tfirstName\x12\x1b\n" +
+	"\tlast_name\x18\x05 \x01(\tR\blastName\x12\x14\n" +
+	"\x05phone\x18\x06 \x01(\tR\x05phone\x12\x18\n" +
+	"\acompany\x18\a \x01(\tR\acompany\x12 \n" +
+	"\vsubmissions\x18\b \x01(\x03R\vsubmissions\x12.\n" +
+	"\x13first_submission_id\x18\t \x01(\tR\x11firstSubmissionId\x12,\n" +
+	"\x12last_submission_id\x18\n" +
+	" \x01(\tR\x10lastSubmissionId\x12\x1e\n" +
+	"\vfirst_at_us\x18\v \x01(\x03R\tfirstAtUs\x12\x1c\n" +
+	"\n" +
+	"last_at_us\x18\f \x01(\x03R\blastAtUs\x12\x12\n" +
+	"\x04site\x18\r \x01(\tR\x04site\x12\x12\n" +
+	"\x04form\x18\x0e \x01(\tR\x04form\"\x9b\x02\n" +
+	"\x04Edge\x12\x12\n" +
+	"\x04left\x18\x01 \x01(\tR\x04left\x12\x14\n" +
+	"\x05right\x18\x02 \x01(\tR\x05right\x124\n" +
+	"\averdict\x18\x03 \x01(\x0e2\x1a.crumbtrail.v1.EdgeVerdictR\averdict\x12\x16\n" +
+	"\x06weight\x18\x04 \x01(\x01R\x06weight\x12 \n" +
+	"\vprobability\x18\x05 \x01(\x01R\vprobability\x12\x1a\n" +
+	"\bevidence\x18\x06 \x01(\tR\bevidence\x12\x14\n" +
+	"\x05model\x18\a \x01(\tR\x05model\x12\"\n" +
+	"\rdecided_at_us\x18\b \x01(\x03R\vdecidedAtUs\x12#\n" +
+	"\rsubmission_id\x18\t \x01(\tR\fsubmissionId\"\x94\x01\n" +
+	"\x05Alias\x12\x1d\n" +
+	"\n" +
+	"contact_id\x18\x01 \x01(\tR\tcontactId\x12,\n" +
+	"\x12current_contact_id\x18\x02 \x01(\tR\x10currentContactId\x12\x19\n" +
+	"\bsince_us\x18\x03 \x01(\x03R\asinceUs\x12#\n" +
+	"\rsubmission_id\x18\x04 \x01(\tR\fsubmissionId\"\x80\x02\n" +
 	"\bIdentity\x12\x12\n" +
 	"\x04site\x18\x01 \x01(\tR\x04site\x12\x1d\n" +
 	"\n" +
@@ -525,7 +1245,8 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\flinked_at_us\x18\x05 \x01(\x03R\n" +
 	"linkedAtUs\x12\x1a\n" +
 	"\bevidence\x18\x06 \x01(\tR\bevidence\x12#\n" +
-	"\rsubmission_id\x18\a \x01(\tR\fsubmissionId\"\x84\x03\n" +
+	"\rsubmission_id\x18\a \x01(\tR\fsubmissionId\x12\x1b\n" +
+	"\trecord_id\x18\b \x01(\tR\brecordId\"\x9f\x05\n" +
 	"\bDecision\x12#\n" +
 	"\rsubmission_id\x18\x01 \x01(\tR\fsubmissionId\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x1d\n" +
@@ -542,9 +1263,38 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"resolution\x12\x12\n" +
 	"\x04mail\x18\n" +
 	" \x01(\bR\x04mail\x12+\n" +
-	"\x11submission_offset\x18\v \x01(\x03R\x10submissionOffset\"=\n" +
+	"\x11submission_offset\x18\v \x01(\x03R\x10submissionOffset\x12\x1b\n" +
+	"\trecord_id\x18\f \x01(\tR\brecordId\x12\x16\n" +
+	"\x06weight\x18\r \x01(\x01R\x06weight\x12 \n" +
+	"\vprobability\x18\x0e \x01(\x01R\vprobability\x127\n" +
+	"\n" +
+	"runners_up\x18\x0f \x03(\v2\x18.crumbtrail.v1.CandidateR\trunnersUp\x123\n" +
+	"\bevidence\x18\x10 \x03(\v2\x17.crumbtrail.v1.EvidenceR\bevidence\x12\x16\n" +
+	"\x06merged\x18\x11 \x03(\tR\x06merged\x12\x16\n" +
+	"\x06parted\x18\x12 \x03(\tR\x06parted\x12\x14\n" +
+	"\x05model\x18\x13 \x01(\tR\x05model\x12\x0e\n" +
+	"\x02by\x18\x14 \x01(\tR\x02by\"\x99\x01\n" +
+	"\tCandidate\x12\x1d\n" +
+	"\n" +
+	"contact_id\x18\x01 \x01(\tR\tcontactId\x12\x1b\n" +
+	"\trecord_id\x18\x02 \x01(\tR\brecordId\x12\x16\n" +
+	"\x06weight\x18\x03 \x01(\x01R\x06weight\x12 \n" +
+	"\vprobability\x18\x04 \x01(\x01R\vprobability\x12\x16\n" +
+	"\x06reason\x18\x05 \x01(\tR\x06reason\"\x82\x01\n" +
+	"\bEvidence\x12\x1c\n" +
+	"\tattribute\x18\x01 \x01(\tR\tattribute\x12\x14\n" +
+	"\x05level\x18\x02 \x01(\tR\x05level\x12\x16\n" +
+	"\x06weight\x18\x03 \x01(\x01R\x06weight\x12\x16\n" +
+	"\x06rarity\x18\x04 \x01(\x01R\x06rarity\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\"=\n" +
 	"\fVisitorEdges\x12-\n" +
-	"\x05edges\x18\x01 \x03(\v2\x17.crumbtrail.v1.IdentityR\x05edges*\xb7\x01\n" +
+	"\x05edges\x18\x01 \x03(\v2\x17.crumbtrail.v1.IdentityR\x05edges*\x92\x01\n" +
+	"\vEdgeVerdict\x12\x1c\n" +
+	"\x18EDGE_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n" +
+	"\x13EDGE_VERDICT_LIKELY\x10\x01\x12\x16\n" +
+	"\x12EDGE_VERDICT_EXACT\x10\x02\x12\x19\n" +
+	"\x15EDGE_VERDICT_ACCEPTED\x10\x03\x12\x19\n" +
+	"\x15EDGE_VERDICT_REJECTED\x10\x04*\xb6\x02\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOUTCOME_MATCHED\x10\x01\x12\x13\n" +
@@ -553,7 +1303,14 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\x0fOUTCOME_PENDING\x10\x04\x12\x15\n" +
 	"\x11OUTCOME_CONFIRMED\x10\x05\x12\x13\n" +
 	"\x0fOUTCOME_EXPIRED\x10\x06\x12\x10\n" +
-	"\fOUTCOME_SPAM\x10\aB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"\fOUTCOME_SPAM\x10\a\x12\x12\n" +
+	"\x0eOUTCOME_REVIEW\x10\b\x12\x14\n" +
+	"\x10OUTCOME_ACCEPTED\x10\t\x12\x14\n" +
+	"\x10OUTCOME_REJECTED\x10\n" +
+	"\x12\x11\n" +
+	"\rOUTCOME_SPLIT\x10\v\x12\x15\n" +
+	"\x11OUTCOME_WITHDRAWN\x10\f\x12\x13\n" +
+	"\x0fOUTCOME_REFUSED\x10\rB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_resolve_proto_rawDescOnce sync.Once
@@ -567,24 +1324,33 @@ func file_crumbtrail_v1_resolve_proto_rawDescGZIP() []byte {
 	return file_crumbtrail_v1_resolve_proto_rawDescData
 }
 
-var file_crumbtrail_v1_resolve_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_crumbtrail_v1_resolve_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
+var file_crumbtrail_v1_resolve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_crumbtrail_v1_resolve_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_crumbtrail_v1_resolve_proto_goTypes = []any{
-	(Outcome)(0),         // 0: crumbtrail.v1.Outcome
-	(*Contact)(nil),      // 1: crumbtrail.v1.Contact
-	(*Identity)(nil),     // 2: crumbtrail.v1.Identity
-	(*Decision)(nil),     // 3: crumbtrail.v1.Decision
-	(*VisitorEdges)(nil), // 4: crumbtrail.v1.VisitorEdges
+	(EdgeVerdict)(0),     // 0: crumbtrail.v1.EdgeVerdict
+	(Outcome)(0),         // 1: crumbtrail.v1.Outcome
+	(*Contact)(nil),      // 2: crumbtrail.v1.Contact
+	(*Record)(nil),       // 3: crumbtrail.v1.Record
+	(*Edge)(nil),         // 4: crumbtrail.v1.Edge
+	(*Alias)(nil),        // 5: crumbtrail.v1.Alias
+	(*Identity)(nil),     // 6: crumbtrail.v1.Identity
+	(*Decision)(nil),     // 7: crumbtrail.v1.Decision
+	(*Candidate)(nil),    // 8: crumbtrail.v1.Candidate
+	(*Evidence)(nil),     // 9: crumbtrail.v1.Evidence
+	(*VisitorEdges)(nil), // 10: crumbtrail.v1.VisitorEdges
 }
 var file_crumbtrail_v1_resolve_proto_depIdxs = []int32{
-	0, // 0: crumbtrail.v1.Decision.outcome:type_name -> crumbtrail.v1.Outcome
-	0, // 1: crumbtrail.v1.Decision.resolution:type_name -> crumbtrail.v1.Outcome
-	2, // 2: crumbtrail.v1.VisitorEdges.edges:type_name -> crumbtrail.v1.Identity
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	0, // 0: crumbtrail.v1.Edge.verdict:type_name -> crumbtrail.v1.EdgeVerdict
+	1, // 1: crumbtrail.v1.Decision.outcome:type_name -> crumbtrail.v1.Outcome
+	1, // 2: crumbtrail.v1.Decision.resolution:type_name -> crumbtrail.v1.Outcome
+	8, // 3: crumbtrail.v1.Decision.runners_up:type_name -> crumbtrail.v1.Candidate
+	9, // 4: crumbtrail.v1.Decision.evidence:type_name -> crumbtrail.v1.Evidence
+	6, // 5: crumbtrail.v1.VisitorEdges.edges:type_name -> crumbtrail.v1.Identity
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_resolve_proto_init() }
@@ -597,8 +1363,8 @@ func file_crumbtrail_v1_resolve_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_resolve_proto_rawDesc), len(file_crumbtrail_v1_resolve_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   4,
+			NumEnums:      2,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -33,6 +33,8 @@ const (
 	SubmissionKind_SUBMISSION_KIND_API          SubmissionKind = 5
 	// The link in a mail that asked whether an earlier submission was theirs, see confirms.
 	SubmissionKind_SUBMISSION_KIND_CONFIRMATION SubmissionKind = 6
+	// What somebody who looked at contacts decided, see review.
+	SubmissionKind_SUBMISSION_KIND_REVIEW SubmissionKind = 7
 )
 
 // Enum value maps for SubmissionKind.
@@ -45,6 +47,7 @@ var (
 		4: "SUBMISSION_KIND_SIGNED_LINK",
 		5: "SUBMISSION_KIND_API",
 		6: "SUBMISSION_KIND_CONFIRMATION",
+		7: "SUBMISSION_KIND_REVIEW",
 	}
 	SubmissionKind_value = map[string]int32{
 		"SUBMISSION_KIND_UNSPECIFIED":  0,
@@ -54,6 +57,7 @@ var (
 		"SUBMISSION_KIND_SIGNED_LINK":  4,
 		"SUBMISSION_KIND_API":          5,
 		"SUBMISSION_KIND_CONFIRMATION": 6,
+		"SUBMISSION_KIND_REVIEW":       7,
 	}
 )
 
@@ -84,6 +88,163 @@ func (SubmissionKind) EnumDescriptor() ([]byte, []int) {
 	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{0}
 }
 
+// Verdict is what a person decides about who is one.
+type Verdict int32
+
+const (
+	Verdict_VERDICT_UNSPECIFIED Verdict = 0
+	// Left and right are one.
+	Verdict_VERDICT_ACCEPT Verdict = 1
+	// Left and right are two, whatever speaks for one.
+	Verdict_VERDICT_REJECT Verdict = 2
+	// The records are not left's: they leave it and never come back by themselves.
+	Verdict_VERDICT_SPLIT Verdict = 3
+	// An earlier review, named by withdraws, holds no more.
+	Verdict_VERDICT_WITHDRAW Verdict = 4
+)
+
+// Enum value maps for Verdict.
+var (
+	Verdict_name = map[int32]string{
+		0: "VERDICT_UNSPECIFIED",
+		1: "VERDICT_ACCEPT",
+		2: "VERDICT_REJECT",
+		3: "VERDICT_SPLIT",
+		4: "VERDICT_WITHDRAW",
+	}
+	Verdict_value = map[string]int32{
+		"VERDICT_UNSPECIFIED": 0,
+		"VERDICT_ACCEPT":      1,
+		"VERDICT_REJECT":      2,
+		"VERDICT_SPLIT":       3,
+		"VERDICT_WITHDRAW":    4,
+	}
+)
+
+func (x Verdict) Enum() *Verdict {
+	p := new(Verdict)
+	*p = x
+	return p
+}
+
+func (x Verdict) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Verdict) Descriptor() protoreflect.EnumDescriptor {
+	return file_crumbtrail_v1_submission_proto_enumTypes[1].Descriptor()
+}
+
+func (Verdict) Type() protoreflect.EnumType {
+	return &file_crumbtrail_v1_submission_proto_enumTypes[1]
+}
+
+func (x Verdict) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Verdict.Descriptor instead.
+func (Verdict) EnumDescriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{1}
+}
+
+// Review is a decision about contacts that a person made.
+type Review struct {
+	state   protoimpl.MessageState `protogen:"open.v1"`
+	Verdict Verdict                `protobuf:"varint,1,opt,name=verdict,proto3,enum=crumbtrail.v1.Verdict" json:"verdict,omitempty"`
+	// Ids of contacts or of their records.
+	Left  string `protobuf:"bytes,2,opt,name=left,proto3" json:"left,omitempty"`
+	Right string `protobuf:"bytes,3,opt,name=right,proto3" json:"right,omitempty"`
+	// Of a split: ids of the records that leave left.
+	Records []string `protobuf:"bytes,4,rep,name=records,proto3" json:"records,omitempty"`
+	// Of a withdrawal: submission_id of the review that holds no more.
+	Withdraws string `protobuf:"bytes,5,opt,name=withdraws,proto3" json:"withdraws,omitempty"`
+	// Who decided, and what they say of it.
+	By            string `protobuf:"bytes,6,opt,name=by,proto3" json:"by,omitempty"`
+	Note          string `protobuf:"bytes,7,opt,name=note,proto3" json:"note,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Review) Reset() {
+	*x = Review{}
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Review) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Review) ProtoMessage() {}
+
+func (x *Review) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Review.ProtoReflect.Descriptor instead.
+func (*Review) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{0}
+}
+
+func (x *Review) GetVerdict() Verdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return Verdict_VERDICT_UNSPECIFIED
+}
+
+func (x *Review) GetLeft() string {
+	if x != nil {
+		return x.Left
+	}
+	return ""
+}
+
+func (x *Review) GetRight() string {
+	if x != nil {
+		return x.Right
+	}
+	return ""
+}
+
+func (x *Review) GetRecords() []string {
+	if x != nil {
+		return x.Records
+	}
+	return nil
+}
+
+func (x *Review) GetWithdraws() string {
+	if x != nil {
+		return x.Withdraws
+	}
+	return ""
+}
+
+func (x *Review) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *Review) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
 // PurposeConsent is what a form says of consent to one purpose. Its source and its time are the
 // submission's.
 type PurposeConsent struct {
@@ -98,7 +259,7 @@ type PurposeConsent struct {
 
 func (x *PurposeConsent) Reset() {
 	*x = PurposeConsent{}
-	mi := &file_crumbtrail_v1_submission_proto_msgTypes[0]
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[1]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -110,7 +271,7 @@ func (x *PurposeConsent) String() string {
 func (*PurposeConsent) ProtoMessage() {}
 
 func (x *PurposeConsent) ProtoReflect() protoreflect.Message {
-	mi := &file_crumbtrail_v1_submission_proto_msgTypes[0]
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[1]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -123,7 +284,7 @@ func (x *PurposeConsent) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PurposeConsent.ProtoReflect.Descriptor instead.
 func (*PurposeConsent) Descriptor() ([]byte, []int) {
-	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{0}
+	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{1}
 }
 
 func (x *PurposeConsent) GetPurpose() string {
@@ -178,15 +339,18 @@ type Submission struct {
 	// ConfirmationID, which also says who sent that one and which address it gave.
 	Confirms string `protobuf:"bytes,23,opt,name=confirms,proto3" json:"confirms,omitempty"`
 	// Name of the rule that takes its sender for a bot; empty: none does.
-	SpamRule      string            `protobuf:"bytes,24,opt,name=spam_rule,json=spamRule,proto3" json:"spam_rule,omitempty"`
-	Consents      []*PurposeConsent `protobuf:"bytes,25,rep,name=consents,proto3" json:"consents,omitempty"`
+	SpamRule string            `protobuf:"bytes,24,opt,name=spam_rule,json=spamRule,proto3" json:"spam_rule,omitempty"`
+	Consents []*PurposeConsent `protobuf:"bytes,25,rep,name=consents,proto3" json:"consents,omitempty"`
+	// Of a review: what it says. All other fields but submission_id, received_at_us and kind are
+	// empty.
+	Review        *Review `protobuf:"bytes,26,opt,name=review,proto3" json:"review,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Submission) Reset() {
 	*x = Submission{}
-	mi := &file_crumbtrail_v1_submission_proto_msgTypes[1]
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -198,7 +362,7 @@ func (x *Submission) String() string {
 func (*Submission) ProtoMessage() {}
 
 func (x *Submission) ProtoReflect() protoreflect.Message {
-	mi := &file_crumbtrail_v1_submission_proto_msgTypes[1]
+	mi := &file_crumbtrail_v1_submission_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -211,7 +375,7 @@ func (x *Submission) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Submission.ProtoReflect.Descriptor instead.
 func (*Submission) Descriptor() ([]byte, []int) {
-	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{1}
+	return file_crumbtrail_v1_submission_proto_rawDescGZIP(), []int{2}
 }
 
 func (x *Submission) GetSubmissionId() string {
@@ -361,15 +525,30 @@ func (x *Submission) GetConsents() []*PurposeConsent {
 	return nil
 }
 
+func (x *Submission) GetReview() *Review {
+	if x != nil {
+		return x.Review
+	}
+	return nil
+}
+
 var File_crumbtrail_v1_submission_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecrumbtrail/v1/submission.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\"Z\n" +
+	"\x1ecrumbtrail/v1/submission.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\"\xc0\x01\n" +
+	"\x06Review\x120\n" +
+	"\averdict\x18\x01 \x01(\x0e2\x16.crumbtrail.v1.VerdictR\averdict\x12\x12\n" +
+	"\x04left\x18\x02 \x01(\tR\x04left\x12\x14\n" +
+	"\x05right\x18\x03 \x01(\tR\x05right\x12\x18\n" +
+	"\arecords\x18\x04 \x03(\tR\arecords\x12\x1c\n" +
+	"\twithdraws\x18\x05 \x01(\tR\twithdraws\x12\x0e\n" +
+	"\x02by\x18\x06 \x01(\tR\x02by\x12\x12\n" +
+	"\x04note\x18\a \x01(\tR\x04note\"Z\n" +
 	"\x0ePurposeConsent\x12\x18\n" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\bR\agranted\x12\x14\n" +
-	"\x05field\x18\x03 \x01(\tR\x05field\"\xad\x05\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\"\xdc\x05\n" +
 	"\n" +
 	"Submission\x12#\n" +
 	"\rsubmission_id\x18\x01 \x01(\tR\fsubmissionId\x121\n" +
@@ -395,7 +574,8 @@ const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\x10confirm_until_us\x18\x16 \x01(\x03R\x0econfirmUntilUs\x12\x1a\n" +
 	"\bconfirms\x18\x17 \x01(\tR\bconfirms\x12\x1b\n" +
 	"\tspam_rule\x18\x18 \x01(\tR\bspamRule\x129\n" +
-	"\bconsents\x18\x19 \x03(\v2\x1d.crumbtrail.v1.PurposeConsentR\bconsents*\xe6\x01\n" +
+	"\bconsents\x18\x19 \x03(\v2\x1d.crumbtrail.v1.PurposeConsentR\bconsents\x12-\n" +
+	"\x06review\x18\x1a \x01(\v2\x15.crumbtrail.v1.ReviewR\x06review*\x82\x02\n" +
 	"\x0eSubmissionKind\x12\x1f\n" +
 	"\x1bSUBMISSION_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SUBMISSION_KIND_FORM\x10\x01\x12\x1b\n" +
@@ -403,7 +583,14 @@ const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\x1cSUBMISSION_KIND_REGISTRATION\x10\x03\x12\x1f\n" +
 	"\x1bSUBMISSION_KIND_SIGNED_LINK\x10\x04\x12\x17\n" +
 	"\x13SUBMISSION_KIND_API\x10\x05\x12 \n" +
-	"\x1cSUBMISSION_KIND_CONFIRMATION\x10\x06B\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"\x1cSUBMISSION_KIND_CONFIRMATION\x10\x06\x12\x1a\n" +
+	"\x16SUBMISSION_KIND_REVIEW\x10\a*s\n" +
+	"\aVerdict\x12\x17\n" +
+	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eVERDICT_ACCEPT\x10\x01\x12\x12\n" +
+	"\x0eVERDICT_REJECT\x10\x02\x12\x11\n" +
+	"\rVERDICT_SPLIT\x10\x03\x12\x14\n" +
+	"\x10VERDICT_WITHDRAW\x10\x04B\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_submission_proto_rawDescOnce sync.Once
@@ -417,23 +604,27 @@ func file_crumbtrail_v1_submission_proto_rawDescGZIP() []byte {
 	return file_crumbtrail_v1_submission_proto_rawDescData
 }
 
-var file_crumbtrail_v1_submission_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_crumbtrail_v1_submission_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_crumbtrail_v1_submission_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
+var file_crumbtrail_v1_submission_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_crumbtrail_v1_submission_proto_goTypes = []any{
 	(SubmissionKind)(0),    // 0: crumbtrail.v1.SubmissionKind
-	(*PurposeConsent)(nil), // 1: crumbtrail.v1.PurposeConsent
-	(*Submission)(nil),     // 2: crumbtrail.v1.Submission
-	(Consent)(0),           // 3: crumbtrail.v1.Consent
+	(Verdict)(0),           // 1: crumbtrail.v1.Verdict
+	(*Review)(nil),         // 2: crumbtrail.v1.Review
+	(*PurposeConsent)(nil), // 3: crumbtrail.v1.PurposeConsent
+	(*Submission)(nil),     // 4: crumbtrail.v1.Submission
+	(Consent)(0),           // 5: crumbtrail.v1.Consent
 }
 var file_crumbtrail_v1_submission_proto_depIdxs = []int32{
-	0, // 0: crumbtrail.v1.Submission.kind:type_name -> crumbtrail.v1.SubmissionKind
-	3, // 1: crumbtrail.v1.Submission.consent:type_name -> crumbtrail.v1.Consent
-	1, // 2: crumbtrail.v1.Submission.consents:type_name -> crumbtrail.v1.PurposeConsent
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	1, // 0: crumbtrail.v1.Review.verdict:type_name -> crumbtrail.v1.Verdict
+	0, // 1: crumbtrail.v1.Submission.kind:type_name -> crumbtrail.v1.SubmissionKind
+	5, // 2: crumbtrail.v1.Submission.consent:type_name -> crumbtrail.v1.Consent
+	3, // 3: crumbtrail.v1.Submission.consents:type_name -> crumbtrail.v1.PurposeConsent
+	2, // 4: crumbtrail.v1.Submission.review:type_name -> crumbtrail.v1.Review
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_submission_proto_init() }
@@ -447,8 +638,8 @@ func file_crumbtrail_v1_submission_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_submission_proto_rawDesc), len(file_crumbtrail_v1_submission_proto_rawDesc)),
-			NumEnums:      1,
-			NumMessages:   2,
+			NumEnums:      2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},
