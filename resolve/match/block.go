@@ -328,6 +328,14 @@ func (r *records) eachPair(b *blocks, each func(i, j uint32)) {
 	}
 }
 
+// most is how many pairs are compared at most.
+func (r *records) most(b *blocks) uint64 {
+	if r.len() <= smallSet {
+		return uint64(r.pairs())
+	}
+	return b.size()
+}
+
 // size is how many pairs the rules bring together, some of them by several.
 func (b *blocks) size() uint64 {
 	pairs := uint64(0)

@@ -301,3 +301,23 @@ func BenchmarkRun(b *testing.B) {
 	}
 	b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/rows, "µs/row")
 }
+
+// TestProgress holds that a small set, whose pairs are all compared, tells how many they are.
+func TestProgress(t *testing.T) {
+	s := NewSet([]string{"first_name", "phone"})
+	for i := range 600 {
+		if err := s.Add([]string{fmt.Sprint("n", i%7), fmt.Sprint("020 79460", 100+i)}, 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	told := 0
+	o := defaults()
+	o.Progress = func(done, most uint64) {
+		if told++; most != 600*599/2 || done > most {
+			t.Errorf("%d of %d pairs", done, most)
+		}
+	}
+	if run(t, s, o); told == 0 {
+		t.Error("nothing told")
+	}
+}

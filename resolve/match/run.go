@@ -22,7 +22,7 @@ func (s *Set) Run(o Options) (*Result, error) {
 	rates, compared := c.measure(), 0
 	w := train(c, o.Model, rates, c.count(b))
 	var edges []edge
-	most := b.size()
+	most := r.most(b)
 	r.eachPair(b, func(i, j uint32) {
 		if compared++; compared%told == 0 && o.Progress != nil {
 			o.Progress(uint64(compared), most)
