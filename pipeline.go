@@ -239,7 +239,8 @@ func (p *pipeline) openSessionize(ctx context.Context, commit time.Duration) (er
 
 func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err error) {
 	cfg := p.stageConfig("resolve", schemas.Submissions, schemas.ResolveChangelog,
-		schemas.Contacts, schemas.Identities, schemas.Decisions, schemas.BadBeacons)
+		schemas.Records, schemas.Edges, schemas.Aliases, schemas.Contacts, schemas.Identities,
+		schemas.Decisions, schemas.BadBeacons)
 	cfg.Rules, cfg.Commit = p.cfg.resolveConfig().Encode(), commit
 	machine := func(_ int32, rules []byte) (stage.Machine, error) {
 		cfg, err := resolve.DecodeConfig(rules)

@@ -188,7 +188,7 @@ func (m *Machine) decide(
 	default:
 		d.Outcome = schemas.Outcome_OUTCOME_CREATED
 		m.counts.Created++
-		found = m.create(s, &a)
+		found = m.create(s, &a, out)
 		put(out, schemas.Contacts, []byte(found.record.ContactId), found.record)
 	}
 	d.ContactId = found.record.ContactId
@@ -301,7 +301,9 @@ func (m *Machine) names(strategy int, a *attributes) bool {
 // create makes a contact of a submission. Its id follows from the submission, so that a replay
 // gives the same; should that id be taken (the submission is older than what recent remembers),
 // the next is.
-func (m *Machine) create(s *schemas.Submission, a *attributes) *contact {
+func (m *Machine) create(
+	s *schemas.Submission, a *attributes, out *stage.Output,
+) *contact {
 	key := name(s)
 	id := m.contactIDs.ID(key)
 	for m.contacts.byID[id] != nil {
@@ -310,6 +312,13 @@ func (m *Machine) create(s *schemas.Submission, a *attributes) *contact {
 	}
 	c := &contact{record: &schemas.Contact{ContactId: id, CreatedAtUs: s.ReceivedAtUs}}
 	c.take(s, a)
+	put(out, schemas.Records, []byte(id), &schemas.Record{
+		RecordId: id, Number: int64(len(m.contacts.byID)), Email: attribute.Clean(s.Email),
+		FirstName: attribute.Clean(s.FirstName), LastName: attribute.Clean(s.LastName),
+		Phone: attribute.Clean(s.Phone), Company: attribute.Clean(s.Company), Submissions: 1,
+		FirstSubmissionId: s.SubmissionId, LastSubmissionId: s.SubmissionId,
+		FirstAtUs: s.ReceivedAtUs, LastAtUs: s.ReceivedAtUs, Site: s.Site, Form: s.Form,
+	})
 	m.contacts.put(c)
 	m.contacts.changed[id] = true
 	return c

@@ -194,14 +194,15 @@ func TestOutputKeysAndTimes(t *testing.T) {
 		Consent: schemas.Consent_CONSENT_IDENTIFIED, ReceivedAtUs: 5_000_000,
 	})}, &out)
 	messages := out.Messages()
-	if len(messages) != 3 {
-		t.Fatalf("%d messages, want a contact, an identity and a decision", len(messages))
+	if len(messages) != 4 {
+		t.Fatalf("%d messages, want a record, a contact, an identity and a decision", len(messages))
 	}
-	c := decoded(t, messages[0].Value, &schemas.Contact{})
+	c := decoded(t, messages[1].Value, &schemas.Contact{})
 	for i, want := range []struct {
 		topic schemas.Topic
 		key   string
 	}{
+		{schemas.Records, c.ContactId},
 		{schemas.Contacts, c.ContactId},
 		{schemas.Identities, string(schemas.IdentityKey("acme", "v1", 0))},
 		{schemas.Decisions, "s1"},

@@ -36,6 +36,13 @@ func IdentityKey(site Site, visitor VisitorID, validFromUs int64) []byte {
 	return binary.BigEndian.AppendUint64(key, uint64(validFromUs))
 }
 
+// EdgeKey is the key of what is known of two records: the one with the lesser number, a zero byte,
+// the other.
+func EdgeKey(left, right string) []byte {
+	key := make([]byte, 0, len(left)+1+len(right))
+	return append(append(append(key, left...), 0), right...)
+}
+
 // CountedKey is the key of a beacon without a visitor (consent none): it spreads them over the
 // partitions, since no state belongs to them.
 func CountedKey(site Site, eventID string) []byte {

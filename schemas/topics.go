@@ -11,6 +11,9 @@ const (
 	Visits              Topic = "visits"
 	SessionizeChangelog Topic = "sessionize.changelog"
 	ResolveChangelog    Topic = "resolve.changelog"
+	Records             Topic = "records"
+	Edges               Topic = "edges"
+	Aliases             Topic = "aliases"
 	Contacts            Topic = "contacts"
 	Identities          Topic = "identities"
 	Decisions           Topic = "decisions"
@@ -37,6 +40,9 @@ func Topics() []TopicSpec {
 		{Topic: Visits},
 		{Topic: SessionizeChangelog, Compacted: true},
 		{Topic: ResolveChangelog, Single: true, Compacted: true},
+		{Topic: Records, Single: true, Compacted: true},
+		{Topic: Edges, Single: true, Compacted: true},
+		{Topic: Aliases, Single: true, Compacted: true},
 		{Topic: Contacts, Single: true, Compacted: true},
 		{Topic: Identities, Single: true, Compacted: true},
 		{Topic: Decisions, Single: true},

@@ -325,6 +325,7 @@ func (w *world) runner(
 	if name == "resolve" {
 		cfg.Changelog, cfg.Rules = string(schemas.ResolveChangelog), contacts.Encode()
 		cfg.Outputs = []string{
+			string(schemas.Records), string(schemas.Edges), string(schemas.Aliases),
 			string(schemas.Contacts), string(schemas.Identities), string(schemas.Decisions),
 			string(schemas.BadBeacons),
 		}
