@@ -17,9 +17,35 @@ type Explanation struct {
 	Probability float64
 	// Rule is what brought the pair together; empty where nothing did.
 	Rule string
-	// Decision says what became of the pair.
+	// Verdict is what became of the pair, Decision says it in words.
+	Verdict  Verdict
 	Decision string
+	// Through are the records between two that are in one cluster through others alone.
+	Through []int
+	// Against is, of a refused pair, the one across its clusters that speaks most against it.
+	Against *Pair
 }
+
+// Verdict is what became of a pair.
+type Verdict string
+
+// The verdicts.
+const (
+	Matched     Verdict = "match"
+	Joined      Verdict = "joined through others"
+	Refused     Verdict = "refused"
+	NearMiss    Verdict = "near miss"
+	NotCompared Verdict = "not compared"
+	NoMatch     Verdict = "no match"
+)
+
+// Levels that are told by name.
+const (
+	levelNone      = "no value"
+	levelExact     = "exact"
+	levelClose     = "close"
+	levelHousehold = "two of one household"
+)
 
 // Line is what one column adds to a weight.
 type Line struct {
@@ -30,6 +56,8 @@ type Line struct {
 	LeftSteps, RightSteps []string
 	// Level is what the values agree on.
 	Level string
+	// Edits is by how many characters two values differ, where it is one or two; else 0.
+	Edits int
 	// Weight is what the level adds, Rarity what the value adds that both have.
 	Weight, Rarity float64
 	// Total is the sum up to here.
@@ -52,6 +80,9 @@ func (r *Result) Explain(a, b int) Explanation {
 			Level: r.levelName(v, c), Weight: parts.parts[c],
 		}
 		line.LeftSteps, line.RightSteps = r.steps(col.Name, a), r.steps(col.Name, b)
+		if n := edits(line.Left, line.Right, 2); n <= 2 && line.Left != "" && line.Right != "" {
+			line.Edits = n
+		}
 		if v.level(c) == exactLevel {
 			line.Rarity = w.rare(parts, c, i)
 			if parts.share[c] < 0.95 {
@@ -66,14 +97,14 @@ func (r *Result) Explain(a, b int) Explanation {
 	}
 	if parts.veto && total > vetoWeight {
 		e.Lines = append(e.Lines, Line{
-			Level: "two of one household", Weight: vetoWeight - total, Total: vetoWeight,
+			Level: levelHousehold, Weight: vetoWeight - total, Total: vetoWeight,
 			Note: "the given names differ, and so does the birth date or the e-mail address",
 		})
 		total = vetoWeight
 	}
 	e.Weight, e.Probability = total, probability(total)
 	e.Rule, _ = r.blocks.together(i, j)
-	e.Decision = r.decision(a, b, total)
+	r.decide(&e)
 	return e
 }
 
@@ -85,7 +116,7 @@ func (r *Result) levelName(v vector, c int) string {
 	case col.Kind == FamilyName && v.level(r.comparer.given) == givenSwapped:
 		return "swapped with the given name"
 	}
-	return "no value"
+	return levelNone
 }
 
 // steps names what normalising did to a record's text.
@@ -102,29 +133,106 @@ func (r *Result) steps(column string, at int) []string {
 	return steps
 }
 
-// decision says in words what became of a pair.
-func (r *Result) decision(a, b int, weight float64) string {
-	i, j := r.place[a], r.place[b]
-	together := r.Cluster[a] == r.Cluster[b]
-	likely := weight >= logit(r.options.Threshold)
+// decide says what became of a pair.
+func (r *Result) decide(e *Explanation) {
+	i, j := r.place[e.A], r.place[e.B]
+	together := r.Cluster[e.A] == r.Cluster[e.B]
+	likely := e.Weight >= logit(r.options.Threshold)
 	_, compared := r.blocks.together(i, j)
 	refused := cmp.Or(r.refused[[2]uint32{i, j}], r.refused[[2]uint32{j, i}])
 	switch {
 	case together && likely:
-		return "match: they are in one cluster"
+		e.Verdict, e.Decision = Matched, "match: they are in one cluster"
 	case together:
-		return "in one cluster through other records, although this pair alone is below the threshold"
+		e.Verdict, e.Through = Joined, r.through(e.A, e.B)
+		e.Decision = "in one cluster through other records, although this pair alone is below the " +
+			"threshold"
 	case likely && !r.comparer.across(i, j):
-		return "not compared: both are in the same file, and only pairs across the two files are"
+		e.Verdict = NotCompared
+		e.Decision = "not compared: both are in the same file, and only pairs across the two files are"
 	case likely && !compared:
-		return "not compared: nothing brought the two together, so they stay apart"
+		e.Verdict = NotCompared
+		e.Decision = "not compared: nothing brought the two together, so they stay apart"
 	case likely:
-		return "refused: the pair alone is above the threshold, but " +
+		e.Verdict, e.Against = Refused, r.against(e.A, e.B)
+		e.Decision = "refused: the pair alone is above the threshold, but " +
 			cmp.Or(refused, "their clusters do not agree on the whole")
-	case weight >= logit(r.options.Review):
-		return "near miss: below the threshold, worth a look"
+	case e.Weight >= logit(r.options.Review):
+		e.Verdict, e.Decision = NearMiss, "near miss: below the threshold, worth a look"
+	default:
+		e.Verdict, e.Decision = NoMatch, "no match"
 	}
-	return "no match"
+}
+
+// members are the records of the cluster that a record is in, ascending.
+func (r *Result) members(at int) []int {
+	var all []int
+	for other, cluster := range r.Cluster {
+		if cluster == r.Cluster[at] {
+			all = append(all, other)
+		}
+	}
+	return all
+}
+
+// against is the pair across the clusters of two records that speaks most against them.
+func (r *Result) against(a, b int) *Pair {
+	var worst *Pair
+	for _, x := range r.members(a) {
+		for _, y := range r.members(b) {
+			i, j := r.place[x], r.place[y]
+			if !r.comparer.across(i, j) {
+				continue
+			}
+			weight := r.weights.score(r.comparer.compare(i, j), i, j)
+			if worst == nil || weight < worst.Weight {
+				worst = &Pair{A: x, B: y, Weight: weight, Probability: probability(weight)}
+			}
+		}
+	}
+	return worst
+}
+
+// through is the way between two records of a cluster whose weakest pair is the strongest.
+func (r *Result) through(a, b int) []int {
+	near := map[int][]int{} // a tree of the heaviest pairs
+	group := map[int]int{}
+	find := func(at int) int {
+		for {
+			up, ok := group[at]
+			if !ok {
+				return at
+			}
+			at = up
+		}
+	}
+	for _, p := range r.Pairs {
+		if r.Cluster[p.A] != r.Cluster[a] || r.Cluster[p.B] != r.Cluster[a] {
+			continue
+		}
+		if x, y := find(p.A), find(p.B); x != y {
+			group[y] = x
+			near[p.A], near[p.B] = append(near[p.A], p.B), append(near[p.B], p.A)
+		}
+	}
+	from := map[int]int{a: a}
+	for queue := []int{a}; len(queue) > 0; queue = queue[1:] {
+		for _, next := range near[queue[0]] {
+			if _, seen := from[next]; !seen {
+				from[next] = queue[0]
+				queue = append(queue, next)
+			}
+		}
+	}
+	if _, ok := from[b]; !ok {
+		return nil
+	}
+	var way []int
+	for at := from[b]; at != a; at = from[at] {
+		way = append(way, at)
+	}
+	slices.Reverse(way)
+	return way
 }
 
 // Learnt is the model with the weights that these records gave, by column.
