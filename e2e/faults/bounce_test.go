@@ -65,7 +65,7 @@ func (w *world) survives(random *rand.Rand, p *process) *process {
 		p.stop(w.t, 0)
 		p = w.stage()
 	}
-	if !harness.WaitFor(startTimeout, p.ready) {
+	if !harness.WaitFor(patience, p.ready) {
 		w.broker.dropsMarkers(w.t, "a partition waits for ever for its offset: "+w.state())
 	}
 	p.awaitReady(w.t)

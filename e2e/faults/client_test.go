@@ -2,6 +2,7 @@ package faults
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"testing"
 	"time"
@@ -106,10 +107,14 @@ func deleteBefore(t *testing.T, client *kgo.Client, topic string, partition int3
 	}
 }
 
-// committed returns the offsets that a group has committed, -1 where it has none.
+// commit is what a stage has committed of a partition: the offset up to which it has read, and the
+// one whose state the changelog has. Both are -1 where there is none.
+type commit struct{ offset, checkpoint int64 }
+
+// committed returns what a stage has committed. No transaction is open then.
 func committed(
 	t *testing.T, client *kgo.Client, group, topic string, partitions int,
-) []int64 {
+) []commit {
 	t.Helper()
 	req := kmsg.NewPtrOffsetFetchRequest()
 	req.RequireStable = true
@@ -117,10 +122,10 @@ func committed(
 	of.Group = group
 	in := kmsg.NewOffsetFetchRequestGroupTopic()
 	in.Topic = topic
-	out := make([]int64, partitions)
+	out := make([]commit, partitions)
 	for p := range partitions {
 		in.Partitions = append(in.Partitions, int32(p))
-		out[p] = -1
+		out[p] = commit{-1, -1}
 	}
 	of.Topics = append(of.Topics, in)
 	req.Groups = append(req.Groups, of)
@@ -133,7 +138,14 @@ func committed(
 	}
 	for _, of := range res.Groups[0].Topics {
 		for _, p := range of.Partitions {
-			out[p.Partition] = p.Offset
+			if p.Offset < 0 || p.Metadata == nil {
+				continue
+			}
+			var metadata struct{ C int64 }
+			if err := json.Unmarshal([]byte(*p.Metadata), &metadata); err != nil {
+				t.Fatalf("group %s partition %d: metadata %q: %v", group, p.Partition, *p.Metadata, err)
+			}
+			out[p.Partition] = commit{p.Offset, metadata.C}
 		}
 	}
 	return out
@@ -142,7 +154,7 @@ func committed(
 // takeID takes a transactional id over, as an instance does that was started by mistake.
 func takeID(t *testing.T, client *kgo.Client, id string) {
 	t.Helper()
-	eventually(t, time.Minute, "transactional id "+id, func() bool {
+	eventually(t, patience, "transactional id "+id, func() bool {
 		req := kmsg.NewPtrInitProducerIDRequest()
 		req.TransactionalID, req.TransactionTimeoutMillis = &id, 10_000
 		req.ProducerID, req.ProducerEpoch = -1, -1
@@ -183,7 +195,7 @@ func readAll(t *testing.T, address, topic string, partitions int) (records []*kg
 			left++
 		}
 	}
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	for left > 0 {
 		fetches := client.PollFetches(ctx)

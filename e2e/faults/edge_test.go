@@ -75,7 +75,7 @@ func (e *edge) run(command string, fault ...string) *process {
 	began := time.Now()
 	p := launch(e.t, fmt.Sprintf("%s %d", command, len(e.processes)+1), cmd)
 	e.processes = append(e.processes, p)
-	if !harness.WaitFor(startTimeout, func() bool { return p.listens() != "" || !p.alive() }) {
+	if !harness.WaitFor(patience, func() bool { return p.listens() != "" || !p.alive() }) {
 		e.t.Fatalf("%s does not listen:\n%s", p.name, p.said())
 	}
 	e.starts = append(e.starts, time.Since(began))
@@ -94,7 +94,7 @@ func (p *process) listens() string {
 func (e *edge) taken(more int) {
 	e.t.Helper()
 	want := e.clients.count() + more
-	eventually(e.t, time.Minute, "beacons to be taken", func() bool {
+	eventually(e.t, patience, "beacons to be taken", func() bool {
 		return e.clients.count() >= want
 	})
 }
@@ -145,7 +145,7 @@ func (e *edge) dieAt(random *rand.Rand, name fault.Name) {
 	if !e.broker.process.alive() && (name == fault.Delivered || name == fault.Position) {
 		e.broker.start(t)
 	}
-	p.wait(t, time.Minute)
+	p.wait(t, patience)
 	e.kills++
 	text, err := os.ReadFile(note)
 	if err != nil || !strings.HasPrefix(string(text), string(name)+" ") || !p.killed() {
@@ -196,7 +196,7 @@ func (e *edge) settle() {
 	e.clients.halt()
 	inLake := func() int { return e.ask("SELECT count(*) FROM beacons") }
 	inVisits := func() int { return e.ask("SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits") }
-	harness.WaitFor(2*time.Minute, func() bool { // or the verdict says what is missing
+	harness.WaitFor(patience, func() bool { // or the verdict says what is missing
 		n := inLake()
 		return n >= e.clients.count() && inVisits() == n
 	})

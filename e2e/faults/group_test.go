@@ -41,7 +41,7 @@ func (w *world) replace(random *rand.Rand) {
 func (w *world) whole() {
 	w.t.Helper()
 	began := time.Now()
-	eventually(w.t, time.Minute, "one owner for each partition", func() bool {
+	eventually(w.t, patience, "one owner for each partition", func() bool {
 		for _, p := range w.living() {
 			if !p.ready() {
 				return false

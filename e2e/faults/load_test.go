@@ -129,7 +129,7 @@ func (l *load) halt(t *testing.T) {
 
 func (l *load) flush(t *testing.T) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := l.client.Flush(ctx); err != nil {
 		t.Fatalf("the broker does not answer to what was sent: %v", err)

@@ -6,7 +6,6 @@ import (
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 )
 
 // Time passes where nothing else does: a log that hears the time alone closes what is open, and
@@ -31,7 +30,7 @@ func TestTicksAloneCloseVisits(t *testing.T) {
 		w.load.step()
 	}
 	w.load.flush(t)
-	eventually(t, time.Minute, "ticks to close visits", func() bool {
+	eventually(t, patience, "ticks to close visits", func() bool {
 		return w.reader.visits() > before
 	})
 	w.settle()
@@ -60,7 +59,7 @@ func halts(t *testing.T, b *broker, remove func(*world)) {
 	w.commitsMore(20)
 	remove(w)
 	p := w.living()[0]
-	eventually(t, time.Minute, "/readyz to name the partition", func() bool {
+	eventually(t, patience, "/readyz to name the partition", func() bool {
 		status, why := p.get("/readyz")
 		return status == http.StatusServiceUnavailable &&
 			strings.Contains(why, fmt.Sprintf("partition %d halted", removed))
@@ -80,24 +79,33 @@ const removed = 2
 func (w *world) removeAtRest() {
 	w.living()[0].stop(w.t, 0)
 	from := w.load.count()
-	eventually(w.t, time.Minute, "beacons to come in", func() bool {
+	eventually(w.t, patience, "beacons to come in", func() bool {
 		return w.load.count() > from+200
 	})
 	w.remove()
 	w.stage()
 }
 
-// removeUnderReader removes what comes in while the reader stands still for less than its session.
+// removeUnderReader removes what comes in while the reader stands still. A fetch that it has sent
+// is answered with what comes first, so it is what comes next that it misses.
 func (w *world) removeUnderReader() {
 	p := w.living()[0]
 	p.signal(syscall.SIGSTOP)
-	lapse(w.t, sessionTimeout/3)
+	for range 3 {
+		end := w.end()
+		eventually(w.t, patience, "records to come in", func() bool { return w.end() > end })
+	}
 	w.remove()
 	p.signal(syscall.SIGCONT)
 }
 
 func (w *world) remove() {
 	w.t.Helper()
-	to := offsets(w.t, w.client, w.load.topic, w.partitions, latest)
-	deleteBefore(w.t, w.client, w.load.topic, removed, to[removed])
+	deleteBefore(w.t, w.client, w.load.topic, removed, w.end())
+}
+
+// end is where the partition ends whose records are removed.
+func (w *world) end() int64 {
+	w.t.Helper()
+	return offsets(w.t, w.client, w.load.topic, w.partitions, latest)[removed]
 }

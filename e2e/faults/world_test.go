@@ -47,15 +47,7 @@ func newWorld(t *testing.T, b *broker, seed uint64, cfg loadConfig) *world {
 		prefix: fmt.Sprintf("%s-%d.", t.Name(), seed%1e9),
 		client: newClient(t, b.address),
 	}
-	w.config = filepath.Join(t.TempDir(), "crumbtrail.yaml")
-	text := fmt.Sprintf(`
-topics: {prefix: %q, partitions: %d}
-kafka: {session_timeout: %v}
-stages: {commit: 200ms, checkpoint: 2s}
-`, w.prefix, w.partitions, sessionTimeout)
-	if err := os.WriteFile(w.config, []byte(text), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	w.config = w.configured(2 * time.Second)
 	for _, topic := range []string{"beacons", "visits"} {
 		createTopic(t, w.client, w.prefix+topic, w.partitions)
 	}
@@ -81,6 +73,21 @@ stages: {commit: 200ms, checkpoint: 2s}
 	return w
 }
 
+// configured writes a configuration whose stages make a checkpoint so often.
+func (w *world) configured(checkpoint time.Duration) (file string) {
+	w.t.Helper()
+	file = filepath.Join(w.t.TempDir(), "crumbtrail.yaml")
+	text := fmt.Sprintf(`
+topics: {prefix: %q, partitions: %d}
+kafka: {session_timeout: %v}
+stages: {commit: 200ms, checkpoint: %v}
+`, w.prefix, w.partitions, sessionTimeout, checkpoint)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		w.t.Fatal(err)
+	}
+	return file
+}
+
 // all lists the partitions.
 func all(partitions int) (list []int32) {
 	for p := range partitions {
@@ -92,13 +99,19 @@ func all(partitions int) (list []int32) {
 // stage starts a sessionizer, with a fault in it if one is named, and returns at once.
 func (w *world) stage(fault ...string) *process {
 	w.t.Helper()
+	return w.stageWith(w.config, fault...)
+}
+
+// stageWith starts one with a configuration of its own.
+func (w *world) stageWith(config string, fault ...string) *process {
+	w.t.Helper()
 	built, env := shared.program, os.Environ()
 	if len(fault) > 0 {
 		built, env = shared.faulty, append(env, fault...)
 	}
 	cmd := exec.Command(binary(w.t, built), "sessionize", "--brokers", w.broker.address,
-		"--admin-listen", "127.0.0.1:0", "--config", w.config)
-	cmd.Env, cmd.Dir = env, filepath.Dir(w.config)
+		"--admin-listen", "127.0.0.1:0", "--config", config)
+	cmd.Env, cmd.Dir = env, filepath.Dir(config)
 	p := launch(w.t, fmt.Sprintf("sessionizer %d", len(w.stages)+1), cmd)
 	w.stages = append(w.stages, p)
 	return p
@@ -148,7 +161,7 @@ func (w *world) settle() {
 	counts := func(partition int32) bool { return !w.spared[partition] }
 	log := readLog(t, w.broker.address, w.load.topic, w.partitions, counts)
 	expected := len(batchVisits(log))
-	if !harness.WaitFor(2*time.Minute, func() bool { return w.shown() >= expected && w.lag() == 0 }) {
+	if !harness.WaitFor(patience, func() bool { return w.shown() >= expected && w.lag() == 0 }) {
 		t.Errorf("lag %d, %d visits of %d", w.lag(), w.shown(), expected)
 	}
 	zero := time.Since(began)
@@ -212,9 +225,9 @@ func (w *world) settled() {
 	to := offsets(w.t, w.client, w.load.topic, w.partitions, latest)
 	at := committed(w.t, w.client, w.prefix+"sessionize", w.load.topic, w.partitions)
 	for p := range to {
-		if !w.spared[int32(p)] && max(at[p], 0) != to[p] {
+		if !w.spared[int32(p)] && max(at[p].offset, 0) != to[p] {
 			w.t.Errorf("partition %d: committed up to %d after a clean stop, the log ends at %d",
-				p, at[p], to[p])
+				p, at[p].offset, to[p])
 		}
 	}
 }

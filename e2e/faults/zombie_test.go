@@ -36,7 +36,7 @@ func zombie(t *testing.T, b *broker) {
 	w.wakes(anywhere, other, stopped)
 	anywhere.stop(t, 0)
 	ending := w.stage("CRUMBTRAIL_FAULT="+string(fault.End)+":20:stop", "CRUMBTRAIL_FAULT_LOG="+note)
-	eventually(t, time.Minute, "a process to stop before the end of a transaction", func() bool {
+	eventually(t, patience, "a process to stop before the end of a transaction", func() bool {
 		text, err := os.ReadFile(note)
 		return err == nil && len(text) > 0
 	})
@@ -57,7 +57,7 @@ func (p *process) transactions(result string) int {
 // shared waits until each of two processes works on half of the partitions.
 func (w *world) shared(a, b *process) {
 	w.t.Helper()
-	eventually(w.t, time.Minute, "two processes to share the partitions", func() bool {
+	eventually(w.t, patience, "two processes to share the partitions", func() bool {
 		return a.ready() && b.ready() && len(a.partitions()) == w.partitions/2 &&
 			len(b.partitions()) == w.partitions/2
 	})
@@ -67,7 +67,7 @@ func (w *world) shared(a, b *process) {
 func (w *world) wakes(zombie, other *process, stopped time.Duration) {
 	w.t.Helper()
 	began, lines := time.Now(), zombie.lines("fenced") // so many times it was too slow before
-	eventually(w.t, time.Minute, "the other one to take over", func() bool {
+	eventually(w.t, patience, "the other one to take over", func() bool {
 		return len(other.partitions()) == w.partitions && other.ready()
 	})
 	lapse(w.t, stopped-time.Since(began))
@@ -81,8 +81,10 @@ func (w *world) wakes(zombie, other *process, stopped time.Duration) {
 	w.t.Logf("%s stood still for %.1f s: fenced %d times, %d lines, %v", zombie.name,
 		woke.Sub(began).Seconds(), fenced, said,
 		zombie.metric("crumbtrail_stage_transactions_total", "result"))
-	if fenced != 1 || said != 1 {
-		w.t.Errorf("%s was fenced %d times and said so %d times, want once", zombie.name, fenced, said)
+	// Once more is what a machine may need that is too busy for a heartbeat within half a session.
+	if fenced < 1 || fenced > 2 || said != fenced {
+		w.t.Errorf("%s was fenced %d times and said so %d times, want once, and not by partition",
+			zombie.name, fenced, said)
 	}
 }
 
@@ -102,10 +104,10 @@ func TestTransactionalIDTakenOver(t *testing.T) {
 		began := time.Now()
 		takeID(t, w.client, w.prefix+"sessionize-3")
 		w.kills++
-		eventually(t, time.Minute, "the stage to find out", func() bool {
+		eventually(t, patience, "the stage to find out", func() bool {
 			return p.transactions("fenced") > before
 		})
-		eventually(t, time.Minute, "the stage to go on", func() bool {
+		eventually(t, patience, "the stage to go on", func() bool {
 			return p.ready() && w.lag() >= 0
 		})
 		w.recoveries = append(w.recoveries, time.Since(began))
