@@ -217,7 +217,7 @@ func (b *bed) beacons(site, kind string) (list []sentBeacon) {
 func (b *bed) waitSent(t *testing.T, site, kind string, n int) []sentBeacon {
 	t.Helper()
 	var list []sentBeacon
-	eventually(t, time.Minute, fmt.Sprintf("%d %s of %s", n, kind, site), func() bool {
+	eventually(t, patience, fmt.Sprintf("%d %s of %s", n, kind, site), func() bool {
 		list = b.beacons(site, kind)
 		return len(list) >= n
 	})
@@ -243,8 +243,7 @@ func (b *bed) waitRows(t *testing.T, sql string, want ...string) {
 		}
 		return slices.Equal(got, want)
 	}
-	const within = 30 * time.Second
-	for deadline := time.Now().Add(within); !holds(); {
+	for deadline := time.Now().Add(patience); !holds(); {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s\ngot:\n  %s\nwant:\n  %s", sql, strings.Join(got, "\n  "),
 				strings.Join(want, "\n  "))
@@ -280,7 +279,7 @@ func (p *profile) open(path string) {
 // until waits until an expression is true in the page, or in the one that comes after it.
 func (p *profile) until(expression string) {
 	p.t.Helper()
-	eventually(p.t, time.Minute, expression, func() bool {
+	eventually(p.t, patience, expression, func() bool {
 		value, err := chromedp.Run(p.ctx, chromedp.Evaluate[bool]("!!("+expression+")"))
 		if p.ctx.Err() != nil {
 			p.t.Fatalf("%s: %v", expression, err)

@@ -192,7 +192,7 @@ func storyBanner(t *testing.T, b *bed) {
 		{`gtag("consent", "update", {analytics_storage: "granted"})`, "statistical"},
 	} {
 		p.do(step.script)
-		eventually(t, time.Minute, step.script, func() bool {
+		eventually(t, patience, step.script, func() bool {
 			return len(b.sent("asktcf", "/v1/consent")) == n+1
 		})
 		p.until(fmt.Sprintf("/ct_consent=%s[.]/.test(document.cookie)", step.choice))
@@ -245,7 +245,7 @@ func storySecure(t *testing.T, b *bed) {
 	p.base = b.secure.URL
 	p.open("/secure/page")
 	b.waitSent(t, "secure", "page_view", 1)
-	eventually(t, time.Minute, "cookies", func() bool { return len(p.cookies()) == 2 })
+	eventually(t, patience, "cookies", func() bool { return len(p.cookies()) == 2 })
 	first := p.cookies()
 	for _, name := range []string{"__Host-ct_visitor", "__Host-ct_visit"} {
 		c := first[name]
@@ -256,7 +256,7 @@ func storySecure(t *testing.T, b *bed) {
 	p.open("/secure/again")
 	b.waitSent(t, "secure", "page_view", 2)
 	const name = "__Host-ct_visitor"
-	eventually(t, time.Minute, "the cookie to be renewed", func() bool {
+	eventually(t, patience, "the cookie to be renewed", func() bool {
 		next := p.cookies()[name]
 		return next.Value == first[name].Value && next.Expires > first[name].Expires
 	})

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/cdproto/emulation"
 	"github.com/chromedp/cdproto/network"
@@ -73,6 +72,10 @@ func storyEngaged(t *testing.T, b *bed) {
 			if (document.hidden) shown += performance.now() - since
 			else since = performance.now()
 		}, true)
+		addEventListener("pagehide", () => {
+			sessionStorage.inSight = inSight()
+			sessionStorage.total = performance.now()
+		}, true)
 	</script>`))
 	p.until("inSight() > 1500")
 	front, cancel := chromedp.NewContext(p.ctx, chromedp.WithNewWindow(false))
@@ -88,17 +91,17 @@ func storyEngaged(t *testing.T, b *bed) {
 	p.until("!document.hidden")
 	p.do(`dispatchEvent(new Event("scroll"))`)
 	p.until("inSight() > 3500")
-	total := eval[float64](p, `performance.now()`)
-	inSight := eval[float64](p, `(crumbtrail("event", "left"), location = "next", inSight())`)
+	p.do(`crumbtrail("event", "left"); location = "next"`)
+	p.until("sessionStorage.total")
+	total := eval[float64](p, `+sessionStorage.total`)
+	inSight := eval[float64](p, `+sessionStorage.inSight`)
 	b.waitSent(t, "engaged", "page_view", 2)
 	var pings [][]string
-	for deadline := time.Now().Add(30 * time.Second); len(pings) < 2 && time.Now().Before(deadline); {
+	eventually(t, patience, "a ping as the tab was hidden and one as the page was left", func() bool {
 		pings = b.rows(t, `SELECT engaged_ms, sum(engaged_ms) OVER () FROM beacons
 			WHERE site = 'engaged' AND type = 'ping' AND url_path = '/engaged/page'`)
-	}
-	if len(pings) < 2 {
-		t.Fatalf("pings %v, want one as the tab was hidden and one as the page was left", pings)
-	}
+		return len(pings) >= 2
+	})
 	var engaged float64
 	if _, err := fmt.Sscan(pings[0][1], &engaged); err != nil {
 		t.Fatal(err)

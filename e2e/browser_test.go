@@ -15,7 +15,7 @@ import (
 	"github.com/chromedp/chromedp"
 )
 
-const browserTimeout = 4 * time.Minute
+const browserTimeout = 10 * time.Minute
 
 // chromium starts a browser with an empty profile. Nothing but the test's own servers is asked.
 func chromium(t *testing.T, more ...chromedp.ExecAllocatorOption) context.Context {
@@ -96,12 +96,12 @@ func TestBrowser(t *testing.T) {
 	// Three pages, without a word of who it is.
 	for n, path := range []string{"/", "/pricing", "/contact"} {
 		visitPage(t, ctx, site.URL+path)
-		eventually(t, time.Minute, "page view "+path, func() bool {
+		eventually(t, patience, "page view "+path, func() bool {
 			return number(t, data, "SELECT count(*) FROM beacons WHERE type = 'page_view'") > n
 		})
 	}
 	const anonymous = "SELECT page_views, coalesce(contact_id, '') FROM visits"
-	eventually(t, time.Minute, "the first visit to end", func() bool {
+	eventually(t, patience, "the first visit to end", func() bool {
 		return len(rows(t, data, anonymous)) == 1
 	})
 	if got := rows(t, data, anonymous); got[0][0] != "3" || got[0][1] != "" {
@@ -114,10 +114,10 @@ func TestBrowser(t *testing.T) {
 		chromedp.SendKeys("input[name=first_name]", "Ada"),
 		chromedp.SendKeys("input[name=last_name]", "Lovelace"),
 		chromedp.Click("#send"), chromedp.WaitVisible("h1"))
-	eventually(t, time.Minute, "a contact", func() bool {
+	eventually(t, patience, "a contact", func() bool {
 		return number(t, data, "SELECT count(*) FROM contacts") == 1
 	})
-	eventually(t, time.Minute, "the second visit to end", func() bool {
+	eventually(t, patience, "the second visit to end", func() bool {
 		return number(t, data, "SELECT count(*) FROM visits") == 2
 	})
 	checkPerson(t, data)

@@ -45,7 +45,7 @@ func TestClientsReadWhileItWrites(t *testing.T) {
 	s := up(t, data, config)
 	l := newLoad(1)
 	l.aim(s.url)
-	eventually(t, time.Minute, "beacons to be taken", func() bool { return l.count() > 100 })
+	eventually(t, patience, "beacons to be taken", func() bool { return l.count() > 100 })
 
 	const reading = 2 * time.Minute
 	var group sync.WaitGroup

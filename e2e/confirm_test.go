@@ -81,7 +81,7 @@ func (o *postOffice) next(t *testing.T, base string) (m mailed, query string) {
 	t.Helper()
 	select {
 	case m = <-o.mails:
-	case <-time.After(time.Minute):
+	case <-time.After(patience):
 		t.Fatal("no mail came")
 	}
 	link := regexp.MustCompile(regexp.QuoteMeta(base) + `/confirm(\?t=[\w-]+)`).
@@ -117,17 +117,17 @@ func TestConfirmation(t *testing.T) {
 	site := website(t, snippet)
 	ctx := chromium(t)
 	visitPage(t, ctx, site.URL+"/pricing")
-	eventually(t, time.Minute, "an anonymous visit", func() bool {
+	eventually(t, patience, "an anonymous visit", func() bool {
 		return number(t, data, "SELECT count(*) FROM visits") == 1
 	})
 	visitPage(t, ctx, site.URL+"/contact")
 	run(t, ctx, chromedp.SendKeys("input[name=email]", "Ada.Lovelace@Example.com"),
 		chromedp.Click("#send"), chromedp.WaitVisible("h1"))
-	eventually(t, time.Minute, "a pending submission", func() bool {
+	eventually(t, patience, "a pending submission", func() bool {
 		got := rows(t, data, "SELECT outcome FROM decisions")
 		return len(got) == 1 && got[0][0] == "pending"
 	})
-	eventually(t, time.Minute, "word of the mail server", func() bool {
+	eventually(t, patience, "word of the mail server", func() bool {
 		return strings.Contains(pageAt(t, s.admin+"/readyz"), "mail server does not answer")
 	})
 	s.kill()
@@ -141,7 +141,7 @@ func TestConfirmation(t *testing.T) {
 	if page := pageAt(t, link); !strings.Contains(page, "<button") { // as a mail scanner does
 		t.Fatalf("page %s", page)
 	}
-	eventually(t, time.Minute, "the submission in the lake", func() bool {
+	eventually(t, patience, "the submission in the lake", func() bool {
 		return len(rows(t, data, stateOfSubmission)) == 1
 	})
 	if got := rows(t, data, stateOfSubmission)[0]; got[0] != "pending" || got[1] != "" ||
@@ -151,14 +151,14 @@ func TestConfirmation(t *testing.T) {
 	s.kill() // the link outlives it
 	s = up(t, data, config)
 	pressConfirm(t, ctx, s.url+"/confirm"+query)
-	eventually(t, time.Minute, "a contact", func() bool {
+	eventually(t, patience, "a contact", func() bool {
 		return number(t, data, "SELECT count(*) FROM contacts") == 1
 	})
-	eventually(t, time.Minute, "the confirmation in the lake", func() bool {
+	eventually(t, patience, "the confirmation in the lake", func() bool {
 		got := rows(t, data, stateOfSubmission)
 		return len(got) == 1 && got[0][0] == "confirmed" && got[0][1] != ""
 	})
-	eventually(t, time.Minute, "the second visit to end", func() bool {
+	eventually(t, patience, "the second visit to end", func() bool {
 		return number(t, data, "SELECT count(*) FROM visits") == 2
 	})
 	got := rows(t, data, `SELECT c.email, v.was_anonymous, d.outcome, d.resolution FROM visits v
@@ -265,7 +265,7 @@ func TestUnconfirmed(t *testing.T) {
 	}
 	const state = `SELECT email, coalesce(confirmation, ''), is_spam, coalesce(spam_rule, '')
 		FROM submissions ORDER BY email`
-	eventually(t, time.Minute, "it to expire", func() bool {
+	eventually(t, patience, "it to expire", func() bool {
 		got := rows(t, data, state)
 		return len(got) == 2 && got[0][1] == "expired"
 	})
@@ -286,7 +286,7 @@ func TestUnconfirmed(t *testing.T) {
 			t.Errorf("a link that has expired: %s", resp.Status)
 		}
 	}
-	eventually(t, time.Minute, "decisions", func() bool {
+	eventually(t, patience, "decisions", func() bool {
 		return number(t, data, "SELECT count(*) FROM decisions WHERE outcome IN ('pending', 'spam')") == 2
 	})
 	if number(t, data, "SELECT count(*) FROM contacts") != 0 || len(office.mails) != 0 {

@@ -41,7 +41,7 @@ const (
 	bombSlack    = 16 << 20
 	// soon is how long an answer may take, however slow the machine; bodies without an end have
 	// body_timeout on top.
-	soon        = 10 * time.Second
+	soon        = 30 * time.Second
 	bodyTimeout = 2 * time.Second
 )
 

@@ -148,13 +148,13 @@ func TestKillLosesNothing(t *testing.T) {
 		s := up(t, data, config)
 		l.aim(s.url)
 		more := l.count() + 100 + random.IntN(900)
-		eventually(t, time.Minute, "beacons to be taken", func() bool { return l.count() >= more })
+		eventually(t, patience, "beacons to be taken", func() bool { return l.count() >= more })
 		s.kill()
 	}
 	s := up(t, data, config)
 	l.aim(s.url)
 	more := l.count() + 300
-	eventually(t, time.Minute, "beacons to be taken", func() bool { return l.count() >= more })
+	eventually(t, patience, "beacons to be taken", func() bool { return l.count() >= more })
 	l.halt()
 	l.settle(t, data)
 	s.stop()
@@ -165,11 +165,10 @@ func TestKillLosesNothing(t *testing.T) {
 // their last beacon. Where that does not come to pass, check says which are missing.
 func (l *load) settle(t *testing.T, data string) {
 	t.Helper()
-	const within = time.Minute
-	if !harness.WaitFor(within, func() bool {
+	if !harness.WaitFor(patience, func() bool {
 		return number(t, data, "SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits") >= l.count()
 	}) {
-		t.Errorf("waited %v for every beacon to be in a visit", within)
+		t.Errorf("waited %v for every beacon to be in a visit", patience)
 	}
 }
 

@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/chromedp/chromedp"
 )
@@ -51,14 +50,14 @@ func TestPrefetchedLink(t *testing.T) {
 	clicks := func(where string) int {
 		return number(t, data, "SELECT count(*) FROM link_clicks WHERE "+where)
 	}
-	eventually(t, time.Minute, "the browser to look ahead", func() bool {
+	eventually(t, patience, "the browser to look ahead", func() bool {
 		return clicks("bot_rule = 'prefetch' AND visitor_id IS NULL") > 0
 	})
 	if n := number(t, data, "SELECT count(*) FROM contacts"); n != 0 {
 		t.Errorf("looking ahead made %d contacts", n)
 	}
 	run(t, ctx, chromedp.Click("#go"), chromedp.WaitVisible("h1"))
-	eventually(t, time.Minute, "the click and the page to be one visit of the contact", func() bool {
+	eventually(t, patience, "the click and the page to be one visit of the contact", func() bool {
 		return number(t, data, "SELECT count(*) FROM visits JOIN contacts USING (contact_id) "+
 			"WHERE page_views = 1 AND beacons >= 2 AND email = 'ada@acme.example'") == 1
 	})

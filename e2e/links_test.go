@@ -82,7 +82,7 @@ func TestSignedLinkNamesABrowser(t *testing.T) {
 	count := func(sql string) func() bool {
 		return func() bool { return number(t, data, "SELECT count(*) FROM "+sql) == 1 }
 	}
-	eventually(t, time.Minute, "a contact and a visit of nobody's", func() bool {
+	eventually(t, patience, "a contact and a visit of nobody's", func() bool {
 		return count("contacts")() && count("visits WHERE contact_id IS NULL AND page_views = 1")()
 	})
 	contact := rows(t, data, "SELECT contact_id FROM contacts")[0][0]
@@ -96,7 +96,7 @@ func TestSignedLinkNamesABrowser(t *testing.T) {
 	phone.do("GET", made[1], "")
 	phone.do("HEAD", made[0], "") // a scanner's
 	phone.leads(made[0], "https://shop.example/spring?utm_medium=email&utm_campaign=mail1")
-	eventually(t, time.Minute, "both visits and the mail to be the contact's", func() bool {
+	eventually(t, patience, "both visits and the mail to be the contact's", func() bool {
 		return count("link_clicks WHERE NOT is_bot AND link = 'spring' AND utm_campaign = 'mail1' "+
 			"AND contact_id = '"+contact+"'")() &&
 			count("visits WHERE was_anonymous AND page_views = 1 AND contact_id = '"+contact+"'")() &&

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 )
 
 // V6: what came in was accepted, refused for a reason or shed, and what was accepted is in visits
@@ -25,10 +24,10 @@ func TestMetricsAndDataAddUp(t *testing.T) {
 			{"id":"c%d","site":"default","visitor":"w","type":"pageview"},
 			{"id":"d%d","site":"nowhere","visitor":"w","type":"page_view"}]}`, n, n, n, n, n))
 	}
-	eventually(t, time.Minute, "every beacon to be in a visit", func() bool {
+	eventually(t, patience, "every beacon to be in a visit", func() bool {
 		return number(t, data, "SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits") == 2*batches
 	})
-	eventually(t, time.Minute, "the refused ones", func() bool {
+	eventually(t, patience, "the refused ones", func() bool {
 		return number(t, data, "SELECT count(*) FROM bad_beacons") == 2*batches
 	})
 	m := metrics(t, s.admin)

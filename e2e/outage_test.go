@@ -53,7 +53,7 @@ func (k *kafkaProcess) start() {
 	if err := k.cmd.Start(); err != nil {
 		k.t.Fatal(err)
 	}
-	eventually(k.t, 3*time.Minute, "the broker to listen", func() bool {
+	eventually(k.t, patience, "the broker to listen", func() bool {
 		conn, err := net.DialTimeout("tcp", k.address, time.Second)
 		return err == nil && conn.Close() == nil
 	})
@@ -171,7 +171,7 @@ func outageLosesNothing(t *testing.T, k *kafkaProcess) {
 	taken := func(more int) {
 		t.Helper()
 		want := l.count() + more
-		eventually(t, time.Minute, "beacons to be taken", func() bool { return l.count() >= want })
+		eventually(t, patience, "beacons to be taken", func() bool { return l.count() >= want })
 	}
 	l.aim(s.url)
 	taken(500)
@@ -207,7 +207,7 @@ func outageLosesNothing(t *testing.T, k *kafkaProcess) {
 
 	k.start()
 	back := time.Now()
-	eventually(t, away/2+time.Minute, "the spill to be empty under load", func() bool {
+	eventually(t, away/2+patience, "the spill to be empty under load", func() bool {
 		return metrics(t, s.admin)["crumbtrail_ingest_spill_pending_records"] == 0
 	})
 	t.Logf("drained in %v, with load", time.Since(back).Round(100*time.Millisecond))
@@ -240,7 +240,7 @@ func bouncesLoseNothing(t *testing.T, k *kafkaProcess, bounces int) {
 	l.aim(s.url)
 	for n := range bounces {
 		more := l.count() + 200
-		eventually(t, time.Minute, "beacons to be taken", func() bool { return l.count() >= more })
+		eventually(t, patience, "beacons to be taken", func() bool { return l.count() >= more })
 		if n%4 == 3 {
 			k.end(syscall.SIGTERM)
 		} else {
@@ -249,7 +249,7 @@ func bouncesLoseNothing(t *testing.T, k *kafkaProcess, bounces int) {
 		k.start()
 	}
 	back := time.Now()
-	eventually(t, time.Minute, "the spill to be empty under load", func() bool {
+	eventually(t, patience, "the spill to be empty under load", func() bool {
 		return metrics(t, s.admin)["crumbtrail_ingest_spill_pending_records"] == 0
 	})
 	t.Logf("%d bounces; drained in %v", bounces, time.Since(back).Round(100*time.Millisecond))
@@ -262,7 +262,7 @@ func bouncesLoseNothing(t *testing.T, k *kafkaProcess, bounces int) {
 func wantHealth(t *testing.T, s *server, status int, words string) {
 	t.Helper()
 	var reason string
-	eventually(t, 30*time.Second, fmt.Sprintf("health to be %d, %q", status, words), func() bool {
+	eventually(t, patience, fmt.Sprintf("health to be %d, %q", status, words), func() bool {
 		resp, err := http.Get(s.admin + "/readyz")
 		if err != nil {
 			return false
@@ -386,7 +386,7 @@ func TestFullDisk(t *testing.T) {
 		taken()
 	}
 	k.start()
-	eventually(t, time.Minute, "the spill to be empty", func() bool {
+	eventually(t, patience, "the spill to be empty", func() bool {
 		return metrics(t, s.admin)["crumbtrail_ingest_spill_pending_records"] == 0
 	})
 	s.stop()

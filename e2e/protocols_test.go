@@ -189,7 +189,7 @@ lake: {flush: 1s}
 func (g *gateway) settled(t *testing.T, data, protocol string) {
 	t.Helper()
 	taken := g.taken()
-	eventually(t, time.Minute, "every event to be in the lake", func() bool {
+	eventually(t, patience, "every event to be in the lake", func() bool {
 		return number(t, data, "SELECT count(*) FROM beacons") >= len(taken)
 	})
 	found := map[string]int{}
@@ -271,7 +271,7 @@ func (g *gateway) do(t *testing.T, ctx context.Context, steps ...string) {
 	for _, step := range steps {
 		before := len(g.taken())
 		tell(t, ctx, step)
-		eventually(t, time.Minute, step+" to be taken", func() bool {
+		eventually(t, patience, step+" to be taken", func() bool {
 			return len(g.taken()) > before
 		})
 	}
@@ -288,14 +288,14 @@ func tell(t *testing.T, ctx context.Context, step string) {
 func (g *gateway) refuse(t *testing.T, ctx context.Context, step string) {
 	t.Helper()
 	tell(t, ctx, step)
-	eventually(t, time.Minute, step+" to be refused", func() bool {
+	eventually(t, patience, step+" to be refused", func() bool {
 		return len(g.answers(`"`+step+`"`)) > 0
 	})
 	g.mu.Lock()
 	passed := len(g.passed)
 	g.mu.Unlock()
 	// A tracker that has not heard yet would leave the next event waiting for the one after.
-	eventually(t, time.Minute, "the page to hear of it", func() bool {
+	eventually(t, patience, "the page to hear of it", func() bool {
 		heard, err := chromedp.Run(ctx, chromedp.Evaluate[int]("window.heard ?? 1e9"))
 		return err == nil && heard >= passed
 	})
@@ -385,7 +385,7 @@ func TestSegmentInBrowser(t *testing.T) {
 	g.do(t, ctx, "more")
 	g.refuse(t, ctx, "refused")
 	g.do(t, ctx, "after")
-	eventually(t, 2*time.Minute, "again to be taken", func() bool {
+	eventually(t, patience, "again to be taken", func() bool {
 		return len(g.answers(`"again"`)) == 2
 	})
 	g.settled(t, data, "segment")
@@ -416,7 +416,7 @@ func TestRudderStackInBrowser(t *testing.T) {
 	g.do(t, ctx, "more")
 	g.refuse(t, ctx, "refused")
 	g.do(t, ctx, "after")
-	eventually(t, 2*time.Minute, "again to be taken", func() bool {
+	eventually(t, patience, "again to be taken", func() bool {
 		return len(g.answers(`"again"`)) == 2
 	})
 	g.settled(t, data, "segment")
@@ -438,7 +438,7 @@ func TestRudderStackInBrowser(t *testing.T) {
 // checkIdentified wants the one visitor to be a contact, also in what it did before it said so.
 func checkIdentified(t *testing.T, data, contact string) {
 	t.Helper()
-	eventually(t, time.Minute, "a contact behind the visitor", func() bool {
+	eventually(t, patience, "a contact behind the visitor", func() bool {
 		return number(t, data, "SELECT count(*) FROM beacons WHERE contact_id IS NULL") == 0
 	})
 	wantRows(t, data, "SELECT email, first_name, last_name, company FROM contacts", contact)

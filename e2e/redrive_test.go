@@ -7,7 +7,6 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 )
 
 // redriven is the sum of what `crumbtrail redrive --format json` tells.
@@ -117,7 +116,7 @@ func TestRedrive(t *testing.T) {
 		WHERE site = 'shop' AND (props->>'_redriven_from') IS NOT NULL`
 	const inVisits = "SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits WHERE site = 'shop'"
 	// The one that happened a minute before it came is in a late visit, which is held for a minute.
-	eventually(t, time.Minute, "beacons, and visits of those that are not late", func() bool {
+	eventually(t, patience, "beacons, and visits of those that are not late", func() bool {
 		return number(t, data, taken) == 3 && number(t, data, inVisits) == 2
 	})
 	s.stop()
