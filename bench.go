@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -55,6 +56,16 @@ func benches() []bench {
 			[]string{"batch", "connections", "seconds", "rate", "brokers"},
 			benchOverload,
 		},
+		{
+			"dedupe", "the matching of made-up contacts, and how good it is",
+			[]string{"rows", "seed"},
+			benchDedupe,
+		},
+		{
+			"people", "no measurement: writes the contacts of dedupe to a file, with the truth",
+			[]string{"rows", "seed", "out"},
+			benchPeople,
+		},
 	}
 }
 
@@ -62,7 +73,8 @@ func benches() []bench {
 type benchOptions struct {
 	events, visitors, rate int
 	visits                 string
-	batch, profile         string
+	batch, profile, out    string
+	rows, seed             int
 	connections, seconds   int
 }
 
@@ -132,6 +144,22 @@ func benchOverload(
 	})
 }
 
+func benchDedupe(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	return benchmarks.Dedupe(ctx, cfg, o.people())
+}
+
+func benchPeople(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	return benchmarks.People(ctx, cfg, o.people(), cmp.Or(o.out, "people.csv"))
+}
+
+func (o benchOptions) people() benchmarks.DedupeOptions {
+	return benchmarks.DedupeOptions{Rows: orElse(o.rows, 1_000_000), Seed: uint64(orElse(o.seed, 1))}
+}
+
 func orElse(n, otherwise int) int {
 	if n == 0 {
 		return otherwise
@@ -174,6 +202,9 @@ func runBench(ctx context.Context, c *call) error {
 		"how long each load lasts; default: 10 of ingest, 20 of overload")
 	c.flags.StringVar(&o.profile, "profile", "",
 		"file for a CPU profile of the collector at its capacity; default: none")
+	c.flags.IntVar(&o.rows, "rows", 0, "how many contacts; default: 1000000 of dedupe and people")
+	c.flags.IntVar(&o.seed, "seed", 0, "the contacts follow from this number; default: 1")
+	c.flags.StringVar(&o.out, "out", "", "file for people; default: people.csv")
 	c.flags.StringVar(&c.brokers, "brokers", "",
 		"Kafka brokers, host:port,...; default: an embedded broker in a process of its own")
 	asJSON := c.flags.Bool("json", false, "print one JSON object")
@@ -233,8 +264,8 @@ const mebi = 1 << 20
 
 // printResult writes what was measured for people.
 func printResult(w io.Writer, r benchmarks.Result) {
-	fmt.Fprintf(w, "%s: %d beacons in %.1f s: %.0f/s, %.0f per core-second (%.1f s user, %.1f s "+
-		"system), peak memory %d MB\n", r.Name, r.Events, r.Seconds, r.EventsPerSecond,
+	fmt.Fprintf(w, "%s: %d %s in %.1f s: %.0f/s, %.0f per core-second (%.1f s user, %.1f s "+
+		"system), peak memory %d MB\n", r.Name, r.Events, counted(r), r.Seconds, r.EventsPerSecond,
 		r.EventsPerCoreSecond, r.UserSeconds, r.SystemSeconds, r.PeakRSSBytes/mebi)
 	if r.Visits > 0 {
 		fmt.Fprintf(w, "%d visits put out\n", r.Visits)
@@ -247,7 +278,30 @@ func printResult(w io.Writer, r benchmarks.Result) {
 	}
 	printCollectors(w, r.Collectors)
 	printOverload(w, r.Overload)
+	printMatching(w, r.Matching)
 	printRecoveries(w, r.Recoveries)
+}
+
+// counted is what the events of a bench are.
+func counted(r benchmarks.Result) string {
+	if r.Name == "dedupe" || r.Name == "people" {
+		return "rows"
+	}
+	return "beacons"
+}
+
+func printMatching(w io.Writer, m *benchmarks.Matching) {
+	if m == nil {
+		return
+	}
+	for _, line := range []struct {
+		what string
+		q    benchmarks.Quality
+	}{{"pairs", m.Pairs}, {"pairs, best", m.Best}, {"clusters", m.Clusters}} {
+		fmt.Fprintf(w, "%-11s  precision %.4f  recall %.4f  F1 %.4f\n", line.what, line.q.Precision,
+			line.q.Recall, line.q.F1)
+	}
+	fmt.Fprintf(w, "the largest cluster has %d rows\n", m.Largest)
 }
 
 // printCollectors shows our collector beside its peers.

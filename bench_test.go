@@ -22,6 +22,8 @@ func TestBenchUsage(t *testing.T) {
 		{"ingest --visits 5", "ingest: takes no --visits"},
 		{"ingest --batch 1,0", "--batch 1,0: want numbers from 1 on"},
 		{"overload --batch 1,2", "--batch 1,2: want one number"},
+		{"dedupe --out x", "dedupe: takes no --out"},
+		{"people --rows 0", "--rows 0: want at least 1"},
 		{"ingest --seconds 0", "--seconds 0: want at least 1"},
 	} {
 		var stdout, stderr strings.Builder

@@ -41,6 +41,7 @@ type Result struct {
 	Recoveries        []Recovery      `json:"recoveries,omitempty"`
 	Collectors        []Collector     `json:"collectors,omitempty"`
 	Overload          *Overload       `json:"overload,omitempty"`
+	Matching          *Matching       `json:"matching,omitempty"`
 	// Repeated beacons are in the topic more than once: their first answer was not certain.
 	Repeated int `json:"repeated,omitempty"`
 }
