@@ -16,6 +16,8 @@ import (
 const (
 	// scoreEvery is how often `up` scores again, if the lake has changed.
 	scoreEvery = time.Minute
+	// regroupEvery is how often it does so at most because contacts have become one, or several.
+	regroupEvery = 5 * time.Second
 	// scoreTimeout bounds one run of one model.
 	scoreTimeout = 10 * time.Minute
 	// scoreBatch is how many scores go to the topic at once.
@@ -180,32 +182,67 @@ func (w *scoreWriter) flush(ctx context.Context) error {
 	return err
 }
 
-// scorePart scores again whenever the lake has changed.
+// scorePart scores again whenever the lake has changed: now and then, and at once where contacts
+// have become one, or one has become several, as their scores are nobody's until then.
 func (p *pipeline) scorePart(models []*score.Model) part {
 	return part{"score", func(ctx context.Context) error {
 		ticker := time.NewTicker(scoreEvery)
 		defer ticker.Stop()
-		scored := int64(-1)
+		scored, regrouped := int64(-1), time.Time{}
 		for {
+			var err error
 			select {
 			case <-ctx.Done():
 				return nil
 			case <-ticker.C:
+				scored, err = p.rescore(ctx, models, scored)
+			case <-p.lake.Regrouped():
+				scored, err = p.rescoreRegrouped(ctx, models, scored, regrouped.Add(regroupEvery))
+				regrouped = time.Now()
 			}
-			facts := p.lake.Generation()
-			if facts == scored {
-				continue
-			}
-			n, err := p.score(ctx, models, time.Now())
 			if ctx.Err() != nil {
 				return nil
 			}
 			if err != nil { // the last run's scores stay; the next run may find what this one missed
 				p.log.Error("scoring failed", "err", err)
-				continue
 			}
-			p.log.Info("scored", "scores", n, "models", len(models))
-			scored = facts
 		}
 	}}
+}
+
+// rescore scores what the lake shows, unless that has been scored; it returns the generation of
+// the catalog that is scored now.
+func (p *pipeline) rescore(
+	ctx context.Context, models []*score.Model, scored int64,
+) (int64, error) {
+	facts := p.lake.Generation()
+	if facts == scored {
+		return scored, nil
+	}
+	n, err := p.score(ctx, models, time.Now())
+	if err != nil {
+		return scored, err
+	}
+	p.log.Info("scored", "scores", n, "models", len(models))
+	return facts, nil
+}
+
+// rescoreRegrouped has the lake show how contacts have been regrouped, scores that and has the
+// lake show the scores; not before an instant.
+func (p *pipeline) rescoreRegrouped(
+	ctx context.Context, models []*score.Model, scored int64, from time.Time,
+) (int64, error) {
+	select {
+	case <-ctx.Done():
+		return scored, ctx.Err()
+	case <-time.After(time.Until(from)):
+	}
+	if err := p.drainLake(ctx); err != nil {
+		return scored, err
+	}
+	scored, err := p.rescore(ctx, models, scored)
+	if err != nil {
+		return scored, err
+	}
+	return scored, p.drainLake(ctx)
 }

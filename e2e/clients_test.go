@@ -22,7 +22,8 @@ func views() []string {
 	return []string{
 		"beacons", "page_views", "visits", "visitors", "submissions", "contacts", "identities",
 		"decisions", "link_clicks", "mail_opens", "scores", "score_explanations", "score_history",
-		"bad_beacons", "contact_versions", "timeline", "pipeline_counts",
+		"bad_beacons", "contact_versions", "timeline", "pipeline_counts", "records", "edges", "bridges",
+		"aliases", "alias_versions", "reviews",
 	}
 }
 

@@ -31,7 +31,10 @@ func decoders() map[schemas.Topic]decoder {
 		schemas.Visits:      (*tables).visit,
 		schemas.Submissions: (*tables).submission,
 		schemas.BadBeacons:  (*tables).badBeacon,
+		schemas.Records:     (*tables).record,
+		schemas.Edges:       (*tables).edge,
 		schemas.Contacts:    (*tables).contact,
+		schemas.Aliases:     (*tables).alias,
 		schemas.Identities:  (*tables).identity,
 		schemas.Decisions:   (*tables).decision,
 		schemas.Scores:      (*tables).score,
@@ -43,7 +46,10 @@ type tables struct {
 	beacons      buffer[beaconRow]
 	visits       buffer[visitRow]
 	submissions  buffer[submissionRow]
+	records      buffer[recordRow]
+	edges        buffer[edgeRow]
 	contacts     buffer[contactRow]
+	aliases      buffer[aliasRow]
 	identities   buffer[identityRow]
 	decisions    buffer[decisionRow]
 	badBeacons   buffer[badBeaconRow]
@@ -54,6 +60,8 @@ type tables struct {
 	duplicates int64
 	digest     xxhash.Digest
 	badNames   *schemas.Names
+	// regrouped is true where contacts have become one or several since it was last set to false.
+	regrouped bool
 
 	rows  int
 	bytes int64
@@ -64,7 +72,10 @@ func newTables() *tables {
 	t.beacons.table = beaconsTable()
 	t.visits.table = visitsTable()
 	t.submissions.table = submissionsTable()
+	t.records.table = recordsTable()
+	t.edges.table = edgesTable()
 	t.contacts.table = contactsTable()
+	t.aliases.table = aliasesTable()
 	t.identities.table = identitiesTable()
 	t.decisions.table = decisionsTable()
 	t.badBeacons.table = badBeaconsTable()
@@ -77,7 +88,8 @@ func newTables() *tables {
 func (t *tables) all() []*table {
 	return []*table{
 		&t.beacons.table.table, &t.visits.table.table, &t.submissions.table.table,
-		&t.contacts.table.table, &t.identities.table.table, &t.decisions.table.table,
+		&t.records.table.table, &t.edges.table.table, &t.contacts.table.table,
+		&t.aliases.table.table, &t.identities.table.table, &t.decisions.table.table,
 		&t.badBeacons.table.table, &t.scores.table.table, &t.explanations.table.table,
 	}
 }
@@ -96,7 +108,10 @@ func (t *tables) take() []pending {
 	out = t.beacons.take(out)
 	out = t.visits.take(out)
 	out = t.submissions.take(out)
+	out = t.records.take(out)
+	out = t.edges.take(out)
 	out = t.contacts.take(out)
+	out = t.aliases.take(out)
 	out = t.identities.take(out)
 	out = t.decisions.take(out)
 	out = t.badBeacons.take(out)
@@ -143,7 +158,30 @@ func (t *tables) submission(at place, r kafka.Record) error {
 	if err := s.UnmarshalVT(r.Value); err != nil {
 		return err
 	}
+	if s.OccurredAtUs == 0 { // a review happens as it comes in
+		s.OccurredAtUs = s.ReceivedAtUs
+	}
 	t.submissions.append(s.OccurredAtUs, &submissionRow{s, at})
+	t.added(len(r.Value))
+	return nil
+}
+
+func (t *tables) record(at place, r kafka.Record) error {
+	v := &schemas.Record{}
+	if err := v.UnmarshalVT(r.Value); err != nil {
+		return err
+	}
+	t.records.append(v.LastAtUs, &recordRow{v, at})
+	t.added(len(r.Value))
+	return nil
+}
+
+func (t *tables) edge(at place, r kafka.Record) error {
+	e := &schemas.Edge{}
+	if err := e.UnmarshalVT(r.Value); err != nil {
+		return err
+	}
+	t.edges.append(e.DecidedAtUs, &edgeRow{e, at})
 	t.added(len(r.Value))
 	return nil
 }
@@ -154,6 +192,16 @@ func (t *tables) contact(at place, r kafka.Record) error {
 		return err
 	}
 	t.contacts.append(c.UpdatedAtUs, &contactRow{c, at})
+	t.added(len(r.Value))
+	return nil
+}
+
+func (t *tables) alias(at place, r kafka.Record) error {
+	a := &schemas.Alias{}
+	if err := a.UnmarshalVT(r.Value); err != nil {
+		return err
+	}
+	t.aliases.append(a.SinceUs, &aliasRow{a, at})
 	t.added(len(r.Value))
 	return nil
 }
@@ -173,6 +221,7 @@ func (t *tables) decision(at place, r kafka.Record) error {
 	if err := d.UnmarshalVT(r.Value); err != nil {
 		return err
 	}
+	t.regrouped = t.regrouped || len(d.Merged)+len(d.Parted) > 0
 	t.decisions.append(d.DecidedAtUs, &decisionRow{d, at})
 	t.added(len(r.Value))
 	return nil

@@ -2,6 +2,8 @@ package lake
 
 import (
 	"io"
+	"math"
+	"slices"
 	"testing"
 
 	"crumbtrail/internal/kafka"
@@ -27,6 +29,13 @@ func FuzzRecord(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add(len(Topics())-1, huge)
+	odd, err := (&schemas.Decision{
+		Weight: math.NaN(), Evidence: []*schemas.Evidence{{Weight: math.Inf(1)}}, Merged: []string{""},
+	}).MarshalVT()
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(slices.Index(Topics(), string(schemas.Decisions)), odd)
 	f.Fuzz(func(t *testing.T, topic int, value []byte) {
 		name := schemas.Topic(Topics()[uint(topic)%uint(len(Topics()))])
 		to := newTables()

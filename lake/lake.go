@@ -1,7 +1,8 @@
-// Package lake reads the topics beacons, submissions, bad-beacons, visits, contacts, identities,
-// decisions and scores, and writes Parquet files, manifests and the catalog lake.duckdb. It
-// guarantees that every record is in exactly one row of a file that a manifest names, less beacons
-// that were sent twice, and that the catalog is one snapshot of the manifests (V1, V5).
+// Package lake reads the topics beacons, submissions, bad-beacons, visits, records, edges, aliases,
+// contacts, identities, decisions and scores, and writes Parquet files, manifests and the catalog
+// lake.duckdb. It guarantees that every record is in exactly one row of a file that a manifest
+// names, less beacons that were sent twice, and that the catalog is one snapshot of the manifests
+// (V1, V5).
 package lake
 
 import (
@@ -82,6 +83,8 @@ type Lake struct {
 
 	// drains takes requests to flush now.
 	drains chan chan<- error
+	// regrouped holds one value where contacts have become one or several.
+	regrouped chan struct{}
 	// ended is closed when Run returns.
 	ended chan struct{}
 
@@ -116,8 +119,9 @@ func open(
 	l := &Lake{
 		cfg: cfg.withDefaults(), layout: layout{data}, disk: d, catalog: catalog,
 		log: log, metrics: newMetrics(reg), drains: make(chan chan<- error),
-		encoders: make(encoders, encodersAtOnce),
-		ended:    make(chan struct{}),
+		regrouped: make(chan struct{}, 1),
+		encoders:  make(encoders, encodersAtOnce),
+		ended:     make(chan struct{}),
 	}
 	l.publisher = linkPublisher{l.layout, d}
 	if err := l.addPartitions(ctx, from); err != nil {
@@ -146,7 +150,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 				source: source{topic, int32(i)}, decode: decode, reader: from,
 				gaps: l.cfg.gaps(t), start: start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
-				metrics: l.metrics, budget: &l.budget, moved: &l.moved,
+				metrics: l.metrics, budget: &l.budget, moved: &l.moved, regrouped: l.regrouped,
 				encoders: l.encoders,
 				fanIn:    mergeFiles, now: time.Now,
 				flushes: make(chan flushRequest),
@@ -289,6 +293,10 @@ func (l *Lake) reached(ends map[string][]int64, position func(*partition) int64)
 // Generation is the number of the newest catalog that shows facts which no catalog before showed.
 // It does not grow with new scores alone, which are made of the facts.
 func (l *Lake) Generation() int64 { return l.generation.Load() }
+
+// Regrouped gives a value once contacts have become one, or one has become several, since it last
+// did. A catalog shows that after the next Drain.
+func (l *Lake) Regrouped() <-chan struct{} { return l.regrouped }
 
 // Counts is what the published files hold.
 type Counts struct {

@@ -428,3 +428,41 @@ func TestSeenForgetsWhereHoursLookAlike(t *testing.T) {
 		}
 	}
 }
+
+// A decision that regroups contacts is told of once the lake has it, and one that does not is not.
+func TestRegroupedIsToldOf(t *testing.T) {
+	log := NewLog(1)
+	log.Append(schemas.Decisions, 0, &schemas.Decision{SubmissionId: "u1", ContactId: "c1"})
+	l, err := openTest(t, t.TempDir(), log, fastDisk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- l.Run(ctx) }()
+	defer func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	}()
+	for i, d := range []*schemas.Decision{
+		{SubmissionId: "u2", ContactId: "c1"},
+		{SubmissionId: "u3", ContactId: "c1", Merged: []string{"c2"}},
+		{SubmissionId: "u4", ContactId: "c1", Parted: []string{"c2"}},
+	} {
+		log.Append(schemas.Decisions, 0, d)
+		if err := l.Drain(t.Context(), log.Ends()); err != nil {
+			t.Fatal(err)
+		}
+		told := false
+		select {
+		case <-l.Regrouped():
+			told = true
+		default:
+		}
+		if told != (i > 0) {
+			t.Errorf("%v: told %t", d, told)
+		}
+	}
+}

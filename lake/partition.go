@@ -39,6 +39,8 @@ type partition struct {
 	now func() time.Time
 	// moved is raised whenever a position below has changed.
 	moved *signal
+	// regrouped is Lake's.
+	regrouped chan<- struct{}
 
 	tables    *tables
 	published *manifest
@@ -223,6 +225,13 @@ func (p *partition) apply(batch kafka.Fetched) {
 	p.budget.add(p.tables.bytes - before)
 	p.applied.Store(p.next)
 	p.moved.raise()
+	if p.tables.regrouped {
+		p.tables.regrouped = false
+		select {
+		case p.regrouped <- struct{}{}:
+		default: // whoever waits will find this one, too
+		}
+	}
 }
 
 // full is true where the partition has enough rows for a file, or all have too many together and

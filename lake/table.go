@@ -202,6 +202,25 @@ func integer[R any](id int, name, doc string, get func(*R) int32) field[R] {
 	return f
 }
 
+// double is a DOUBLE; 0 is NULL.
+func double[R any](id int, name, doc string, get func(*R) float64) field[R] {
+	f := field[R]{column: column{
+		id: id, name: name, sql: "DOUBLE", arrow: arrow.PrimitiveTypes.Float64, layout: plainly,
+		doc: doc,
+	}}
+	f.bind = func(b array.Builder) func(*R) {
+		to := b.(*array.Float64Builder)
+		return func(row *R) {
+			if v := get(row); v != 0 {
+				to.Append(v)
+			} else {
+				to.AppendNull()
+			}
+		}
+	}
+	return f
+}
+
 // boolean is a BOOLEAN.
 func boolean[R any](id int, name, doc string, get func(*R) bool) field[R] {
 	f := field[R]{column: column{

@@ -29,6 +29,21 @@ type submissionRow struct {
 	place
 }
 
+type recordRow struct {
+	*schemas.Record
+	place
+}
+
+type edgeRow struct {
+	*schemas.Edge
+	place
+}
+
+type aliasRow struct {
+	*schemas.Alias
+	place
+}
+
 type contactRow struct {
 	*schemas.Contact
 	place

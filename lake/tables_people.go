@@ -1,17 +1,11 @@
 package lake
 
-import (
-	"encoding/json"
-
-	"crumbtrail/schemas"
-)
-
 func submissionsTable() *rowTable[submissionRow] {
 	type row = submissionRow
 	return define(
 		"submissions", "Who somebody said to be, each time it was said. Personal data.",
 		unique(keyText(1, "submission_id", "Event id of the submission's beacon.", func(r *row) string { return r.SubmissionId })),
-		text(2, "kind", "form, sign_in, registration, signed_link, api or confirmation.", func(r *row) string { return r.Kind.Name() }),
+		text(2, "kind", "form, sign_in, registration, signed_link, api, confirmation or review.", func(r *row) string { return r.Kind.Name() }),
 		keyText(3, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		text(4, "visitor_id", "The browser that it came from.", func(r *row) string { return r.VisitorId }),
 		text(5, "consent", "Consent that it came with.", func(r *row) string { return r.Consent.Name() }),
@@ -33,38 +27,15 @@ func submissionsTable() *rowTable[submissionRow] {
 		text(21, "spam_rule", "Name of the rule that takes its sender for a bot.", func(r *row) string { return r.SpamRule }),
 		jsonText(22, "consents", "What it says of consent: a list of purpose, state (granted or refused) and the form's field.", func(r *row) []byte { return consentsJSON(r.Consents) }),
 		text(23, "recipient", "The contact that the signed link was made for which somebody followed.", func(r *row) string { return r.Recipient }),
+		jsonText(24, "review", "Of a review: verdict, left, right, records, withdraws, by and note.", func(r *row) []byte { return reviewJSON(r.Review) }),
 	)
-}
-
-// consentsJSON writes what a submission says of consent, nil where it says nothing.
-func consentsJSON(list []*schemas.PurposeConsent) []byte {
-	if len(list) == 0 {
-		return nil
-	}
-	type consent struct {
-		Purpose string `json:"purpose"`
-		State   string `json:"state"`
-		Field   string `json:"field"`
-	}
-	out := make([]consent, len(list))
-	for i, c := range list {
-		out[i] = consent{c.Purpose, "refused", c.Field}
-		if c.Granted {
-			out[i].State = "granted"
-		}
-	}
-	text, err := json.Marshal(out)
-	if err != nil {
-		panic("encode consents: " + err.Error())
-	}
-	return text
 }
 
 func contactsTable() *rowTable[contactRow] {
 	type row = contactRow
 	return define(
 		"contacts", "Every version of every contact. Personal data.",
-		keyText(1, "contact_id", "UUIDv5 of the submission that made the contact.", func(r *row) string { return r.ContactId }),
+		keyText(1, "contact_id", "Id of its oldest record.", func(r *row) string { return r.ContactId }),
 		key(bigint(2, "version", "Grows by one with each change.", func(r *row) int64 { return r.Version })),
 		instant(3, "created_at", "When the contact was made.", func(r *row) int64 { return r.CreatedAtUs }),
 		keyInstant(4, "updated_at", "When this version was made.", func(r *row) int64 { return r.UpdatedAtUs }),
@@ -77,6 +48,8 @@ func contactsTable() *rowTable[contactRow] {
 		unique(text(11, "submission_id", "The last submission in it.", func(r *row) string { return r.SubmissionId })),
 		key(integer(12, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(13, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
+		bigint(14, "records", "How many records it is made of.", func(r *row) int64 { return r.Records }),
+		text(15, "merged_into", "The contact that had taken it over; NULL: it stood for itself.", func(r *row) string { return r.MergedInto }),
 	)
 }
 
@@ -93,6 +66,7 @@ func identitiesTable() *rowTable[identityRow] {
 		unique(text(7, "submission_id", "The submission that it rests on.", func(r *row) string { return r.SubmissionId })),
 		key(integer(8, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(9, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
+		text(10, "record_id", "The record that its submission made or repeated: the visitor is always whoever has it.", func(r *row) string { return r.RecordId }),
 	)
 }
 
@@ -104,13 +78,22 @@ func decisionsTable() *rowTable[decisionRow] {
 		text(2, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		text(3, "visitor_id", "The browser that it came from.", func(r *row) string { return r.VisitorId }),
 		text(4, "contact_id", "The contact that it went to.", func(r *row) string { return r.ContactId }),
-		text(5, "outcome", "matched, created, unresolved, pending, confirmed, expired or spam.", func(r *row) string { return r.Outcome.Name() }),
+		text(5, "outcome", "matched, created, review, unresolved, pending, confirmed, expired or spam; of a review accepted, rejected, split, withdrawn or refused.", func(r *row) string { return r.Outcome.Name() }),
 		text(6, "strategy", "Name of the strategy that decided.", func(r *row) string { return r.Strategy }),
 		text(7, "reason", "Why, in a sentence.", func(r *row) string { return r.Reason }),
 		keyInstant(8, "decided_at", "When it was decided.", func(r *row) int64 { return r.DecidedAtUs }),
 		key(integer(9, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(10, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 		text(11, "resolution", "Of a confirmed one: matched, created or unresolved.", func(r *row) string { return r.Resolution.Name() }),
+		text(12, "record_id", "The record that the submission made or repeated; NULL: it names nobody.", func(r *row) string { return r.RecordId }),
+		double(13, "weight", "Of the likeliest pair: logarithm to base 2 of the odds that both are one; NULL: a strategy decided.", func(r *row) float64 { return r.Weight }),
+		double(14, "probability", "Of the likeliest pair: how probable it is that both are one.", func(r *row) float64 { return r.Probability }),
+		jsonText(15, "runners_up", "Other contacts that it could have been, as they were then: a list of contact_id, record_id, weight, probability and reason.", func(r *row) []byte { return candidatesJSON(r.RunnersUp) }),
+		jsonText(16, "evidence", "How the probability comes about: a list of attribute, level, weight, rarity and note.", func(r *row) []byte { return evidenceJSON(r.Evidence) }),
+		jsonText(17, "merged", "Contacts that contact_id took over.", func(r *row) []byte { return listJSON(r.Merged) }),
+		jsonText(18, "parted", "Contacts that stand for themselves again.", func(r *row) []byte { return listJSON(r.Parted) }),
+		text(19, "model", "Name and version of the model that compared.", func(r *row) string { return r.Model }),
+		text(20, "decided_by", "Of a review: who decided.", func(r *row) string { return r.By }),
 	)
 }
 

@@ -31,8 +31,9 @@ type comment struct{ column, doc string }
 // with an underscore are for the others.
 func viewNames() []string {
 	return []string{
-		"identities", "_edges", "beacons", "page_views", "link_clicks", "mail_opens", "visits", "visitors",
-		"decisions", "submissions", "contact_versions", "contacts", "bad_beacons",
+		"aliases", "alias_versions", "edges", "records", "bridges", "identities", "_visitors", "_reasons",
+		"beacons", "page_views", "link_clicks", "mail_opens", "visits", "visitors",
+		"decisions", "submissions", "reviews", "contact_versions", "contacts", "bad_beacons",
 		"scores", "score_history", "score_explanations", "timeline",
 	}
 }
@@ -124,7 +125,9 @@ func readView(name string, tables []*table) view {
 			without = strings.Split(doc, ", ")
 		case ok && !strings.Contains(word, " "):
 			v.columns = append(v.columns, comment{word, doc})
-		default: // a line that goes on
+		case len(v.columns) == 0: // a line that goes on
+			v.doc += " " + line
+		default:
 			v.columns[len(v.columns)-1].doc += " " + line
 		}
 	}

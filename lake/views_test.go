@@ -179,30 +179,6 @@ func (w *world) put(words []string) {
 			Channel: f["channel"], EntryUrl: f["url"], ExitUrl: f["exit"], Late: f["late"] != "",
 			Campaign: &schemas.Campaign{Source: f["source"]}, Consent: consent(f["consent"]),
 		})
-	case "identity":
-		w.log.Append(schemas.Identities, 0, &schemas.Identity{
-			Site: site, VisitorId: f["visitor"], ContactId: f["contact"], ValidFromUs: at("from"),
-			LinkedAtUs: at("at"), Evidence: "form", SubmissionId: f["submission"],
-		})
-	case "contact":
-		w.log.Append(schemas.Contacts, 0, &schemas.Contact{
-			ContactId: f["id"], Version: n("version"), Email: f["email"], CreatedAtUs: at("at"),
-			UpdatedAtUs: at("at"),
-		})
-	case "submission":
-		w.log.Append(schemas.Submissions, 0, &schemas.Submission{
-			SubmissionId: f["id"], Site: site, VisitorId: f["visitor"], OccurredAtUs: at("at"),
-			Email: f["email"], Fields: []byte(`{"a":1}`),
-			Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM, ConfirmUntilUs: at("until"),
-			Confirms: f["confirms"], SpamRule: f["spam"], Consents: consents(f["purpose"]),
-		})
-	case "decision":
-		w.log.Append(schemas.Decisions, 0, &schemas.Decision{
-			SubmissionId: f["submission"], Site: site, VisitorId: f["visitor"],
-			ContactId: f["contact"], DecidedAtUs: at("at"),
-			Outcome: schemas.Outcome(cmp.Or(schemas.Outcome_value["OUTCOME_"+f["outcome"]],
-				int32(schemas.Outcome_OUTCOME_CREATED))),
-		})
 	case "score":
 		w.log.Append(schemas.Scores, partition, &schemas.Score{
 			Model: f["model"], Version: 1, SubjectType: "contact", SubjectId: f["subject"],
@@ -220,8 +196,93 @@ func (w *world) put(words []string) {
 	case "garbage":
 		w.log.AppendRaw(schemas.Topic(f["topic"]), partition, []byte{0xff, 0xfe, 'x'})
 	default:
-		w.t.Fatalf("no record of kind %q", words[0])
+		w.putPeople(words[0], site, f, at, n)
 	}
+}
+
+// putPeople puts a record that the resolver reads or writes.
+func (w *world) putPeople(
+	kind, site string, f fields, at func(string) int64, n func(string) int64,
+) {
+	w.t.Helper()
+	real := func(name string) float64 {
+		v, _ := strconv.ParseFloat(f[name], 64)
+		return v
+	}
+	switch kind {
+	case "identity":
+		w.log.Append(schemas.Identities, 0, &schemas.Identity{
+			Site: site, VisitorId: f["visitor"], ContactId: f["contact"], ValidFromUs: at("from"),
+			LinkedAtUs: at("at"), Evidence: "form", SubmissionId: f["submission"],
+			RecordId: f["record"],
+		})
+	case "contact":
+		w.log.Append(schemas.Contacts, 0, &schemas.Contact{
+			ContactId: f["id"], Version: n("version"), Email: f["email"], CreatedAtUs: at("at"),
+			UpdatedAtUs: at("at"), MergedInto: f["into"], Records: n("records"),
+		})
+	case "submission":
+		w.log.Append(schemas.Submissions, 0, &schemas.Submission{
+			SubmissionId: f["id"], Site: site, VisitorId: f["visitor"], OccurredAtUs: at("at"),
+			Email: f["email"], Fields: []byte(`{"a":1}`),
+			Kind: schemas.SubmissionKind_SUBMISSION_KIND_FORM, ConfirmUntilUs: at("until"),
+			Confirms: f["confirms"], SpamRule: f["spam"], Consents: consents(f["purpose"]),
+		})
+	case "decision":
+		w.log.Append(schemas.Decisions, 0, &schemas.Decision{
+			SubmissionId: f["submission"], Site: strings.Trim(site, "-"), VisitorId: f["visitor"],
+			ContactId: f["contact"], RecordId: f["record"], DecidedAtUs: at("at"), By: f["by"],
+			Merged: strings.Fields(f["merged"]), Parted: strings.Fields(f["parted"]),
+			RunnersUp: candidates(f["next"]), Evidence: evidence(f["agrees"]), Weight: real("weight"),
+			Outcome: schemas.Outcome(cmp.Or(schemas.Outcome_value["OUTCOME_"+f["outcome"]],
+				int32(schemas.Outcome_OUTCOME_CREATED))),
+		})
+	case "record":
+		w.log.Append(schemas.Records, 0, &schemas.Record{
+			RecordId: f["id"], Number: n("number"), Email: f["email"], Submissions: 1,
+			FirstSubmissionId: f["submission"], LastSubmissionId: f["submission"],
+			FirstAtUs: at("at"), LastAtUs: at("at"), Site: site,
+		})
+	case "edge":
+		w.log.Append(schemas.Edges, 0, &schemas.Edge{
+			Left: f["left"], Right: f["right"], Weight: real("weight"),
+			Verdict:     schemas.EdgeVerdict(schemas.EdgeVerdict_value["EDGE_VERDICT_"+f["verdict"]]),
+			Probability: real("p"), Evidence: f["by"], DecidedAtUs: at("at"),
+			SubmissionId: f["submission"],
+		})
+	case "alias":
+		w.log.Append(schemas.Aliases, 0, &schemas.Alias{
+			ContactId: f["id"], CurrentContactId: f["is"], SinceUs: at("at"),
+			SubmissionId: f["submission"],
+		})
+	case "review":
+		w.log.Append(schemas.Submissions, 0, &schemas.Submission{
+			SubmissionId: f["id"], ReceivedAtUs: at("at"),
+			Kind: schemas.SubmissionKind_SUBMISSION_KIND_REVIEW,
+			Review: &schemas.Review{
+				Verdict: schemas.Verdict(schemas.Verdict_value["VERDICT_"+f["verdict"]]),
+				Left:    f["left"], Right: f["right"], Withdraws: f["withdraws"], By: f["by"],
+				Note: f["note"], Records: strings.FieldsFunc(f["records"],
+					func(r rune) bool { return r == ',' }),
+			},
+		})
+	default:
+		w.t.Fatalf("no record of kind %q", kind)
+	}
+}
+
+func candidates(id string) []*schemas.Candidate {
+	if id == "" {
+		return nil
+	}
+	return []*schemas.Candidate{{ContactId: id, RecordId: id, Weight: 1.5, Reason: "older"}}
+}
+
+func evidence(attribute string) []*schemas.Evidence {
+	if attribute == "" {
+		return nil
+	}
+	return []*schemas.Evidence{{Attribute: attribute, Level: "exact", Weight: 8, Rarity: 2}}
 }
 
 // consents grant a purpose, and refuse another.

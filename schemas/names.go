@@ -64,6 +64,12 @@ func (x ConsentSource) Name() string {
 // Name returns the submission kind's name in SQL.
 func (x SubmissionKind) Name() string { return enumName(x.String(), "SUBMISSION_KIND_") }
 
+// Name returns the verdict's name in SQL.
+func (x EdgeVerdict) Name() string { return enumName(x.String(), "EDGE_VERDICT_") }
+
+// Name returns the verdict's name in SQL.
+func (x Verdict) Name() string { return enumName(x.String(), "VERDICT_") }
+
 // Name returns the outcome's name in SQL.
 func (x Outcome) Name() string { return enumName(x.String(), "OUTCOME_") }
 

@@ -58,8 +58,11 @@ func (l *lake) Query(ctx context.Context, statement string, row func([]any) erro
 	if l.built != len(l.inserts) {
 		statements := append([]string{
 			createTable("beacons", beaconColumns()), createTable("contacts", contactColumns()),
+			"ALTER TABLE contacts ADD COLUMN merged_into VARCHAR",
 			"CREATE VIEW contact_versions AS SELECT *, lead(updated_at) OVER (" +
-				"PARTITION BY contact_id ORDER BY version) AS valid_to FROM contacts",
+				"PARTITION BY contact_id ORDER BY version) AS valid_to, " +
+				"coalesce(max(merged_into) OVER (PARTITION BY contact_id), contact_id) " +
+				"AS current_contact_id FROM contacts",
 		}, l.inserts...)
 		if err := duck.Build(ctx, l.path, statements); err != nil {
 			l.t.Fatal(err)

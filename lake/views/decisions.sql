@@ -1,6 +1,16 @@
 -- What was decided on each submission, and why.
 -- like: decisions
-FROM files.decisions
-QUALIFY row_number() OVER (
-  PARTITION BY site, visitor_id, submission_id ORDER BY topic_offset DESC
-) = 1
+-- contact_id: The contact that it went to, as of now.
+-- contact_id_then: The contact that it went to.
+SELECT d.* EXCLUDE (contact_id, runners_up, evidence, merged, parted),
+       coalesce(current_contact_id, record_id, d.contact_id) AS contact_id,
+       d.contact_id AS contact_id_then,
+       TRY_CAST(runners_up AS JSON) AS runners_up, TRY_CAST(evidence AS JSON) AS evidence,
+       CAST(TRY_CAST(merged AS JSON) AS VARCHAR[]) AS merged,
+       CAST(TRY_CAST(parted AS JSON) AS VARCHAR[]) AS parted
+FROM (
+  FROM files.decisions
+  QUALIFY row_number() OVER (
+    PARTITION BY site, visitor_id, submission_id ORDER BY topic_offset DESC
+  ) = 1
+) d LEFT JOIN aliases a ON coalesce(record_id, d.contact_id) = a.contact_id

@@ -4,25 +4,39 @@
 -- submissions last.
 -- site: Key of the site.
 -- visitor_id: The browser on that site.
--- contact_id: The contact that it belongs to; NULL: nobody known.
+-- contact_id: The contact that it belongs to, as of now; NULL: nobody known.
 -- kind: visit, page_view, link_click, mail_open or submission.
 -- id: visit_id, event_id or submission_id.
 -- what: Channel of a visit, address of a page, target of a link, campaign of a mail, name of a form.
-SELECT started_at AS occurred_at, -1::BIGINT AS ordinal, site, visitor_id, contact_id,
-       'visit' AS kind, visit_id AS id, channel AS what
-FROM visits
-UNION ALL
-SELECT occurred_at, topic_offset, site, visitor_id, contact_id, type, event_id, url
-FROM page_views
-UNION ALL
-SELECT occurred_at, topic_offset, site, visitor_id, contact_id, type, event_id,
-       coalesce(target, url)
-FROM link_clicks
-UNION ALL
-SELECT occurred_at, topic_offset, site, visitor_id, contact_id, 'mail_open', event_id, utm_campaign
-FROM mail_opens
-UNION ALL
--- Offsets of another topic: past any that beacons can have.
-SELECT occurred_at, (1::BIGINT << 61) + topic_offset, site, visitor_id, contact_id, 'submission',
-       submission_id, form
-FROM submissions
+-- because: Why it belongs to that contact, in words.
+WITH things AS (
+  SELECT started_at AS occurred_at, -1::BIGINT AS ordinal, site, visitor_id, contact_id,
+         'visit' AS kind, visit_id AS id, channel AS what, identified_by, NULL::VARCHAR AS record_id
+  FROM visits
+  UNION ALL
+  SELECT occurred_at, topic_offset, site, visitor_id, contact_id, type, event_id, url, identified_by,
+         NULL
+  FROM page_views
+  UNION ALL
+  SELECT occurred_at, topic_offset, site, visitor_id, contact_id, type, event_id,
+         coalesce(target, url), identified_by, NULL
+  FROM link_clicks
+  UNION ALL
+  SELECT occurred_at, topic_offset, site, visitor_id, contact_id, 'mail_open', event_id,
+         utm_campaign, NULL, recipient
+  FROM mail_opens
+  UNION ALL
+  -- Offsets of another topic: past any that beacons can have.
+  SELECT occurred_at, (1::BIGINT << 61) + topic_offset, site, visitor_id, contact_id, 'submission',
+         submission_id, form, NULL, record_id
+  FROM submissions
+)
+SELECT occurred_at, ordinal, t.site, t.visitor_id, t.contact_id, kind, id, what,
+       CASE WHEN t.contact_id IS NULL THEN NULL
+            WHEN identified_by IS NOT NULL THEN v.because
+            WHEN kind = 'mail_open' THEN concat_ws('; ', 'the mail was made for them', r.because)
+            WHEN kind = 'submission' THEN concat_ws('; ', 'what it says', r.because)
+       END AS because
+FROM things t
+LEFT JOIN files.reasons v USING (site, visitor_id, identified_by)
+LEFT JOIN records r ON t.record_id = r.record_id

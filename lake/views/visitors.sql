@@ -1,7 +1,7 @@
 -- Every visitor that has made a visit: one browser on one site.
 -- site: Key of the site.
 -- visitor_id: The browser on that site.
--- contact_id: The contact of the visitor's newest edge; NULL: nobody known.
+-- contact_id: The contact of the visitor's newest edge, as of now; NULL: nobody known.
 -- first_seen_at: When the first visit began.
 -- last_seen_at: When the last visit ended.
 -- visits: How many visits there are.
@@ -43,4 +43,4 @@ FROM (
     FROM visits
   )
   GROUP BY site, visitor_id
-) LEFT JOIN files.edges USING (site, visitor_id)
+) LEFT JOIN files.visitors USING (site, visitor_id)

@@ -1,9 +1,10 @@
 -- Every visit: all beacons of one visitor on one site without a gap longer than the site's.
 -- like: visits
 -- without: engaged_ms
--- contact_id: The contact whose edge was in force when it began; NULL: nobody, or no
+-- contact_id: The contact whose edge was in force when it began, as of now; NULL: nobody, or no
 -- consent to know.
 -- was_anonymous: True where that contact became known only after the visit had begun.
+-- identified_by: The submission by which it is known whose it is.
 -- engaged_seconds: Time that its pages were in sight and in use, from pings.
 -- entry_path: Path of entry_url, cut as url_path of beacons is.
 -- exit_path: Path of exit_url, cut likewise.
@@ -18,7 +19,8 @@ SELECT visit_id, site, visitor_id, edge.contact_id AS contact_id, started_at, en
          AS exit_path,
        * EXCLUDE (visit_id, site, visitor_id, started_at, ended_at, engaged_ms, edge, beacons,
                   duplicates, page_views, pings, link_clicks, form_submits, customs, requests,
-                  entry_url, exit_url)
+                  entry_url, exit_url),
+       edge.submission_id AS identified_by
 FROM (
   SELECT v.*,
          CASE WHEN edges IS NULL OR consent <> 'identified' THEN NULL
@@ -33,5 +35,5 @@ FROM (
     QUALIFY row_number() OVER (
       PARTITION BY visit_id, site, visitor_id, started_at ORDER BY late, topic_offset
     ) = 1
-  ) v LEFT JOIN files.edges USING (site, visitor_id)
+  ) v LEFT JOIN files.visitors USING (site, visitor_id)
 )

@@ -1,0 +1,75 @@
+-- Pairs of contacts of which a person has to say whether they are one, and what persons have said.
+-- review_id: Names the pair, or what was said of it.
+-- state: open; or sent (not decided on yet), decided, refused (nothing was to be done) or withdrawn.
+-- verdict: What was said: accept (one), reject (two), split (records leave a contact) or withdraw
+-- (an earlier review holds no more); NULL: nothing yet.
+-- left_contact_id: The older contact, or the one that was named first, as of now.
+-- right_contact_id: The other one.
+-- records: Of a split: the records that left.
+-- withdraws: Of a withdrawal: the review that holds no more.
+-- weight: Of the likeliest pair of records: logarithm to base 2 of the odds that both are one.
+-- probability: Of the likeliest pair of records: how probable it is that both are one.
+-- pairs: How many pairs of their records are likely to be one.
+-- evidence: What brought the likeliest pair together.
+-- model: Name and version of the model.
+-- submission_id: The submission that the likeliest pair comes from.
+-- asked_at: When the first pair became known, or somebody said what they said.
+-- decided_at: When it was decided on.
+-- decided_by: Who said it.
+-- note: What they said of it.
+-- reason: What was done, and why, in a sentence.
+SELECT substr(sha256(left_contact_id || ' ' || right_contact_id), 1, 12) AS review_id,
+       'open' AS state, NULL::VARCHAR AS verdict, left_contact_id, right_contact_id,
+       NULL::VARCHAR[] AS records, NULL::VARCHAR AS withdraws, likeliest.weight AS weight,
+       likeliest.probability AS probability, pairs, likeliest.evidence AS evidence,
+       likeliest.model AS model, likeliest.submission_id AS submission_id, asked_at,
+       NULL::TIMESTAMPTZ AS decided_at, NULL::VARCHAR AS decided_by, NULL::VARCHAR AS note,
+       NULL::VARCHAR AS reason
+FROM (
+  SELECT older AS left_contact_id, newer AS right_contact_id, count(*) AS pairs,
+         min(decided_at) AS asked_at,
+         first({'weight': weight, 'probability': probability, 'evidence': evidence, 'model': model,
+                'submission_id': submission_id}
+               ORDER BY weight DESC NULLS LAST, left_record_id, right_record_id) AS likeliest
+  FROM (
+    SELECT e.*, CASE WHEN l.number > r.number THEN right_contact_id ELSE left_contact_id END AS older,
+           CASE WHEN l.number > r.number THEN left_contact_id ELSE right_contact_id END AS newer
+    FROM edges e
+    LEFT JOIN records l ON l.record_id = left_contact_id
+    LEFT JOIN records r ON r.record_id = right_contact_id
+    WHERE left_contact_id <> right_contact_id
+  )
+  GROUP BY ALL
+  HAVING bool_and(verdict = 'likely')
+)
+UNION ALL
+SELECT s.submission_id,
+       CASE WHEN d.outcome IS NULL THEN 'sent' WHEN d.outcome = 'refused' THEN 'refused'
+            WHEN w.withdraws IS NOT NULL THEN 'withdrawn' ELSE 'decided'
+       END,
+       s.verdict, coalesce(l.current_contact_id, s.left_id), coalesce(r.current_contact_id, right_id),
+       s.records, s.withdraws, e.weight, e.probability, e.pairs,
+       NULL, e.model, NULL, s.received_at, d.decided_at, s.decided_by, s.note, d.reason
+FROM (
+  SELECT submission_id, received_at, (review->>'verdict') AS verdict, (review->>'left') AS left_id,
+         (review->>'right') AS right_id, CAST(review->'records' AS VARCHAR[]) AS records,
+         (review->>'withdraws') AS withdraws, (review->>'by') AS decided_by,
+         (review->>'note') AS note
+  FROM (SELECT * REPLACE (review::JSON AS review) FROM files.submissions WHERE review IS NOT NULL)
+  QUALIFY row_number() OVER (PARTITION BY submission_id ORDER BY topic_offset) = 1
+) s
+LEFT JOIN (
+  SELECT submission_id, outcome, reason, decided_at FROM decisions WHERE site IS NULL
+) d USING (submission_id)
+LEFT JOIN (
+  SELECT submission_id, max(weight) AS weight, max(probability) AS probability, count(*) AS pairs,
+         any_value(model) AS model
+  FROM files.edges WHERE verdict IN ('accepted', 'rejected') GROUP BY ALL
+) e USING (submission_id)
+LEFT JOIN (
+  SELECT DISTINCT (review::JSON->>'withdraws') AS withdraws
+  FROM files.submissions JOIN decisions USING (submission_id)
+  WHERE review IS NOT NULL AND outcome = 'withdrawn'
+) w ON w.withdraws = s.submission_id
+LEFT JOIN aliases l ON l.contact_id = s.left_id
+LEFT JOIN aliases r ON r.contact_id = s.right_id
