@@ -72,20 +72,22 @@ func (r *Result) Judge(entity []string, threshold float64) Judgement {
 			j.Best, j.Threshold = q, p.Probability
 		}
 	}
-	j.Bins = bins(r.Pairs, same)
+	j.Bins = r.bins(same)
 	return j
 }
 
-func bins(pairs []Pair, same func(Pair) bool) []Bin {
+// bins counts the pairs that were kept; of those close to impossible there are too many.
+func (r *Result) bins(same func(Pair) bool) []Bin {
 	out := make([]Bin, 10)
 	for i := range out {
 		out[i].From, out[i].To = float64(i)/10, float64(i+1)/10
 	}
-	for _, p := range pairs {
-		b := &out[min(9, int(p.Probability*10))]
+	for _, e := range r.edges {
+		p := probability(float64(e.weight))
+		b := &out[min(9, int(p*10))]
 		b.Pairs++
-		b.Mean += p.Probability
-		if same(p) {
+		b.Mean += p
+		if same(Pair{A: int(r.weights.order[e.i]), B: int(r.weights.order[e.j])}) {
 			b.True++
 		}
 	}

@@ -29,6 +29,7 @@ type Result struct {
 	comparer *comparer
 	place    []uint32 // canonical ordinal of each record
 	refused  map[[2]uint32]string
+	edges    []edge // all that were kept, those below Review, too
 }
 
 // Pair is two records, A before B, that may be one.
@@ -45,6 +46,7 @@ func newResult(w *weights, k *clusters, edges []edge, o Options) *Result {
 	out := &Result{
 		Cluster: make([]int, n), Probability: make([]float64, n), Ignored: w.ignored, Prior: w.prior,
 		weights: w, comparer: k.c, place: make([]uint32, n), refused: map[[2]uint32]string{},
+		edges: edges,
 	}
 	for _, c := range w.columns {
 		out.Columns = append(out.Columns, c.Column)
