@@ -14,12 +14,15 @@ import (
 	"crumbtrail/internal/progress"
 	"crumbtrail/internal/strictyaml"
 	"crumbtrail/resolve/match"
+	"crumbtrail/resolve/report"
 )
 
 // dedupeFlags are what `crumbtrail dedupe` is told.
 type dedupeFlags struct {
-	link, truth, explain, out, review, model, train string
-	threshold                                       float64
+	link, truth, out, review, report, model, train string
+	explain                                        []string
+	values                                         bool
+	threshold                                      float64
 }
 
 func (c *call) dedupeFlags() (*dedupeFlags, error) {
@@ -27,10 +30,17 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 	c.flags.StringVar(&f.link, "link", "", "find the records of FILE again in `FILE2`, and only there")
 	c.flags.StringVar(&f.truth, "truth", "",
 		"`COLUMN` with the true answers: print precision and recall; no weight depends on it")
-	c.flags.StringVar(&f.explain, "explain", "", "say why rows `A,B` are one person, or not")
+	c.flags.Func("explain", "say why rows `A,B` are one person, or not; may be given again",
+		func(pair string) error {
+			f.explain = append(f.explain, pair)
+			return nil
+		})
 	c.flags.StringVar(&f.out, "out", "", "write the clusters to `FILE`, not to standard output")
 	c.flags.StringVar(&f.review, "review", "",
 		"write to `FILE` the pairs that a person should look at, the likeliest first")
+	c.flags.StringVar(&f.report, "report", "",
+		"write to `FILE` a page of HTML that shows the result, without values of rows")
+	c.flags.BoolVar(&f.values, "values", false, "put what rows say into the report, too")
 	c.flags.Float64Var(&f.threshold, "threshold", match.DefaultThreshold,
 		"probability from which two rows are one person")
 	c.flags.StringVar(&f.model, "model", "", "begin with the weights in `FILE`, which --train wrote")
@@ -77,7 +87,7 @@ func runDedupe(ctx context.Context, c *call) error {
 		}
 		options.Skip = []string{input.columns[truth]}
 	}
-	pair, err := input.pair(f.explain)
+	pairs, err := input.pairs(f.explain)
 	if err != nil {
 		return err
 	}
@@ -92,17 +102,32 @@ func runDedupe(ctx context.Context, c *call) error {
 	if err := c.writeMatches(f, input, result); err != nil {
 		return err
 	}
-	if pair != nil {
+	for _, pair := range pairs {
 		writeExplanation(c.stdout, result.Explain(pair[0], pair[1]))
+	}
+	var entity []string
+	if truth >= 0 {
+		entity = input.entities(truth)
+	}
+	if f.report != "" {
+		err := writeFile(f.report, func(w io.Writer) error {
+			return report.Write(w, report.Input{
+				Name: input.name, Result: result, Files: input.sizes(), Threshold: f.threshold,
+				Review: options.Review, Entity: entity, Asked: pairs, Values: f.values,
+			})
+		})
+		if err != nil {
+			return err
+		}
 	}
 	if truth < 0 {
 		return nil
 	}
 	to := c.stdout
-	if f.out == "" && pair == nil {
+	if f.out == "" && pairs == nil {
 		to = c.stderr // standard output has the clusters
 	}
-	return writeJudgement(to, result.Judge(input.entities(truth), f.threshold), f.threshold)
+	return writeJudgement(to, result.Judge(entity, f.threshold), f.threshold)
 }
 
 // writeMatches writes the files that were asked for.
@@ -112,7 +137,7 @@ func (c *call) writeMatches(f *dedupeFlags, input *records, r *match.Result) err
 	switch {
 	case f.out != "":
 		err = writeFile(f.out, clusters)
-	case f.explain == "":
+	case f.explain == nil:
 		err = clusters(c.stdout)
 	}
 	if err == nil && f.review != "" {

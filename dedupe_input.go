@@ -20,6 +20,7 @@ import (
 
 // records are the rows of one file, or of two to be linked.
 type records struct {
+	name    string
 	set     *match.Set
 	columns []string
 	linked  bool
@@ -28,7 +29,7 @@ type records struct {
 
 // readRecords reads a file, and a second one where its name is not empty.
 func readRecords(ctx context.Context, name, link string) (*records, error) {
-	r := &records{linked: link != ""}
+	r := &records{name: filepath.Base(name), linked: link != ""}
 	err := eachRecord(ctx, name, func(columns []string) ([]int, error) {
 		r.columns = columns
 		r.set = match.NewSet(columns)
@@ -41,6 +42,7 @@ func readRecords(ctx context.Context, name, link string) (*records, error) {
 	if !r.linked {
 		return r, nil
 	}
+	r.name += " and " + filepath.Base(link)
 	err = eachRecord(ctx, link, func(columns []string) ([]int, error) {
 		places := match.Align(r.columns, columns)
 		if strings.Count(fmt.Sprint(places), "-1") == len(places) {
@@ -74,25 +76,40 @@ func (r *records) column(name string) (int, error) {
 	return 0, usagef("there is no column %q: the columns are %s", name, strings.Join(r.columns, ", "))
 }
 
-// pair reads "12,48" as two rows; nil where nothing is asked for.
-func (r *records) pair(text string) (*[2]int, error) {
-	if text == "" {
-		return nil, nil
+// sizes is how many rows each file has.
+func (r *records) sizes() []int {
+	if !r.linked {
+		return []int{r.first}
 	}
-	var pair [2]int
+	return []int{r.first, r.set.Len() - r.first}
+}
+
+// pairs reads texts such as "12,48" as two rows each.
+func (r *records) pairs(texts []string) (pairs [][2]int, err error) {
+	for _, text := range texts {
+		pair, err := r.pair(text)
+		if err != nil {
+			return nil, err
+		}
+		pairs = append(pairs, pair)
+	}
+	return pairs, nil
+}
+
+func (r *records) pair(text string) (pair [2]int, err error) {
 	parts := strings.Split(text, ",")
 	for i, part := range parts {
 		n, err := strconv.Atoi(strings.TrimSpace(part))
 		if err != nil || len(parts) != 2 || n < 1 || n > r.set.Len() {
-			return nil, usagef("--explain %q: want two rows, such as 12,48, from 1 to %d", text,
+			return pair, usagef("--explain %q: want two rows, such as 12,48, from 1 to %d", text,
 				r.set.Len())
 		}
 		pair[i] = n - 1
 	}
 	if pair[0] == pair[1] {
-		return nil, usagef("--explain %q: want two different rows", text)
+		return pair, usagef("--explain %q: want two different rows", text)
 	}
-	return &pair, nil
+	return pair, nil
 }
 
 // febrl is how FEBRL's generator numbers records: rec-12-org and rec-12-dup-0 are one person's.

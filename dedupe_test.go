@@ -144,7 +144,8 @@ func TestDedupeFiles(t *testing.T) {
 	dir := t.TempDir()
 	at := func(name string) string { return filepath.Join(dir, name) }
 	code, stdout, stderr := dedupe(all, "--out", at("out.csv"), "--review", at("review.csv"),
-		"--train", at("model.yaml"), "--explain", "1,61", "--truth", "person")
+		"--train", at("model.yaml"), "--explain", "1,61", "--explain", "1,2", "--truth",
+		"person", "--report", at("report.html"))
 	if code != exitDone {
 		t.Fatalf("code %d: %s", code, stderr)
 	}
@@ -162,6 +163,11 @@ func TestDedupeFiles(t *testing.T) {
 			t.Fatal(err)
 		}
 		return string(text)
+	}
+	page := read("report.html")
+	if !strings.Contains(page, "Rows 1 and 61") || !strings.Contains(page, "all.csv") ||
+		strings.Contains(page, "robert") {
+		t.Error("the report is not of these rows, or it shows what they say")
 	}
 	want := read("out.csv")
 	if len(rowsOf(t, want)) != 121 {

@@ -65,7 +65,8 @@ func TestCurve(t *testing.T) {
 			exact++
 		}
 	}
-	if got := curve[at]; got.Pairs != exact || got.Right < j.Default.Right*9/10 || got.Right > got.Pairs {
+	got := curve[at]
+	if got.Pairs != exact || got.Right < j.Default.Right*9/10 || got.Right > got.Pairs {
 		t.Errorf("%+v, want %d pairs, about %d of them right", got, exact, j.Default.Right)
 	}
 	for i, p := range curve[1:] {

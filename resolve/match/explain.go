@@ -41,10 +41,10 @@ const (
 
 // Levels that are told by name.
 const (
-	levelNone      = "no value"
-	levelExact     = "exact"
-	levelClose     = "close"
-	levelHousehold = "two of one household"
+	levelNone  = "no value"
+	levelExact = "exact"
+	levelClose = "close"
+	levelVeto  = "kept apart"
 )
 
 // Line is what one column adds to a weight.
@@ -97,7 +97,7 @@ func (r *Result) Explain(a, b int) Explanation {
 	}
 	if parts.veto && total > vetoWeight {
 		e.Lines = append(e.Lines, Line{
-			Level: levelHousehold, Weight: vetoWeight - total, Total: vetoWeight,
+			Level: levelVeto, Weight: vetoWeight - total, Total: vetoWeight,
 			Note: "the given names differ, and so does the birth date or the e-mail address",
 		})
 		total = vetoWeight

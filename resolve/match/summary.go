@@ -101,7 +101,7 @@ const (
 // Curve tells what other thresholds would give, from the review threshold on. entity is the truth,
 // nil where it is not known.
 func (r *Result) Curve(entity []string) []Point {
-	first := logit(r.options.Review)
+	first := max(logit(r.options.Review), low)
 	points := make([]Point, 0, int((curveEnd-first)/curveStep)+1)
 	for w := first; w <= curveEnd; w += curveStep {
 		points = append(points, Point{Weight: w, Probability: probability(w)})

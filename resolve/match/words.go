@@ -64,7 +64,9 @@ func (e Explanation) likelihood() string {
 		return "Probably " + one
 	case p >= 0.4:
 		return "Perhaps " + one + ", perhaps " + two
-	case slices.ContainsFunc(e.Lines, func(l Line) bool { return l.Level == levelHousehold }):
+	case slices.ContainsFunc(e.Lines, func(l Line) bool {
+		return l.Level == levelVeto && l.Weight <= vetoWeight // without it they would be one
+	}):
 		return "Almost certainly two people of one household"
 	case p >= 0.1:
 		return "Probably " + two

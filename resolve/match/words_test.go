@@ -43,7 +43,7 @@ func TestSentence(t *testing.T) {
 			[]Line{
 				line(GivenName, "first_name", "other", -4, 0, 0), line(EmailKind, "email", "other", -3, 0, 0),
 				line(FamilyName, "last_name", "exact", 8, 0, 0),
-				{Level: levelHousehold, Weight: -30},
+				{Level: levelVeto, Weight: -30},
 			},
 			"Almost certainly two people of one household: a different given name and a different " +
 				"e-mail address, despite the same family name.",
@@ -52,6 +52,14 @@ func TestSentence(t *testing.T) {
 			0.02,
 			[]Line{line(Place, "city", "exact", 3, 0, 0), line(EmailKind, "email", "alike", 0.1, 0, 0)},
 			"Very likely two different ones: nothing in common but the same city.",
+		},
+		{
+			1e-6,
+			[]Line{
+				line(GivenName, "first_name", "other", -4, 0, 0),
+				{Level: levelVeto, Weight: -3},
+			},
+			"Almost certainly two people: a different given name.",
 		},
 		{0.2, nil, "Probably two different ones: they have nothing in common."},
 		{0.7, nil, "Probably one and the same."},
