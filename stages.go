@@ -112,10 +112,20 @@ func runSessionize(ctx context.Context, c *call) error {
 
 func runResolve(ctx context.Context, c *call) error {
 	return runAlone(ctx, c, func(_ context.Context, p *pipeline) ([]part, error) {
-		private, err := p.serveAdmin(c,
-			admin.Check{Name: "resolve", Ready: p.resolve.Ready}, p.mailHealth())
+		private, err := p.serveAdmin(c, p.resolveHealth(), p.mailHealth())
 		return append(p.stageParts(), private), err
 	})
+}
+
+// resolveHealth says also whether this process is the resolver or stands by for it.
+func (p *pipeline) resolveHealth() admin.Check {
+	return admin.Check{Name: "resolve", Ready: func() error {
+		err := p.resolve.Ready()
+		if words := p.resolve.Standby(); err == nil && words != "" {
+			return admin.Degraded(words)
+		}
+		return err
+	}}
 }
 
 func runLake(ctx context.Context, c *call) error {

@@ -24,7 +24,8 @@ func TestExactlyOnceWhateverDies(t *testing.T) {
 	var injected, lives int
 	for seed := range runs {
 		synctest.Test(t, func(t *testing.T) {
-			f, l := chaos(t, rand.New(rand.NewPCG(uint64(seed), 1)))
+			makers := []MachineMaker{newCounter, newFollower} // the second with standbys
+			f, l := chaos(t, rand.New(rand.NewPCG(uint64(seed), 1)), makers[seed%2])
 			injected, lives = injected+f, lives+l
 			if t.Failed() {
 				t.Logf("seed %d", seed)
@@ -37,8 +38,11 @@ func TestExactlyOnceWhateverDies(t *testing.T) {
 }
 
 // chaos is one run of TestExactlyOnceWhateverDies, in a bubble.
-func chaos(t *testing.T, random *rand.Rand) (injected, lives int) {
+func chaos(
+	t *testing.T, random *rand.Rand, maker MachineMaker,
+) (injected, lives int) {
 	log := newLog()
+	log.maker = maker
 	var mu sync.Mutex
 	calm := false
 	dead := map[string]bool{}

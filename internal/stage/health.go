@@ -19,6 +19,8 @@ type health struct {
 	mu         sync.Mutex
 	member     bool
 	partitions map[int32]error
+	// standby are the partitions whose state is followed, true where all of it is here.
+	standby map[int32]bool
 }
 
 func (h *health) joined(partitions []int32) {
@@ -46,6 +48,48 @@ func (h *health) forget(partition int32) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.partitions, partition)
+}
+
+// stand says whether all of a followed partition's state is here. It returns whether that is new,
+// and how many there are of which it is.
+func (h *health) stand(partition int32, current bool) (changed bool, ready int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before, known := h.standby[partition]
+	h.standby[partition] = current
+	return !known || before != current, h.standing()
+}
+
+// leave says that a partition is followed no more. It returns as many as stand does.
+func (h *health) leave(partition int32) (ready int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.standby, partition)
+	return h.standing()
+}
+
+// standing counts the partitions whose state is here and not worked on; h.mu is held.
+func (h *health) standing() (ready int) {
+	for _, current := range h.standby {
+		if current {
+			ready++
+		}
+	}
+	return ready
+}
+
+// idle says what a member that works on nothing does instead.
+func (h *health) idle() string {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	switch ready := h.standing(); {
+	case !h.member || len(h.partitions) > 0 || len(h.standby) == 0:
+		return ""
+	case ready < len(h.standby):
+		return "standby, not ready yet: the state of what other members work on is being read"
+	default:
+		return "standby: other members do the work, and the state to take it over is here"
+	}
 }
 
 // halted returns what stopped partitions for good.

@@ -19,11 +19,25 @@ type Machine interface {
 	// Restore, with a nil value where nothing is left of it. The bytes are not copied. No key begins
 	// with a zero byte.
 	Checkpoint(put func(key, value []byte))
-	// Restore loads one key of a checkpoint. It is called before the first Apply. An error means
-	// that the state cannot be read by this binary.
+	// Restore loads one key of a checkpoint. It is called before the first Apply, and once for each
+	// key, but see Follower. An error means that the state cannot be read by this binary.
 	Restore(key, value []byte) error
 	// Size returns about how many bytes of memory the state takes. It is asked for often.
 	Size() int64
+}
+
+// Follower is a Machine that can be brought from one checkpoint to the next. A member that has no
+// part in a partition of its stage follows the changelog, and has the state when the partition
+// comes to it: its process holds the state of all partitions, not of its own alone.
+//
+// Restore may then be called for a key again, where the newest value takes the place of the one
+// before, and with a nil value, where nothing is left of the key. There is no order between keys.
+type Follower interface {
+	Machine
+	// Restored is called whenever what was restored is a whole checkpoint: once where a partition is
+	// taken over, and on a standby after each checkpoint of the owner. Apply comes after it alone. An
+	// error means that the state cannot be read by this binary.
+	Restored() error
 }
 
 // Output collects what a machine puts out, in order.

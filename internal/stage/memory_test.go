@@ -20,6 +20,7 @@ type memory struct {
 	epochs  map[string]int    // transactional id
 	configs map[string]map[string]string
 	grown   chan struct{} // closed and replaced at each append
+	maker   MachineMaker  // of the members' machines
 
 	members    []*membership
 	generation int
@@ -41,7 +42,7 @@ type membership struct {
 func newMemory(partitions int, topics ...string) *memory {
 	m := &memory{
 		topics: map[string][][]Record{}, commits: map[string]commit{}, epochs: map[string]int{},
-		grown: make(chan struct{}),
+		grown: make(chan struct{}), maker: newCounter,
 		configs: map[string]map[string]string{
 			"in":  {"cleanup.policy": "delete", "retention.ms": "604800000"},
 			"log": {"cleanup.policy": "compact"},

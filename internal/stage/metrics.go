@@ -22,6 +22,8 @@ type metrics struct {
 	state        prometheus.Gauge
 	stateLimit   prometheus.Gauge
 	lag          *prometheus.GaugeVec
+	standby      prometheus.Gauge
+	standbyLag   *prometheus.GaugeVec
 }
 
 func newMetrics(stage string, reg prometheus.Registerer) *metrics {
@@ -63,9 +65,16 @@ func newMetrics(stage string, reg prometheus.Registerer) *metrics {
 			Name: "crumbtrail_stage_lag_records", Help: "Committed input records not applied yet.",
 			ConstLabels: labels,
 		}, []string{"partition"}),
+		standby: gauge("standby_partitions",
+			"Partitions of other members whose state is here, to take them over."),
+		standbyLag: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name:        "crumbtrail_stage_standby_lag_records",
+			Help:        "Changelog records of other members' partitions not read yet.",
+			ConstLabels: labels,
+		}, []string{"partition"}),
 	}
 	reg.MustRegister(m.in, m.out, m.restarts, m.fenced, m.rebalances, m.transactions, m.seconds,
-		m.restore, m.halted, m.state, m.stateLimit, m.lag)
+		m.restore, m.halted, m.state, m.stateLimit, m.lag, m.standby, m.standbyLag)
 	return m
 }
 

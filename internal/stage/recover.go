@@ -98,84 +98,60 @@ func (o *owner) locate(ctx context.Context) (position, error) {
 	return pos, nil
 }
 
-// restore makes the machine of the state at C. It reads the changelog twice: first to find out
-// which record of a key is the last one, then to load those alone, so that memory holds the state
-// and not what it was made of.
+// restore makes the machine of the state at C: that of a standby, if this process was one and the
+// rules are still the same.
 func (o *owner) restore(ctx context.Context, pos position) (keys int, err error) {
-	last := map[string]int64{}
-	var stored []byte
-	err = o.scan(ctx, func(r *Record) error {
-		switch {
-		case string(r.Key) == rulesKey:
-			stored = r.Value
-		case r.Value == nil:
-			delete(last, string(r.Key))
-		default:
-			last[string(r.Key)] = r.Offset
-		}
-		return nil
-	})
+	c, err := o.followed(ctx, pos)
+	if err == nil && c == nil {
+		c, err = o.load(ctx, o.partition, func(stored []byte) ([]byte, error) {
+			return o.rulesAt(pos, stored)
+		})
+	}
 	if err != nil {
 		return 0, err
 	}
-	o.rules = o.cfg.Rules
-	if pos.Checkpoint < o.committed && pos.Rules != fingerprint(o.cfg.Rules) {
-		if fingerprint(stored) != pos.Rules {
-			return 0, fmt.Errorf("%q has not the rules that offsets %d to %d of %q were applied under",
-				o.cfg.Changelog, pos.Checkpoint, o.committed, o.cfg.Input)
-		}
-		o.rules = stored
-	}
-	o.stored = bytes.Equal(o.rules, stored)
-	o.machine, err = o.Runner.machine(o.partition, o.rules)
-	if err != nil {
-		return 0, fmt.Errorf("rules of the checkpoint at offset %d: %w", pos.Checkpoint, err)
-	}
-	err = o.scan(ctx, func(r *Record) error {
-		if at, ok := last[string(r.Key)]; !ok || at != r.Offset {
-			return nil
-		}
-		if keys++; keys%weighEvery == 0 {
-			if err := o.state.over(o.state.set(o.partition, o.machine.Size())); err != nil {
-				return err
-			}
-		}
-		if err := o.machine.Restore(r.Key, r.Value); err != nil {
-			return fmt.Errorf("state of key %q in %q: %w", r.Key, o.cfg.Changelog, err)
-		}
-		fault.Point(fault.Restore)
-		return nil
-	})
+	o.replicas[o.partition] = nil
+	o.machine, o.rules, o.stored = c.machine, c.rules, bytes.Equal(c.rules, c.stored)
 	o.read, o.checkpoint = pos.Checkpoint, pos.Checkpoint
-	return keys, err
+	return c.keys, nil
 }
 
-// weighEvery is after how many keys of a checkpoint the state is held against its limit.
-const weighEvery = 4096
+// followed returns what this process has as a standby, with the rest of the changelog, or nil where
+// it has nothing, or under other rules. Nobody else writes to the changelog any more.
+func (o *owner) followed(ctx context.Context, pos position) (*replica, error) {
+	c := o.replicas[o.partition]
+	if c == nil {
+		return nil, nil
+	}
+	if c.stale() {
+		o.dropReplica(o.partition)
+		return nil, nil
+	}
+	if err := o.extend(ctx, o.partition, c); err != nil {
+		if ctx.Err() == nil && !kafka.Retryable(err) {
+			o.dropReplica(o.partition)
+		}
+		return nil, err
+	}
+	rules, err := o.rulesAt(pos, c.stored)
+	if err != nil || !bytes.Equal(rules, c.rules) {
+		o.dropReplica(o.partition)
+		return nil, err
+	}
+	return c, nil
+}
 
-// scan shows every record of the partition's changelog.
-func (o *owner) scan(ctx context.Context, show func(*Record) error) error {
-	starts, err := o.cluster.Starts(ctx, o.cfg.Changelog)
-	if err != nil {
-		return err
+// rulesAt returns the rules that what comes after a checkpoint is applied under: those that it was
+// applied under first.
+func (o *owner) rulesAt(pos position, stored []byte) ([]byte, error) {
+	switch {
+	case pos.Checkpoint == o.committed || pos.Rules == fingerprint(o.cfg.Rules):
+		return o.cfg.Rules, nil
+	case fingerprint(stored) != pos.Rules:
+		return nil, fmt.Errorf("%q has not the rules that offsets %d to %d of %q were applied under",
+			o.cfg.Changelog, pos.Checkpoint, o.committed, o.cfg.Input)
 	}
-	ends, err := o.cluster.Ends(ctx, o.cfg.Changelog)
-	if err != nil {
-		return err
-	}
-	for at := starts[o.partition]; at < ends[o.partition]; {
-		batch, err := o.cluster.Fetch(ctx, o.cfg.Changelog, o.partition, at, kafka.FetchWait)
-		if err != nil {
-			return err
-		}
-		for i := range batch.Records {
-			if err := show(&batch.Records[i]); err != nil {
-				return err
-			}
-		}
-		at = batch.Next
-	}
-	return nil
+	return stored, nil
 }
 
 // replay applies [C, P) again, and under new rules goes on from a checkpoint at P.

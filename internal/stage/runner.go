@@ -87,6 +87,9 @@ type Runner struct {
 	health      health
 	// owners keeps by partition who ended in good order with the last generation, for the next one.
 	owners []*owner
+	// follows is true where machines are Followers; replicas keeps by partition what was followed.
+	follows  bool
+	replicas []*replica
 }
 
 // New prepares a stage.
@@ -107,11 +110,13 @@ func New(
 	if err != nil {
 		return nil, fmt.Errorf("stage %s: %w", cfg.Name, err)
 	}
-	if err := checkKept(ctx, cfg, cluster); err != nil {
-		return nil, fmt.Errorf("stage %s: %w", cfg.Name, err)
-	}
-	if _, err := machine(0, cfg.Rules); err != nil {
+	first, err := machine(0, cfg.Rules)
+	if err != nil {
 		return nil, fmt.Errorf("stage %s: rules: %w", cfg.Name, err)
+	}
+	_, follows := first.(Follower)
+	if err := checkKept(ctx, cfg, cluster, follows); err != nil {
+		return nil, fmt.Errorf("stage %s: %w", cfg.Name, err)
 	}
 	m := newMetrics(cfg.Name, reg)
 	m.stateLimit.Set(float64(cfg.MaxState))
@@ -119,7 +124,8 @@ func New(
 		cfg: cfg, cluster: cluster, machine: machine, log: log.With("stage", cfg.Name),
 		metrics: m, progress: newProgress(n), state: newBudget(n, cfg.MaxState),
 		checkpoints: make(chan struct{}, checkpointsAtOnce),
-		health:      health{partitions: map[int32]error{}}, owners: make([]*owner, n),
+		health:      health{partitions: map[int32]error{}, standby: map[int32]bool{}},
+		owners:      make([]*owner, n), follows: follows, replicas: make([]*replica, n),
 	}, nil
 }
 
@@ -154,6 +160,10 @@ func (r *Runner) Ready() error {
 	return nil
 }
 
+// Standby says what this process does while other members of its group work on all partitions: it
+// follows their state, where machines are Followers. It is empty where this one works, too.
+func (r *Runner) Standby() string { return r.health.idle() }
+
 // hold works on the partitions of one generation until ctx ends with it.
 func (r *Runner) hold(ctx context.Context, a kafka.Assignment) {
 	r.release(a.Partitions)
@@ -164,6 +174,11 @@ func (r *Runner) hold(ctx context.Context, a kafka.Assignment) {
 	var all sync.WaitGroup
 	for _, p := range a.Partitions {
 		all.Go(func() { g.keepRunning(ctx, p) })
+	}
+	for i := range r.replicas {
+		if p := int32(i); r.follows && !slices.Contains(a.Partitions, p) {
+			all.Go(func() { g.standBy(ctx, p) })
+		}
 	}
 	all.Wait()
 	<-ctx.Done() // a standby holds nothing and is a member all the same
@@ -184,9 +199,14 @@ func (r *Runner) release(held []int32) {
 	}
 }
 
-// forget drops a partition's state, before it is read back or when it has gone elsewhere.
+// forget drops a partition's state, before it is read back or when it has gone elsewhere, but for
+// what was followed of it.
 func (r *Runner) forget(partition int32) {
-	r.metrics.state.Set(float64(r.state.set(partition, 0)))
+	var followed int64
+	if c := r.replicas[partition]; c != nil {
+		followed = c.machine.Size()
+	}
+	r.metrics.state.Set(float64(r.state.set(partition, followed)))
 	if r.cfg.Observe != nil {
 		r.cfg.Observe(partition, nil)
 	}

@@ -98,7 +98,7 @@ func (m *memory) start(
 		log: &bytes.Buffer{}, done: make(chan error, 1),
 	}
 	var err error
-	s.Runner, err = New(t.Context(), cfg, s.door, newCounter,
+	s.Runner, err = New(t.Context(), cfg, s.door, m.maker,
 		slog.New(slog.NewTextHandler(s.log, &slog.HandlerOptions{Level: slog.LevelWarn})), s.registry)
 	if err != nil {
 		t.Fatal(err)
