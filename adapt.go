@@ -7,6 +7,7 @@ import (
 	"crumbtrail/ingest/enrich"
 	"crumbtrail/mail"
 	"crumbtrail/resolve"
+	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 	"crumbtrail/sessionize"
 )
@@ -29,20 +30,59 @@ func (c *Config) sessionizeConfig() sessionize.Config {
 	return out
 }
 
-// resolveConfig is how a contact is found, form by form.
-func (c *Config) resolveConfig() resolve.Config {
+// resolveConfig is how a contact is found, form by form. It reads the model.
+func (c *Config) resolveConfig() (resolve.Config, error) {
+	s := c.Resolve
+	model, err := loadMatchModel(s.Model)
+	if err != nil {
+		return resolve.Config{}, err
+	}
 	out := resolve.DefaultConfig()
-	for _, s := range c.Strategies {
-		strategy := resolve.Strategy{Name: s.Name}
-		for _, a := range s.All {
-			strategy.All = append(strategy.All, resolve.Condition{Attribute: resolve.Attribute(a)})
-		}
-		out.Strategies = append(out.Strategies, strategy)
+	out.Default, out.KeepTags, out.MailDomains = s.Strategy, s.KeepTags, s.MailDomains
+	out.Probabilistic, out.Model = s.Probabilistic, model
+	out.Threshold, out.Review = s.Threshold, s.Review
+	for _, strategy := range c.Strategies {
+		out.Strategies = append(out.Strategies, strategy.resolved())
 	}
 	for _, f := range c.Forms {
-		out.Forms = append(out.Forms, resolve.FormStrategy{
-			Site: f.Site, Form: f.Name, Strategy: f.Strategy,
-		})
+		own := resolve.FormStrategies{Site: f.Site, Form: f.Name, Strategies: f.Strategy}
+		if len(f.Strategy) == 0 {
+			own.Strategies = s.Strategy
+		}
+		out.Forms = append(out.Forms, own)
+	}
+	out.Regions = map[string]string{}
+	if s.Region != "" {
+		out.Regions[""] = s.Region
+	}
+	for _, site := range c.Sites {
+		if site.Region != "" {
+			out.Regions[site.Key] = site.Region
+		}
+	}
+	out.Deny = attribute.Deny{
+		Emails: s.Deny.Email, Names: s.Deny.Name, Companies: s.Deny.Company, Visitors: s.Deny.Visitor,
+	}
+	for _, number := range s.Deny.Phone {
+		out.Deny.Phones = append(out.Deny.Phones, attribute.NormalisePhone(number, s.Region).Number)
+	}
+	return out, nil
+}
+
+// resolved is the strategy as the resolver knows it.
+func (s *Strategy) resolved() resolve.Strategy {
+	conditions := func(list []Condition) (out []resolve.Condition) {
+		for _, c := range list {
+			out = append(out, resolve.Condition(c))
+		}
+		return out
+	}
+	out := resolve.Strategy{
+		Name: s.Name, All: conditions(s.All), Any: conditions(s.Any), Unless: conditions(s.Unless),
+		OnMany: resolve.OnMany(s.OnMany),
+	}
+	for _, group := range s.Also {
+		out.Also = append(out.Also, group)
 	}
 	return out
 }

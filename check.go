@@ -86,6 +86,7 @@ func check(ctx context.Context, o checkOptions, out io.Writer) (clean bool) {
 		k.proxies()
 		k.country()
 		k.keys()
+		k.strategies()
 	}
 	models := k.models()
 	holder, held := k.directory()

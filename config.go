@@ -25,8 +25,10 @@ type Config struct {
 	Sites      []Site        `yaml:"sites"`
 	Strategies []Strategy    `yaml:"strategies"`
 	Forms      []Form        `yaml:"forms"`
-	Links      []Link        `yaml:"links"`
-	Keys       []Key         `yaml:"keys"`
+	// Resolve says how submissions find their contacts.
+	Resolve ResolveSettings `yaml:"resolve"`
+	Links   []Link          `yaml:"links"`
+	Keys    []Key           `yaml:"keys"`
 	// Mail is nil where no mails go out.
 	Mail *Mail `yaml:"mail"`
 	// Models is the directory of the scoring models. In the file it is relative to the file.
@@ -119,8 +121,9 @@ func DefaultConfig(path string) Config {
 		Stages: StageSettings{
 			Commit: time.Second, Checkpoint: 30 * time.Second, StateBytes: 2 << 30,
 		},
-		Lake:   LakeSettings{Flush: time.Minute},
-		Limits: ingest.DefaultLimits(),
+		Resolve: defaultResolve(),
+		Lake:    LakeSettings{Flush: time.Minute},
+		Limits:  ingest.DefaultLimits(),
 	}
 }
 
@@ -176,7 +179,7 @@ func (c *Config) resolvePaths(dir string, doc *strictyaml.Document) {
 	if doc.Has("models") {
 		paths = append(paths, &c.Models)
 	}
-	paths = append(paths, &c.Country.File)
+	paths = append(paths, &c.Country.File, &c.Resolve.Model)
 	if c.Kafka.TLS != nil {
 		paths = append(paths, &c.Kafka.TLS.CA, &c.Kafka.TLS.Cert, &c.Kafka.TLS.Key)
 	}

@@ -8,31 +8,7 @@ import (
 	"time"
 
 	"crumbtrail/internal/strictyaml"
-	"crumbtrail/resolve"
 )
-
-// Strategy is a named rule for finding the contact of a submission: all attributes must be equal,
-// once normalised.
-type Strategy struct {
-	Name string      `yaml:"name,required"`
-	All  []Attribute `yaml:"all,required,single"`
-}
-
-// defaultStrategy is the strategy of a form that names none.
-const defaultStrategy = "email"
-
-// Attribute is a field of a contact: email, first_name, last_name, phone or company.
-type Attribute string
-
-// UnmarshalText refuses what is no attribute.
-func (a *Attribute) UnmarshalText(text []byte) error {
-	*a = Attribute(text)
-	return strictyaml.OneOf(string(text), attributes()...)
-}
-
-func attributes() []string {
-	return []string{"email", "first_name", "last_name", "phone", "company"}
-}
 
 // Form says how to read the submissions of one form.
 type Form struct {
@@ -45,8 +21,8 @@ type Form struct {
 	// Selector is the CSS selector by which the tracker finds the form on a page that is not changed
 	// for it: that of the form, or of an element around it.
 	Selector string `yaml:"selector"`
-	// Strategy is the name of a strategy.
-	Strategy string `yaml:"strategy"`
+	// Strategy names strategies, which are tried in their order; none stands for those of resolve.
+	Strategy []string `yaml:"strategy,single"`
 	// Trap has fields that people do not see: who fills one in is a bot.
 	Trap []string `yaml:"trap,single"`
 	// MinFill is how long people take at least, where the page says when it showed the form.
@@ -58,7 +34,7 @@ type Form struct {
 }
 
 // SetDefaults makes a form of which only the name is missing.
-func (f *Form) SetDefaults() { f.Strategy, f.MinFill = defaultStrategy, time.Second }
+func (f *Form) SetDefaults() { f.MinFill = time.Second }
 
 // FormConsent is a field, and the purposes that it says yes or no to.
 type FormConsent struct {
@@ -97,37 +73,6 @@ var langPattern = regexp.MustCompile(`^([A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*)?$`)
 // maxText bounds a text of the configuration that people read, in bytes.
 const maxText = 2000
 
-// strategies checks the named strategies and returns the names that a form may use.
-func (r *configRules) strategies() []string {
-	known := []string{defaultStrategy}
-	names := map[string]string{}
-	for i, s := range r.cfg.Strategies {
-		at := fmt.Sprintf("strategies[%d].", i)
-		if !r.doc.Has(at + "name") {
-			continue
-		}
-		r.name(at+"name", s.Name)
-		r.unique(names, at+"name", s.Name, s.Name)
-		if s.Name == defaultStrategy || s.Name == resolve.BySignedLink {
-			r.report(at+"name", "choose another name", "%q is built in: %s", s.Name,
-				map[string]string{
-					defaultStrategy: "the same e-mail address", resolve.BySignedLink: "who the link was made for",
-				}[s.Name])
-		}
-		if r.doc.Has(at+"all") && len(s.All) == 0 {
-			r.report(at+"all", "name at least one attribute", "nothing to compare")
-		}
-		seen := map[string]string{}
-		for j, attribute := range s.All {
-			r.unique(seen, fmt.Sprintf("%sall[%d]", at, j), string(attribute), string(attribute))
-		}
-		if !slices.Contains(known, s.Name) {
-			known = append(known, s.Name)
-		}
-	}
-	return known
-}
-
 func (r *configRules) forms(strategies []string) {
 	sites := r.siteKeys()
 	names := map[string]string{}
@@ -142,16 +87,14 @@ func (r *configRules) forms(strategies []string) {
 				r.report(at+"site", "", "no such site: %v", err)
 			}
 		}
-		if err := strictyaml.OneOf(f.Strategy, strategies...); err != nil {
-			r.report(at+"strategy", "", "no such strategy: %v", err)
-		}
+		r.named(at+"strategy", f.Strategy, strategies)
 		if r.doc.Has(at+"selector") && !isSelector(f.Selector) {
 			r.report(at+"selector", "write it as for document.querySelector, such as '#signup form'",
 				"%q is no CSS selector", f.Selector)
 		}
 		for attribute, field := range f.Fields {
 			path := at + "fields." + attribute
-			if err := strictyaml.OneOf(attribute, attributes()...); err != nil {
+			if err := strictyaml.OneOf(attribute, attributeNames()...); err != nil {
 				r.report(path, "on the left stands the attribute, on the right the form's field",
 					"no such attribute: %v", err)
 			}

@@ -46,6 +46,7 @@ func (r *configRules) check() {
 	r.sites()
 	strategies := r.strategies()
 	r.forms(strategies)
+	r.resolve(strategies)
 	r.mail()
 	r.links()
 	r.keys()

@@ -32,6 +32,9 @@ type Site struct {
 	GPC     PrivacyControl  `yaml:"gpc"`
 	// TimeZone is an IANA name; it says when midnight is.
 	TimeZone string `yaml:"time_zone"`
+	// Region is where phone numbers without a country code are from, such as GB; empty is as resolve
+	// says.
+	Region string `yaml:"region"`
 	// Cookieless stores nothing of visitors who are not identified: they are known for a day, which
 	// begins when the clocks in TimeZone show SaltHour.
 	Cookieless bool `yaml:"cookieless"`
@@ -127,6 +130,7 @@ func (r *configRules) sites() {
 			r.report(at+"time_zone", "use an IANA name such as Europe/Paris",
 				"no time zone is called %q", s.TimeZone)
 		}
+		r.region(at+"region", s.Region)
 		r.exempt(at, s)
 		r.count(at+"salt_hour", s.SaltHour, 0, 23)
 		if s.SaltHour != 0 && !s.Cookieless {

@@ -69,7 +69,7 @@ func describeConfig(b *strings.Builder, cfg Config) {
 		describeConsent(b, &s)
 	}
 	for _, s := range cfg.Strategies {
-		fmt.Fprintf(b, "strategy %+v\n", s)
+		fmt.Fprintf(b, "strategy %s: %s\n", s.Name, s.resolved().Summary())
 	}
 	for _, f := range cfg.Forms {
 		double := f.DoubleOptIn
@@ -79,6 +79,7 @@ func describeConfig(b *strings.Builder, cfg Config) {
 			fmt.Fprintf(b, "double opt-in %+v\n", *double)
 		}
 	}
+	describeResolve(b, cfg)
 	for _, l := range cfg.Links {
 		fmt.Fprintf(b, "link %+v\n", l)
 	}
@@ -101,6 +102,18 @@ func describeConfig(b *strings.Builder, cfg Config) {
 		fmt.Fprintf(b, "mail %+v\n", *cfg.Mail)
 	}
 	fmt.Fprintf(b, "models %s lake %+v max_age %v\n", cfg.Models, cfg.Lake, cfg.Limits.MaxAge)
+}
+
+// describeResolve writes how contacts are found, where that is not the default.
+func describeResolve(b *strings.Builder, cfg Config) {
+	if !reflect.DeepEqual(cfg.Resolve, defaultResolve()) {
+		fmt.Fprintf(b, "resolve %+v\n", cfg.Resolve)
+	}
+	for _, s := range cfg.Sites {
+		if s.Region != "" {
+			fmt.Fprintf(b, "region of %s %s\n", s.Key, s.Region)
+		}
+	}
 }
 
 // The manual's table of limits is what holds without a configuration, in the order of Limits.

@@ -145,11 +145,15 @@ func checkCookieless(t *testing.T, cfg *Config, log *topicsOf, known string) {
 	if len(visits) != 2 || views["statistical"] != 4 || views["identified"] != 1 {
 		t.Errorf("%d visits with views %v, want one of 4 and one of 1", len(visits), views)
 	}
-	people := log.put(resolve.New(cfg.resolveConfig()), schemas.Submissions, schemas.Contacts)
+	rules, err := cfg.resolveConfig()
+	if err != nil {
+		t.Fatal(err)
+	}
+	people := log.put(resolve.New(rules), schemas.Submissions, schemas.Contacts)
 	if len(people) != 1 {
 		t.Errorf("%d contacts, want the one of the form", len(people))
 	}
-	edges := log.put(resolve.New(cfg.resolveConfig()), schemas.Submissions, schemas.Identities)
+	edges := log.put(resolve.New(rules), schemas.Submissions, schemas.Identities)
 	if len(edges) != 0 {
 		t.Errorf("%d browsers are linked to the contact, want none", len(edges))
 	}

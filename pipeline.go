@@ -241,7 +241,11 @@ func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err e
 	cfg := p.stageConfig("resolve", schemas.Submissions, schemas.ResolveChangelog,
 		schemas.Records, schemas.Edges, schemas.Aliases, schemas.Contacts, schemas.Identities,
 		schemas.Decisions, schemas.BadBeacons)
-	cfg.Rules, cfg.Commit = p.cfg.resolveConfig().Encode(), commit
+	rules, err := p.cfg.resolveConfig()
+	if err != nil {
+		return err
+	}
+	cfg.Rules, cfg.Commit = rules.Encode(), commit
 	machine := func(_ int32, rules []byte) (stage.Machine, error) {
 		cfg, err := resolve.DecodeConfig(rules)
 		if err != nil {

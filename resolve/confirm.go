@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"crumbtrail/internal/stage"
-	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 )
 
@@ -15,11 +14,11 @@ import (
 
 // wait holds a submission until its confirmation, if there is an address to ask at.
 func (m *Machine) wait(s *schemas.Submission, offset int64, out *stage.Output) {
-	address := attribute.NormaliseEmail(s.Email, m.cfg.KeepTags)
+	address := m.contacts.reader.read(s).email
 	if address.Fault != "" {
 		m.counts.Unresolved++
 		d := decisionOn(s, schemas.Outcome_OUTCOME_UNRESOLVED)
-		d.Reason = "nobody can be asked to confirm it: the e-mail address is " + string(address.Fault)
+		d.Reason = "nobody can be asked to confirm it: " + address.Fault.Words("e-mail address")
 		m.tell(d, out)
 		return
 	}

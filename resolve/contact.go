@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"slices"
 
-	"crumbtrail/resolve/attribute"
+	"crumbtrail/resolve/match"
 	"crumbtrail/schemas"
 )
 
@@ -26,23 +26,22 @@ func (c *contact) take(s *schemas.Submission, from *attributes) {
 	if !from.email.Role || r.Email == "" || c.attributes.email.Role {
 		set(&r.Email, from.email.Address)
 	}
-	set(&r.FirstName, attribute.Clean(s.FirstName))
-	set(&r.LastName, attribute.Clean(s.LastName))
-	set(&r.Phone, from.phone)
-	set(&r.Company, attribute.Clean(s.Company))
+	set(&r.FirstName, from.kept(AttributeFirstName, s.FirstName))
+	set(&r.LastName, from.kept(AttributeLastName, s.LastName))
+	set(&r.Phone, from.phone.Number)
+	set(&r.Company, from.kept(AttributeCompany, s.Company))
 	r.Version++
 	r.Submissions++
 	r.SubmissionId = s.SubmissionId
 	r.UpdatedAtUs = max(r.UpdatedAtUs, s.ReceivedAtUs)
-	c.prepare()
 }
 
-// prepare makes what the contact is compared by. A tag that the record kept is kept.
-func (c *contact) prepare() {
-	c.attributes = normalise(&schemas.Submission{
+// said is what a golden record says.
+func (c *contact) said() *schemas.Submission {
+	return &schemas.Submission{
 		Email: c.record.Email, FirstName: c.record.FirstName, LastName: c.record.LastName,
 		Phone: c.record.Phone, Company: c.record.Company,
-	}, true)
+	}
 }
 
 // older orders contacts by age, and those of one moment by id, so that a restart changes nothing.
@@ -53,59 +52,76 @@ func older(a, b *contact) int {
 
 // contacts holds every contact and finds them by the strategies' keys.
 type contacts struct {
-	byID    map[string]*contact
-	byKey   []map[string][]*contact // by strategy; oldest first
-	list    []Strategy
-	changed map[string]bool // ids, since the last checkpoint
+	byID     map[string]*contact
+	byKey    []map[string][]*contact // by strategy; oldest first
+	list     []Strategy
+	reader   reader
+	comparer comparer
+	changed  map[string]bool // ids, since the last checkpoint
 }
 
-func newContacts(list []Strategy) contacts {
-	c := contacts{byID: map[string]*contact{}, list: list, changed: map[string]bool{}}
-	for range list {
+func newContacts(cfg Config) contacts {
+	c := contacts{
+		byID: map[string]*contact{}, list: cfg.Strategies, reader: newReader(cfg),
+		comparer: comparer{match.NewTexts()}, changed: map[string]bool{},
+	}
+	for range c.list {
 		c.byKey = append(c.byKey, map[string][]*contact{})
 	}
 	return c
 }
 
-// find returns the contacts that agree with a under a strategy, oldest first; complete is false
-// where a lacks an attribute that the strategy needs.
-func (c *contacts) find(strategy int, a *attributes) (found []*contact, complete bool) {
-	key, ok := c.list[strategy].key(a)
-	if !ok {
-		return nil, false
+// find returns the contacts that agree with a under a strategy, oldest first. If there is none, it
+// says why one that was found by a key is not meant; complete is false where a lacks what the
+// strategy needs.
+func (c *contacts) find(
+	strategy int, a *attributes,
+) (found []*contact, refused string, complete bool) {
+	s := c.list[strategy]
+	keys := s.keys(a)
+	for _, key := range keys {
+		for _, of := range c.byKey[strategy][key] {
+			differs := c.comparer.differs(s, a, &of.attributes)
+			switch {
+			case slices.Contains(found, of):
+			case differs == "":
+				found = append(found, of)
+			case refused == "":
+				refused = "contact " + of.record.ContactId + " has " + s.sameWords(a, &of.attributes) +
+					", but " + differs
+			}
+		}
 	}
-	return c.byKey[strategy][key], true
+	slices.SortFunc(found, older)
+	return found, refused, len(keys) > 0
 }
 
 // put adds a contact that is in no list.
 func (c *contacts) put(of *contact) {
+	of.attributes = c.reader.read(of.said())
 	c.byID[of.record.ContactId] = of
 	for i, s := range c.list {
-		key, ok := s.key(&of.attributes)
-		if !ok {
-			continue
+		for _, key := range s.keys(&of.attributes) {
+			list := c.byKey[i][key]
+			at, _ := slices.BinarySearchFunc(list, of, older)
+			c.byKey[i][key] = slices.Insert(list, at, of)
 		}
-		list := c.byKey[i][key]
-		at, _ := slices.BinarySearchFunc(list, of, older)
-		c.byKey[i][key] = slices.Insert(list, at, of)
 	}
 }
 
 // update runs what changes a contact, which is found by its new attributes from then on.
 func (c *contacts) update(of *contact, change func()) {
 	for i, s := range c.list {
-		key, ok := s.key(&of.attributes)
-		if !ok {
-			continue
-		}
-		list := c.byKey[i][key]
-		if at, there := slices.BinarySearchFunc(list, of, older); there {
-			list = slices.Delete(list, at, at+1)
-		}
-		if len(list) == 0 {
-			delete(c.byKey[i], key)
-		} else {
-			c.byKey[i][key] = list
+		for _, key := range s.keys(&of.attributes) {
+			list := c.byKey[i][key]
+			if at, there := slices.BinarySearchFunc(list, of, older); there {
+				list = slices.Delete(list, at, at+1)
+			}
+			if len(list) == 0 {
+				delete(c.byKey[i], key)
+			} else {
+				c.byKey[i][key] = list
+			}
 		}
 	}
 	change()

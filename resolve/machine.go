@@ -2,7 +2,9 @@ package resolve
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -52,7 +54,7 @@ type Counts struct {
 // New returns a machine before its first record. The configuration must be valid.
 func New(cfg Config) *Machine {
 	return &Machine{
-		cfg: cfg, strategies: newStrategies(cfg), contacts: newContacts(cfg.Strategies),
+		cfg: cfg, strategies: newStrategies(cfg), contacts: newContacts(cfg),
 		identities: newIdentities(), pending: newPending(),
 		recent:     newRecent(recentWindow, recentLength),
 		contactIDs: schemas.NewNames("contact"), badIDs: schemas.NewNames("bad_beacon"),
@@ -155,18 +157,20 @@ func fault(s *schemas.Submission) (reason, detail, path string) {
 func (m *Machine) decide(
 	s *schemas.Submission, sentUs int64, out *stage.Output,
 ) *schemas.Decision {
-	a := normalise(s, m.cfg.KeepTags)
-	strategy := m.strategies.of(s.Site, s.Form)
+	a := m.contacts.reader.read(s)
+	tried := m.strategies.of(s.Site, s.Form)
 	d := decisionOn(s, schemas.Outcome_OUTCOME_UNSPECIFIED)
-	d.Strategy = m.cfg.Strategies[strategy].Name
 	visitor, linkable := m.visitor(s)
 	var found *contact
 	var why string
+	var review bool
 	if s.Recipient != "" {
 		d.Strategy = BySignedLink
 		found, why = m.recipient(s)
 	} else {
-		found, why = m.match(strategy, &a, visitor)
+		var strategy int
+		found, strategy, review, why = m.match(tried, &a, visitor)
+		d.Strategy = m.cfg.Strategies[strategy].Name
 		if s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_SIGNED_LINK {
 			why = "the link was made for an e-mail address, and " + why
 		}
@@ -180,13 +184,16 @@ func (m *Machine) decide(
 			m.contacts.update(found, func() { found.take(s, &a) })
 			put(out, schemas.Contacts, []byte(found.record.ContactId), found.record)
 		}
-	case !m.names(strategy, &a):
+	case !m.names(tried, &a):
 		d.Outcome = schemas.Outcome_OUTCOME_UNRESOLVED
 		m.counts.Unresolved++
 		d.Reason = why
 		return d
 	default:
 		d.Outcome = schemas.Outcome_OUTCOME_CREATED
+		if review {
+			d.Outcome = schemas.Outcome_OUTCOME_REVIEW
+		}
 		m.counts.Created++
 		found = m.create(s, &a, out)
 		put(out, schemas.Contacts, []byte(found.record.ContactId), found.record)
@@ -217,85 +224,128 @@ func (m *Machine) decide(
 // visitor returns the key of the browser that a submission may be linked to, nil where it may not,
 // and what to say of it. Contact matching is profiling: it needs consent, whoever fills in a form.
 func (m *Machine) visitor(s *schemas.Submission) (key []byte, why string) {
+	fault := m.contacts.reader.normaliser.Visitor(s.VisitorId)
 	switch {
 	case s.Consent != schemas.Consent_CONSENT_IDENTIFIED:
 		return nil, "no browser is linked, as there is no consent to it"
-	case s.VisitorId == "":
+	case fault == attribute.Empty:
 		return nil, "no browser is linked, as it is not known"
 	case schemas.VisitorID(s.VisitorId).OfOneDay():
 		return nil, "no browser is linked, as it is known for a day alone"
-	case attribute.IsPlaceholder(strings.ToLower(s.VisitorId)):
+	case fault == attribute.Placeholder:
 		return nil, "no browser is linked, as its id is a placeholder that many may have"
+	case fault == attribute.Denied:
+		return nil, "no browser is linked, as its id is on the deny-list"
 	}
 	return schemas.VisitorKey(schemas.Site(s.Site), schemas.VisitorID(s.VisitorId)),
 		"everything that this browser did before is theirs"
 }
 
-// match finds the contact of a submission, nil where there is none, and says why.
-func (m *Machine) match(strategy int, a *attributes, visitor []byte) (*contact, string) {
-	s := m.cfg.Strategies[strategy]
-	found, complete := m.contacts.find(strategy, a)
-	role := s.uses(AttributeEmail) && a.email.Role
-	same := "the same " + s.compared()
-	if role {
-		same += " and, as many people read this mailbox, the same name"
+// match finds the contact of a submission, nil where there is none, and says by which strategy and
+// why. The first strategy that finds exactly one decides, else the first that finds several; review
+// is true where a person has to say which of them it is.
+func (m *Machine) match(
+	tried []int, a *attributes, visitor []byte,
+) (of *contact, strategy int, review bool, reason string) {
+	var several []*contact
+	by, why := tried[0], ""
+	for _, strategy := range tried {
+		found, refused, complete := m.contacts.find(strategy, a)
+		s := m.cfg.Strategies[strategy]
+		switch {
+		case len(found) == 1:
+			return found[0], strategy, false, "one contact has " + s.sameWords(a, &found[0].attributes)
+		case len(found) > 1 && several == nil:
+			several, by = found, strategy
+		case len(found) == 0 && why == "":
+			why = m.nobody(s, a, refused, complete)
+		}
+		if own := m.ownMailbox(s, a, visitor); own != nil && !complete {
+			return own, strategy, false, "this browser's contact gave the same role mailbox before"
+		}
 	}
-	if steps := a.email.Steps; s.uses(AttributeEmail) && len(steps) > 0 {
-		same += " (" + strings.Join(steps, ", ") + ")"
+	if several == nil {
+		return nil, by, false, why
 	}
+	s := m.cfg.Strategies[by]
+	if s.OnMany == ForReview {
+		return nil, by, true, fmt.Sprintf("%d contacts have %s: a person has to say which of them it is",
+			len(several), s.sameWords(a, nil))
+	}
+	taken, next, rule := m.choose(s.OnMany, visitor, several)
+	return taken, by, false, fmt.Sprintf("%d contacts have %s: %s is taken, the next is %s",
+		len(several), s.sameWords(a, &taken.attributes), rule, next)
+}
+
+// choose takes one of several contacts, oldest first, and says which is the next and by what rule.
+func (m *Machine) choose(
+	rule OnMany, visitor []byte, among []*contact,
+) (taken *contact, next, words string) {
+	switch rule {
+	case Newest:
+		newest := slices.MaxFunc(among, func(a, b *contact) int {
+			return cmp.Or(cmp.Compare(a.record.UpdatedAtUs, b.record.UpdatedAtUs), older(b, a))
+		})
+		return newest, otherThan(newest, among), "the one that was updated last"
+	case Oldest:
+	default:
+		if own, next, evidence := m.own(visitor, among); own != nil {
+			return own, next, "this browser's own, by " + evidence + ","
+		}
+	}
+	return among[0], among[1].record.ContactId, "the oldest"
+}
+
+// otherThan is the id of the oldest of several contacts that is not the one.
+func otherThan(one *contact, among []*contact) string {
+	if among[0] == one {
+		return among[1].record.ContactId
+	}
+	return among[0].record.ContactId
+}
+
+// nobody says why a strategy finds nobody.
+func (m *Machine) nobody(s Strategy, a *attributes, refused string, complete bool) string {
 	switch {
-	case len(found) == 1:
-		return found[0], "one contact has " + same
-	case len(found) > 1:
-		if own, next, evidence := m.own(visitor, found); own != nil {
-			return own, fmt.Sprintf("%d contacts have %s: this browser's own, by %s, is taken, "+
-				"the next is %s", len(found), same, evidence, next)
-		}
-		return found[0], fmt.Sprintf("%d contacts have %s: the oldest is taken, the next is %s",
-			len(found), same, found[1].record.ContactId)
+	case refused != "":
+		return refused
 	case complete:
-		return nil, "no contact has " + same
-	case role && !a.named():
-		if own := m.contacts.byID[m.identities.current(visitor)]; own != nil &&
-			own.attributes.email.Address == a.email.Address && agrees(own, a) {
-			return own, "this browser's contact gave the same role mailbox before"
-		}
-		return nil, "the e-mail address is a role mailbox, which without a name is nobody's own"
+		return "no contact has " + s.sameWords(a, nil)
+	case s.uses(AttributeEmail) && a.email.Role && !a.named():
+		return "the e-mail address is a role mailbox, which without a name is nobody's own"
 	}
-	return nil, m.lacking(s, a)
+	return s.lacking(a)
+}
+
+// ownMailbox is a browser's contact that gave the same role mailbox before, nil where there is
+// none.
+func (m *Machine) ownMailbox(s Strategy, a *attributes, visitor []byte) *contact {
+	if !s.uses(AttributeEmail) || !a.email.Role || a.named() {
+		return nil
+	}
+	own := m.contacts.byID[m.identities.current(visitor)]
+	if own == nil || own.attributes.email.Address != a.email.Address || !agrees(own, a) {
+		return nil
+	}
+	return own
 }
 
 // agrees reports that a submission's names, where it has any, are the contact's.
 func agrees(c *contact, a *attributes) bool {
-	return (a.firstName == "" || a.firstName == c.attributes.firstName) &&
-		(a.lastName == "" || a.lastName == c.attributes.lastName)
-}
-
-// lacking says what a strategy needs and a submission does not have.
-func (m *Machine) lacking(s Strategy, a *attributes) string {
-	var missing []string
-	for _, c := range s.All {
-		switch {
-		case a.value(c.Attribute) != "":
-		case c.Attribute == AttributeEmail && a.email.Fault != attribute.EmailEmpty:
-			return "the e-mail address is " + map[attribute.EmailFault]string{
-				attribute.EmailMalformed: "malformed", attribute.EmailPlaceholder: "a placeholder",
-			}[a.email.Fault]
-		default:
-			missing = append(missing, c.Attribute.words())
-		}
-	}
-	return "it has no " + strings.Join(missing, " and no ") + " to compare"
+	first, last := a.firstName.Key(), a.lastName.Key()
+	return (first == "" || first == c.attributes.firstName.Key()) &&
+		(last == "" || last == c.attributes.lastName.Key())
 }
 
 // names reports whether a submission that matches nobody names somebody new: by everything that
-// its strategy asks for, or by an address or number that they can be reached at. An address that
-// was made up says that the number was too.
-func (m *Machine) names(strategy int, a *attributes) bool {
-	if _, complete := m.cfg.Strategies[strategy].key(a); complete {
+// one of its strategies asks for, or by an address or number that they can be reached at. An
+// address that was made up says that the number was too.
+func (m *Machine) names(tried []int, a *attributes) bool {
+	if slices.ContainsFunc(tried, func(i int) bool { return len(m.cfg.Strategies[i].keys(a)) > 0 }) {
 		return true
 	}
-	return a.email.Address != "" || a.email.Fault == attribute.EmailEmpty && a.phone != ""
+	reached := a.email.Fault == attribute.Empty || a.email.Fault == attribute.Denied
+	return a.email.Address != "" || reached && a.phone.Number != ""
 }
 
 // create makes a contact of a submission. Its id follows from the submission, so that a replay

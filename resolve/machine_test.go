@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"crumbtrail/internal/stage"
+	"crumbtrail/resolve/match"
 	"crumbtrail/schemas"
 )
 
@@ -217,15 +218,29 @@ func TestOutputKeysAndTimes(t *testing.T) {
 
 func TestValidate(t *testing.T) {
 	bad := Config{
-		Strategies: []Strategy{{Name: "a"}, {Name: "a", All: []Condition{{"shoe_size"}}}},
-		Forms:      []FormStrategy{{"", "f", "b"}, {"", "f", "a"}},
+		Strategies: []Strategy{
+			{Name: "a"},
+			{Name: "a", All: []Condition{{Attribute: "shoe_size"}}},
+			{Name: "signed_link", All: []Condition{{Attribute: AttributeEmail, Degree: match.Close}}},
+			{
+				Name: "d", Any: []Condition{{Attribute: AttributePhone, First: 1, Last: 1}},
+				Also: [][]Condition{{}}, Unless: []Condition{{Attribute: AttributeEmail, Degree: "vague"}},
+				OnMany: "any",
+			},
+		},
+		Forms:   []FormStrategies{{"", "f", []string{"b"}}, {"", "f", []string{"a"}}, {"", "g", nil}},
+		Regions: map[string]string{"": "XX"}, Threshold: 0.5, Review: 0.6, Model: match.Model{Prior: 2},
 	}
 	err := bad.Validate()
 	if err == nil {
 		t.Fatal("no error")
 	}
 	for _, want := range []string{
-		"no condition", "is there twice: rename", "shoe_size", "no strategy is called", "keep one",
+		"nothing has to be the same", "is there twice: rename", "shoe_size", "no strategy is called",
+		"keep one", `"signed_link" is built in`, "email close finds nobody", "a group of also is empty",
+		"of phone compare the first or the last", `no degree "vague"`, `on_many cannot be "any"`,
+		`form "g" has no strategy`, "a form without its own has no strategy", `no region is called "XX"`,
+		"review is not above threshold", "model: prior 2",
 	} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q lacks %q", err, want)
@@ -253,6 +268,20 @@ func TestEncode(t *testing.T) {
 		func(c *Config) { c.Strategies[1].All = c.Strategies[1].All[:1] },
 		func(c *Config) { c.Forms = c.Forms[:2] },
 		func(c *Config) { c.Forms[0].Form = "d" },
+		func(c *Config) { c.Forms[0].Strategies = []string{"name", "email"} },
+		func(c *Config) { c.Default = []string{"name"} },
+		func(c *Config) { c.Strategies[1].Unless = []Condition{{Attribute: AttributeEmail}} },
+		func(c *Config) { c.Strategies[1].Also = [][]Condition{{{Attribute: AttributeEmail}}} },
+		func(c *Config) { c.Strategies[1].OnMany = Newest },
+		func(c *Config) { c.Strategies[1].All[0].First = 4 },
+		func(c *Config) { c.MailDomains = map[string]string{"a.example": "b.example"} },
+		func(c *Config) { c.Regions = map[string]string{"acme": "GB"} },
+		func(c *Config) { c.Deny.Emails = []string{"kiosk@"} },
+		func(c *Config) { c.Deny.Visitors = []string{"kiosk"} },
+		func(c *Config) { c.Probabilistic = true },
+		func(c *Config) { c.Model = match.DefaultModel() },
+		func(c *Config) { c.Threshold = 0.9 },
+		func(c *Config) { c.Threshold, c.Review = 0.9, 0.8 },
 	} {
 		c := propertyConfig()
 		change(&c)
@@ -265,7 +294,7 @@ func TestEncode(t *testing.T) {
 	if err != nil || !bytes.Equal(back.Encode(), same.Encode()) {
 		t.Errorf("comes back as %+v, %v", back, err)
 	}
-	newer := `{"version":2,"strategies":[],"by":"a newer rule"}`
+	newer := `{"version":3,"strategies":[],"by":"a newer rule"}`
 	if _, err := DecodeConfig([]byte(newer)); err == nil {
 		t.Error("a rule that this binary does not know is taken")
 	}

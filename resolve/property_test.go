@@ -18,10 +18,13 @@ func propertyConfig() Config {
 	return Config{
 		Strategies: []Strategy{
 			ByEmail(),
-			{Name: "name", All: []Condition{{AttributeFirstName}, {AttributeLastName}}},
-			{Name: "line", All: []Condition{{AttributePhone}, {AttributeCompany}}},
+			{Name: "name", All: []Condition{{Attribute: AttributeFirstName}, {Attribute: AttributeLastName}}},
+			{Name: "line", All: []Condition{{Attribute: AttributePhone}, {Attribute: AttributeCompany}}},
 		},
-		Forms: []FormStrategy{{"", "b", "name"}, {"", "c", "line"}, {"shop", "b", "line"}},
+		Default: []string{"email"},
+		Forms: []FormStrategies{
+			{"", "b", []string{"name"}}, {"", "c", []string{"line"}}, {"shop", "b", []string{"line"}},
+		},
 	}
 }
 
@@ -178,7 +181,7 @@ func (n *naive) resolve(s *schemas.Submission) (outcome schemas.Outcome, contact
 		return schemas.Outcome_OUTCOME_CONFIRMED, contact, expired
 	case s.SpamRule != "":
 		return schemas.Outcome_OUTCOME_SPAM, -1, expired
-	case s.ConfirmUntilUs != 0 && normalise(s, false).email.Fault != "":
+	case s.ConfirmUntilUs != 0 && newReader(propertyConfig()).read(s).email.Fault != "":
 		return schemas.Outcome_OUTCOME_UNRESOLVED, -1, expired
 	case s.ConfirmUntilUs != 0:
 		n.pending[schemas.ConfirmationID(s)] = s
@@ -192,7 +195,7 @@ func (n *naive) resolve(s *schemas.Submission) (outcome schemas.Outcome, contact
 func (n *naive) decide(
 	s *schemas.Submission, us int64,
 ) (outcome schemas.Outcome, contact int) {
-	a := normalise(s, false)
+	a := newReader(propertyConfig()).read(s)
 	values := map[Attribute]string{}
 	for _, of := range []Attribute{
 		AttributeEmail, AttributeFirstName, AttributeLastName, AttributePhone, AttributeCompany,
@@ -215,7 +218,7 @@ func (n *naive) decide(
 	case at >= 0:
 		outcome = schemas.Outcome_OUTCOME_MATCHED
 	case complete || values[AttributeEmail] != "" ||
-		a.email.Fault == attribute.EmailEmpty && values[AttributePhone] != "":
+		a.email.Fault == attribute.Empty && values[AttributePhone] != "":
 		outcome = schemas.Outcome_OUTCOME_CREATED
 		at = len(n.contacts)
 		n.contacts = append(n.contacts, &naiveContact{
@@ -258,7 +261,8 @@ func (n *naive) find(
 	needed := strategy.All
 	byRole := strategy.uses(AttributeEmail) && role
 	if byRole {
-		needed = append([]Condition{{AttributeFirstName}, {AttributeLastName}}, needed...)
+		names := []Condition{{Attribute: AttributeFirstName}, {Attribute: AttributeLastName}}
+		needed = append(names, needed...)
 	}
 	complete = true
 	for _, c := range needed {

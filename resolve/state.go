@@ -6,7 +6,6 @@ import (
 	"maps"
 	"slices"
 
-	"crumbtrail/resolve/attribute"
 	"crumbtrail/schemas"
 )
 
@@ -85,7 +84,6 @@ func (m *Machine) Restore(key, value []byte) error {
 		if c.record.ContactId != rest {
 			return fmt.Errorf("contact %s: its state is that of %q", rest, c.record.ContactId)
 		}
-		c.prepare()
 		m.contacts.put(c)
 	case visitorPrefix:
 		edges := &schemas.VisitorEdges{}
@@ -103,7 +101,7 @@ func (m *Machine) Restore(key, value []byte) error {
 		if err := s.UnmarshalVT(value); err != nil {
 			return fmt.Errorf("pending submission %s: %w", rest, err)
 		}
-		address := attribute.NormaliseEmail(s.Email, m.cfg.KeepTags).Address
+		address := m.contacts.reader.read(s).email.Address
 		m.pending.put(&waiting{id: rest, submission: s, address: address})
 	default:
 		return fmt.Errorf("state under the key %q is of a newer release: run the release that wrote it",

@@ -16,7 +16,10 @@ import (
 
 // TestStories runs scripts. Commands:
 //
-//	config [keep_tags] [strategy=(name,attribute,...)]... [form=(site,form,strategy)]...
+//	config [keep_tags] [strategy=(name,condition,...)]... [form=(site,form,strategy,...)]...
+//	       [region=(site,region)]... [deny=(attribute,value,...)]... [same=(domain,domain)]:
+//	       a strategy's conditions have _ for spaces; any:, also: and unless: begin other parts,
+//	       | is or, and many:rule says what happens with several
 //	submit: one submission a line, its id first, then key=value: site, visitor, consent, email,
 //	        first, last, phone, company, form, kind, at (clock of 2026-01-01), occurred, until (when
 //	        it must be confirmed by), spam (a rule), recipient
@@ -63,13 +66,18 @@ func scriptedConfig(t *testing.T, d *datadriven.TestData) Config {
 		case "keep_tags":
 			cfg.KeepTags = true
 		case "strategy":
-			s := Strategy{Name: arg.Vals[0]}
-			for _, a := range arg.Vals[1:] {
-				s.All = append(s.All, Condition{Attribute(a)})
-			}
-			cfg.Strategies = append(cfg.Strategies, s)
+			cfg.Strategies = append(cfg.Strategies, scriptedStrategy(t, arg.Vals))
 		case "form":
-			cfg.Forms = append(cfg.Forms, FormStrategy{arg.Vals[0], arg.Vals[1], arg.Vals[2]})
+			cfg.Forms = append(cfg.Forms, FormStrategies{arg.Vals[0], arg.Vals[1], arg.Vals[2:]})
+		case "region":
+			cfg.Regions = map[string]string{arg.Vals[0]: arg.Vals[1]}
+		case "same":
+			cfg.MailDomains = map[string]string{arg.Vals[0]: arg.Vals[1]}
+		case "deny":
+			*map[string]*[]string{
+				"email": &cfg.Deny.Emails, "phone": &cfg.Deny.Phones, "name": &cfg.Deny.Names,
+				"company": &cfg.Deny.Companies, "visitor": &cfg.Deny.Visitors,
+			}[arg.Vals[0]] = arg.Vals[1:]
 		default:
 			t.Fatalf("unknown argument %s", arg.Key)
 		}
@@ -78,6 +86,42 @@ func scriptedConfig(t *testing.T, d *datadriven.TestData) Config {
 		t.Fatal(err)
 	}
 	return cfg
+}
+
+func scriptedStrategy(t *testing.T, words []string) Strategy {
+	s := Strategy{Name: words[0]}
+	for _, word := range words[1:] {
+		part, rest, found := strings.Cut(word, ":")
+		if !found {
+			part, rest = "all", word
+		}
+		var group []Condition
+		for one := range strings.SplitSeq(strings.ReplaceAll(rest, "_", " "), "|") {
+			for _, name := range []string{"first name", "last name"} {
+				one = strings.Replace(one, name, strings.ReplaceAll(name, " ", "_"), 1)
+			}
+			c, err := ParseCondition(one)
+			if err != nil && part != "many" {
+				t.Fatal(err)
+			}
+			group = append(group, c)
+		}
+		switch part {
+		case "all":
+			s.All = append(s.All, group...)
+		case "any":
+			s.Any = append(s.Any, group...)
+		case "also":
+			s.Also = append(s.Also, group)
+		case "unless":
+			s.Unless = append(s.Unless, group...)
+		case "many":
+			s.OnMany = OnMany(rest)
+		default:
+			t.Fatalf("what is %s?", word)
+		}
+	}
+	return s
 }
 
 type story struct {

@@ -1,6 +1,3 @@
-// Package attribute reads what people say of themselves, e-mail addresses, phone numbers and names,
-// writes each in the one form in which it is compared, and guarantees that normalising twice
-// changes nothing and that a text which names nobody is told apart.
 package attribute
 
 import (
@@ -21,19 +18,8 @@ type Email struct {
 	Role bool
 	// Steps name what normalising changed, for people.
 	Steps []string
-	// Fault says why the text names nobody; EmailEmpty where there was none.
-	Fault EmailFault
+	Fault Fault
 }
-
-// EmailFault says why an e-mail address cannot be used.
-type EmailFault string
-
-// The faults. A placeholder is an address typed to get past a form, or one that nobody reads.
-const (
-	EmailEmpty       EmailFault = "empty"
-	EmailMalformed   EmailFault = "malformed"
-	EmailPlaceholder EmailFault = "placeholder"
-)
 
 const (
 	maxLocalBytes = 64
@@ -41,56 +27,93 @@ const (
 )
 
 // NormaliseEmail brings an address into the form in which it is compared: trimmed, lower case,
-// NFC, the domain in ASCII, without a +tag unless keepTags, and for Gmail without the dots that it
-// ignores. It is idempotent.
+// NFC, the domain in ASCII, without a +tag unless keepTags, and without what its provider ignores.
+// It is idempotent.
 func NormaliseEmail(raw string, keepTags bool) Email {
+	return normaliseEmail(raw, keepTags, nil)
+}
+
+// normaliseEmail is NormaliseEmail, where domains are those of others.
+func normaliseEmail(raw string, keepTags bool, domains map[string]string) Email {
 	if len(raw) > 4*maxEmailBytes || !utf8.ValidString(raw) {
-		return Email{Fault: EmailMalformed}
+		return Email{Fault: Malformed}
 	}
-	var e Email
-	step := func(before, after, name string) string {
-		if before != after {
-			e.Steps = append(e.Steps, name)
-		}
-		return after
-	}
-	text := step(raw, strings.TrimFunc(raw, func(r rune) bool {
-		return unicode.IsSpace(r) || r == '\u200b' || r == '\ufeff'
-	}), "white space trimmed")
+	var steps steps
+	text := steps.add("white space trimmed", raw, strings.TrimFunc(raw, blank))
 	if text == "" {
-		return Email{Fault: EmailEmpty}
+		return Email{Fault: Empty}
 	}
-	text = step(text, lower(text), "lower-cased")
-	if IsPlaceholder(text) {
-		return Email{Fault: EmailPlaceholder}
+	text = steps.add("lower-cased", text, lower(text))
+	if IsPlaceholderID(text) {
+		return Email{Fault: Placeholder}
 	}
 	at := strings.LastIndexByte(text, '@')
 	if at < 0 {
-		return Email{Fault: EmailMalformed}
+		return Email{Fault: Malformed}
 	}
 	local, typed := text[:at], text[at+1:]
 	domain, ok := asciiDomain(typed)
 	if !ok || !isLocal(local) {
-		return Email{Fault: EmailMalformed}
+		return Email{Fault: Malformed}
 	}
-	step(typed, domain, "domain written in ASCII")
+	steps.add("domain written in ASCII", typed, domain)
+	if to, ok := domains[domain]; ok {
+		domain = steps.add(domain+" read as "+to, domain, to)
+	}
 	if plus := strings.IndexByte(local, '+'); plus > 0 && !keepTags {
-		local = step(local, local[:plus], "tag dropped")
+		local = steps.add("tag dropped", local, local[:plus])
 	}
-	if domain == "gmail.com" || domain == "googlemail.com" {
-		local = step(local, strings.ReplaceAll(local, ".", ""), "dots dropped, as Gmail does")
-		domain = step(domain, "gmail.com", "googlemail.com read as gmail.com")
-	}
+	local, domain = provided(local, domain, keepTags, &steps)
 	if !isLocal(local) || len(local)+1+len(domain) > maxEmailBytes {
-		return Email{Fault: EmailMalformed}
+		return Email{Fault: Malformed}
 	}
-	e.Address = local + "@" + domain
+	e := Email{Address: local + "@" + domain, Steps: steps}
 	mailbox := plain(local)
-	if IsPlaceholder(e.Address) || slices.Contains(unread(), mailbox) {
-		return Email{Fault: EmailPlaceholder}
+	if isPlaceholderAddress(e.Address) || slices.Contains(unread(), mailbox) {
+		return Email{Fault: Placeholder}
 	}
 	e.Role = slices.Contains(roles(), mailbox)
 	return e
+}
+
+// steps are what was done to a text, for people.
+type steps []string
+
+// add notes a step that changed something, and returns what became of the text.
+func (s *steps) add(name, before, after string) string {
+	if before != after {
+		*s = append(*s, name)
+	}
+	return after
+}
+
+// blank reports white space, also that which cannot be seen.
+func blank(r rune) bool { return unicode.IsSpace(r) || r == '\u200b' || r == '\ufeff' }
+
+// provided writes an address as the provider of the mailbox reads it. Microsoft's, among others,
+// ignore no more than a tag.
+func provided(local, domain string, keepTags bool, s *steps) (string, string) {
+	switch domain {
+	case "gmail.com", "googlemail.com":
+		local = s.add("dots dropped, as Gmail does", local, strings.ReplaceAll(local, ".", ""))
+		return local, s.add(domain+" read as gmail.com", domain, "gmail.com")
+	case "icloud.com", "me.com", "mac.com":
+		return local, s.add(domain+" read as icloud.com", domain, "icloud.com")
+	case "proton.me", "protonmail.com", "protonmail.ch", "pm.me":
+		// Two accounts never differ in these alone.
+		return s.add("dots, hyphens and underscores dropped, as Proton does", local, plain(local)),
+			s.add(domain+" read as proton.me", domain, "proton.me")
+	case "yandex.ru", "yandex.com", "yandex.by", "yandex.kz", "yandex.ua", "yandex.com.tr", "ya.ru":
+		return s.add("dots read as hyphens, as Yandex does", local, strings.ReplaceAll(local, ".", "-")),
+			s.add(domain+" read as yandex.ru", domain, "yandex.ru")
+	}
+	// At Yahoo a hyphen begins the word of a disposable address, and stands in no other.
+	name, _, _ := strings.Cut(domain, ".")
+	if cut := strings.IndexByte(local, '-'); cut > 0 && !keepTags &&
+		(name == "yahoo" || domain == "ymail.com" || domain == "rocketmail.com") {
+		local = s.add("what is behind the hyphen dropped, as Yahoo does", local, local[:cut])
+	}
+	return local, domain
 }
 
 // lower is lower case in NFC: lower-casing can leave what composes.
@@ -131,10 +154,16 @@ func isLocal(text string) bool {
 // asciiDomain writes a domain in ASCII (IDNA 2008); ok is false where it can be none of mail.
 func asciiDomain(text string) (domain string, ok bool) {
 	const maxLabel, maxDomain = 63, 253
-	profile := idna.New(idna.MapForLookup(), idna.Transitional(false), idna.StrictDomainName(true),
-		idna.BidiRule())
-	domain, err := profile.ToASCII(strings.TrimSuffix(text, "."))
-	if err != nil || len(domain) > maxDomain || !strings.Contains(domain, ".") {
+	domain = strings.TrimSuffix(text, ".")
+	if !isPlainDomain(domain) {
+		profile := idna.New(idna.MapForLookup(), idna.Transitional(false),
+			idna.StrictDomainName(true), idna.BidiRule())
+		var err error
+		if domain, err = profile.ToASCII(domain); err != nil {
+			return "", false
+		}
+	}
+	if len(domain) > maxDomain || !strings.Contains(domain, ".") {
 		return "", false
 	}
 	labels := strings.Split(domain, ".")
@@ -147,32 +176,14 @@ func asciiDomain(text string) (domain string, ok bool) {
 	return domain, strings.Trim(last, "0123456789") != "" // an address in digits is no domain
 }
 
-// IsPlaceholder reports whether a whole text, in lower case, is what people or programs write
-// where they have nothing to write.
-func IsPlaceholder(text string) bool {
-	switch strings.Trim(text, " .-_/\\*?") {
-	case "", "n/a", "na", "n.a", "none", "null", "nil", "nan", "undefined", "unknown", "empty",
-		"test", "asdf", "xxx", "anonymous", "[object object]", "0":
-		return true
+// isPlainDomain reports a domain of lower-case letters and digits alone, which is as it should be.
+func isPlainDomain(text string) bool {
+	for i := range len(text) {
+		if c := text[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' {
+			return false
+		}
 	}
-	switch text {
-	case "test@test.com", "test@test.test", "test@example.com", "test@test.de", "test@mail.com",
-		"test@email.com", "a@a.com", "a@b.com", "a@b.c", "aa@aa.com", "abc@abc.com",
-		"asdf@asdf.com", "x@x.com", "xx@xx.com", "xxx@xxx.com", "foo@bar.com", "none@none.com",
-		"na@na.com", "no@no.com", "no@email.com", "noemail@noemail.com", "email@email.com",
-		"email@example.com", "name@example.com", "user@example.com", "you@example.com",
-		"123@123.com", "me@me.com", "null@null.com", "undefined@undefined.com":
-		return true
-	}
-	return false
-}
-
-// unread are mailboxes that no person reads, without - _ and dots.
-func unread() []string {
-	return []string{
-		"noreply", "donotreply", "dontreply", "mailerdaemon", "bounce", "bounces", "null",
-		"undefined", "devnull", "noemail", "nomail", "nobody",
-	}
+	return true
 }
 
 // roles are mailboxes of functions, which several people read, without - _ and dots.

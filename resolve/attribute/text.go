@@ -29,9 +29,7 @@ func Clean(raw string) string {
 	if runes := []rune(text); len(runes) > maxText {
 		text = strings.TrimSpace(string(runes[:maxText]))
 	}
-	switch strings.ToLower(strings.Trim(text, ".-_/*? ")) {
-	// Null and Test are families' names, too: only what is no name at all.
-	case "", "n/a", "n.a", "undefined", "unknown", "[object object]", "xxx", "asdf":
+	if noName(strings.ToLower(text)) {
 		return ""
 	}
 	return text
@@ -79,40 +77,4 @@ func letter(r rune) string {
 		return "t"
 	}
 	return string(r)
-}
-
-// NormalisePhone keeps the digits of a phone number, with + before a country code. It knows no
-// countries: the same line written with and without its country code is two numbers. Empty where
-// there are too few or too many digits, or where they are all the same or in a row.
-func NormalisePhone(raw string) string {
-	const fewest, most = 6, 15 // E.164 allows 15
-	if len(raw) > 4*maxText {
-		return ""
-	}
-	text := norm.NFKC.String(raw) // digits of full width
-	if cut := strings.IndexFunc(text, unicode.IsLetter); cut >= 0 {
-		text = text[:cut] // an extension follows
-	}
-	text = strings.TrimSpace(text)
-	international := strings.HasPrefix(text, "+")
-	if international {
-		text = strings.Replace(text, "(0)", "", 1)
-	}
-	digits := strings.Map(func(r rune) rune {
-		if r >= '0' && r <= '9' {
-			return r
-		}
-		return -1
-	}, text)
-	if !international && strings.HasPrefix(digits, "00") {
-		international, digits = true, digits[2:]
-	}
-	if len(digits) < fewest || len(digits) > most || strings.Contains("01234567890", digits) ||
-		strings.Trim(digits, digits[:1]) == "" {
-		return ""
-	}
-	if international {
-		return "+" + digits
-	}
-	return digits
 }

@@ -7,7 +7,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/cespare/xxhash/v2"
-	"github.com/nyaruka/phonenumbers"
 
 	"crumbtrail/resolve/attribute"
 )
@@ -66,14 +65,11 @@ func (n normaliser) of(raw string) (v value, steps []string) {
 		v.text = alphanumeric(raw)
 		steps = []string{"letters and digits alone, lower-cased"}
 	default:
-		v.text = attribute.Fold(attribute.Clean(raw))
-		steps = []string{"case, marks and punctuation folded"}
+		t := wordsOf(n.kind, raw)
+		v.text, steps = t.Folded, t.Steps
 	}
-	if drop := dropped(n.kind); drop != nil {
-		if kept := without(v.text, drop); kept != v.text {
-			v.text = kept
-			steps = append(steps, "titles, legal forms and abbreviations evened out")
-		}
+	if v.text == "" {
+		return value{}, steps
 	}
 	if n.kind == GivenName || n.kind == FamilyName {
 		v.part, _, _ = strings.Cut(v.text, " ")
@@ -84,13 +80,27 @@ func (n normaliser) of(raw string) (v value, steps []string) {
 	return v, steps
 }
 
+func wordsOf(kind Kind, raw string) attribute.Text {
+	switch kind {
+	case GivenName, FamilyName:
+		return attribute.NormaliseName(raw)
+	case FullName:
+		return attribute.NormaliseFullName(raw)
+	case Company:
+		return attribute.NormaliseCompany(raw)
+	case Address:
+		return attribute.NormaliseAddress(raw)
+	}
+	return attribute.NormaliseText(raw)
+}
+
 // emailValue keeps an address that is none as a text: half of one still tells something.
 func emailValue(raw string) (value, []string) {
 	e := attribute.NormaliseEmail(raw, false)
 	switch e.Fault {
-	case attribute.EmailEmpty, attribute.EmailPlaceholder:
+	case attribute.Empty, attribute.Placeholder:
 		return value{}, []string{"a placeholder: as if empty"}
-	case attribute.EmailMalformed:
+	case attribute.Malformed:
 		text := strings.ToLower(strings.Join(strings.Fields(raw), ""))
 		part, _, found := strings.Cut(text, "@")
 		if !found {
@@ -108,28 +118,33 @@ func emailValue(raw string) (value, []string) {
 // nationalDigits is how many of a number's last digits tell it from others in one country.
 const nationalDigits = 9
 
+// phoneValue keeps a number that is none as its digits, if there are enough of them.
 func phoneValue(raw, region string) (value, []string) {
-	text, steps := attribute.NormalisePhone(raw), []string{"digits alone"}
+	p := attribute.NormalisePhone(raw, region)
+	text, steps := p.Number, p.Steps
+	if p.Fault == attribute.Malformed && len(p.Text) >= fewestDigits && len(p.Text) <= mostDigits {
+		text, steps = p.Text, []string{"no possible number: compared by its digits"}
+	}
 	if text == "" {
 		return value{}, []string{"no phone number: as if empty"}
 	}
-	international := strings.HasPrefix(text, "+")
-	if international || region != "" {
-		number, err := phonenumbers.Parse(text, region)
-		if err == nil && phonenumbers.IsPossibleNumber(number) {
-			text = phonenumbers.Format(number, phonenumbers.E164)
-			steps = []string{"written as E.164"}
-		}
-	}
-	v := value{text: text, part: strings.TrimLeft(strings.TrimPrefix(text, "+"), "0")}
+	number, extension, _ := strings.Cut(text, ";ext=")
+	v := value{text: text, part: strings.TrimLeft(strings.TrimPrefix(number, "+"), "0")}
 	if len(v.part) > nationalDigits {
 		v.part = v.part[len(v.part)-nationalDigits:]
 	}
+	v.part += extension
 	return v, steps
 }
 
+// How many digits a text has that is compared as a phone number, without being one.
+const fewestDigits, mostDigits = 6, 15
+
 func dateValue(raw string, order dateOrder) (value, []string) {
 	if day, ok := parseDate(raw, order); ok {
+		if attribute.IsPlaceholderDay(int(day.year), int(day.month), int(day.day)) {
+			return value{}, []string{"a placeholder: as if empty"}
+		}
 		return value{text: day.digits(), day: day}, []string{"read as a date"}
 	}
 	return value{text: alphanumeric(raw)}, []string{"no day of the calendar: compared as text"}
@@ -142,47 +157,4 @@ func alphanumeric(text string) string {
 		}
 		return -1
 	}, text)
-}
-
-// dropped are words that say nothing in a text of a kind, and what to write in their place.
-func dropped(kind Kind) map[string]string {
-	switch kind {
-	case GivenName, FamilyName, FullName:
-		return map[string]string{
-			"mr": "", "mrs": "", "ms": "", "miss": "", "dr": "", "prof": "", "sir": "", "herr": "",
-			"frau": "", "jr": "", "sr": "", "mme": "", "sra": "", "ing": "", "phd": "", "esq": "",
-		}
-	case Company:
-		return map[string]string{
-			"ltd": "", "limited": "", "inc": "", "incorporated": "", "llc": "", "llp": "", "plc": "",
-			"gmbh": "", "ag": "", "kg": "", "co": "", "corp": "", "corporation": "", "company": "",
-			"sa": "", "sarl": "", "sas": "", "srl": "", "spa": "", "bv": "", "nv": "", "oy": "",
-			"ab": "", "as": "", "aps": "", "pty": "", "the": "", "and": "", "und": "", "ug": "",
-		}
-	case Address:
-		return map[string]string{
-			"st": "street", "rd": "road", "ave": "avenue", "av": "avenue", "blvd": "boulevard",
-			"dr": "drive", "ln": "lane", "pl": "place", "ct": "court", "cres": "crescent",
-			"cct": "circuit", "hwy": "highway", "sq": "square", "str": "strasse", "apt": "unit",
-			"flat": "unit", "n": "north", "s": "south", "e": "east", "w": "west", "pde": "parade",
-		}
-	}
-	return nil
-}
-
-// without replaces words; a text of nothing else stays as it is.
-func without(text string, words map[string]string) string {
-	kept := make([]string, 0, 8)
-	for _, word := range strings.Fields(text) {
-		if to, ok := words[word]; ok {
-			word = to
-		}
-		if word != "" {
-			kept = append(kept, word)
-		}
-	}
-	if len(kept) == 0 {
-		return text
-	}
-	return strings.Join(kept, " ")
 }
