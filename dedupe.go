@@ -12,7 +12,6 @@ import (
 	"strings"
 
 	"crumbtrail/internal/progress"
-	"crumbtrail/internal/strictyaml"
 	"crumbtrail/resolve/match"
 	"crumbtrail/resolve/report"
 )
@@ -22,6 +21,7 @@ type dedupeFlags struct {
 	link, truth, out, review, report, model, train string
 	explain                                        []string
 	values                                         bool
+	stream                                         bool
 	threshold                                      float64
 }
 
@@ -46,10 +46,14 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 	c.flags.StringVar(&f.model, "model", "", "begin with the weights in `FILE`, which --train wrote")
 	c.flags.StringVar(&f.train, "train", "",
 		"write the weights that these rows gave to `FILE`, to read or keep")
+	c.flags.BoolVar(&f.stream, "stream", false, "let the rows come one by one, each compared with "+
+		"those before it, by --model as it is; without one the weights are learnt first")
 	if err := c.parse(); err != nil {
 		return nil, err
 	}
 	switch {
+	case f.stream && f.link != "":
+		return nil, usagef("--stream and --link: rows come one by one of one file alone")
 	case len(c.args) != 1:
 		return nil, usagef("want one file, CSV or Parquet, got %d", len(c.args))
 	case !(f.threshold >= 0 && f.threshold <= 1):
@@ -93,7 +97,7 @@ func runDedupe(ctx context.Context, c *call) error {
 	}
 	bar := progress.New(c.stderr, progress.Options{What: "compare pairs", Total: progressSteps})
 	options.Progress = func(done, most uint64) { bar.Set(int64(progressSteps * done / most)) }
-	result, err := input.set.Run(options)
+	result, err := f.match(input.set, options)
 	if err != nil {
 		return fmt.Errorf("match the rows of %q: %w", c.args[0], err)
 	}
@@ -130,6 +134,19 @@ func runDedupe(ctx context.Context, c *call) error {
 	return writeJudgement(to, result.Judge(entity, f.threshold), f.threshold)
 }
 
+// match finds which records are one: of all at once, or as they come.
+func (f *dedupeFlags) match(set *match.Set, o match.Options) (*match.Result, error) {
+	if f.stream && f.model != "" {
+		return set.Stream(o)
+	}
+	result, err := set.Run(o)
+	if err != nil || !f.stream {
+		return result, err
+	}
+	o.Model = result.Learnt()
+	return set.Stream(o)
+}
+
 // writeMatches writes the files that were asked for.
 func (c *call) writeMatches(f *dedupeFlags, input *records, r *match.Result) error {
 	clusters := func(w io.Writer) error { return writeClusters(w, input, r) }
@@ -144,7 +161,10 @@ func (c *call) writeMatches(f *dedupeFlags, input *records, r *match.Result) err
 		err = writeFile(f.review, func(w io.Writer) error { return writeReview(w, r, f.threshold) })
 	}
 	if err == nil && f.train != "" {
-		err = writeFile(f.train, func(w io.Writer) error { return writeMatchModel(w, r.Learnt()) })
+		err = writeFile(f.train, func(w io.Writer) error {
+			_, err := w.Write(r.Learnt().YAML())
+			return err
+		})
 	}
 	return err
 }
@@ -239,12 +259,5 @@ func loadMatchModel(file string) (match.Model, error) {
 	if err != nil {
 		return model, fmt.Errorf("read the model: %w", err)
 	}
-	model = match.Model{}
-	if _, problems := strictyaml.Decode(file, text, &model); len(problems) > 0 {
-		return model, problems
-	}
-	if err := model.Validate(); err != nil {
-		return model, fmt.Errorf("model %q: %w", file, err)
-	}
-	return model, nil
+	return match.ReadModel(file, text)
 }

@@ -3,8 +3,6 @@ package main
 import (
 	"fmt"
 	"io"
-	"maps"
-	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -91,38 +89,3 @@ func writeJudgement(w io.Writer, j match.Judgement, threshold float64) error {
 	}
 	return t.Flush()
 }
-
-// writeMatchModel writes a model as YAML that people can read and change.
-func writeMatchModel(w io.Writer, m match.Model) error {
-	var b strings.Builder
-	fmt.Fprint(&b, "# Weights of `crumbtrail dedupe`; --model reads them. m is how often two records "+
-		"of one person\n# are on a level, u how often two of different persons are; the weight is "+
-		"log2(m / u).\n# With `fixed: true` a level stays as it is, else the records have their say.\n")
-	fmt.Fprintf(&b, "# prior is the share of all pairs that are matches; 0 estimates it.\nprior: %s\n",
-		share(m.Prior))
-	if m.Region != "" {
-		fmt.Fprintf(&b, "region: %s\n", strconv.Quote(m.Region))
-	}
-	if len(m.Columns) > 0 {
-		fmt.Fprint(&b, "columns:\n")
-		for _, name := range slices.Sorted(maps.Keys(m.Columns)) {
-			fmt.Fprintf(&b, "  %s: %s\n", strconv.Quote(name), m.Columns[name])
-		}
-	}
-	fmt.Fprint(&b, "comparisons:\n")
-	for _, name := range slices.Sorted(maps.Keys(m.Comparisons)) {
-		fmt.Fprintf(&b, "  %s:\n", strconv.Quote(name))
-		for _, l := range m.Comparisons[name] {
-			fixed := ""
-			if l.Fixed {
-				fixed = ", fixed: true"
-			}
-			fmt.Fprintf(&b, "    - {level: %q, m: %s, u: %s%s} # %+.2f\n", l.Name, share(l.M),
-				share(l.U), fixed, l.Weight())
-		}
-	}
-	_, err := io.WriteString(w, b.String())
-	return err
-}
-
-func share(x float64) string { return strconv.FormatFloat(x, 'g', 5, 64) }

@@ -19,7 +19,7 @@ func rooms() map[string][]string {
 		"schemas":    {},
 		"ingest":     {"schemas", "internal/*"},
 		"sessionize": {"schemas", "internal/stage"},
-		"resolve":    {"schemas", "internal/stage"},
+		"resolve":    {"schemas", "internal/stage", "internal/strictyaml"},
 		"mail":       {"schemas", "internal/*"},
 		"lake":       {"schemas", "internal/*", "internal/duck"},
 		"score":      {"schemas", "internal/*", "internal/duck"},

@@ -9,6 +9,9 @@ import (
 // smallSet is up to how many records every pair is compared: blocking only saves time.
 const smallSet = 1500
 
+// anyPair is the rule of a small set.
+const anyPair = "every pair of a small file"
+
 // How many records may share a key. A key that more have is dropped and reported: its pairs are
 // compared where another key brings them together. One value alone, such as a switchboard's phone
 // number, is soon no sign of a person.
@@ -290,11 +293,11 @@ func (r *records) droppedBlock(rule rule, columns []int, record uint32, n int) D
 }
 
 // mostDropped lists the dropped keys, the most frequent first.
-func (b *blocks) mostDropped() []DroppedBlock {
-	slices.SortFunc(b.dropped, func(x, y DroppedBlock) int {
+func mostDropped(dropped []DroppedBlock) []DroppedBlock {
+	slices.SortFunc(dropped, func(x, y DroppedBlock) int {
 		return cmp.Or(y.Records-x.Records, cmp.Compare(x.Rule, y.Rule), cmp.Compare(x.Value, y.Value))
 	})
-	return b.dropped
+	return dropped
 }
 
 // together reports whether a pair is compared, and by which rule.
@@ -304,7 +307,7 @@ func (b *blocks) together(i, j uint32) (rule string, ok bool) {
 			return b.rules[k].name, true
 		}
 	}
-	return "every pair of a small file", len(b.keys) == 0
+	return anyPair, len(b.keys) == 0
 }
 
 // eachPair calls each with every pair to compare, once, i < j.

@@ -106,7 +106,11 @@ func (c *comparer) cached(k int, col *column, a, b uint32) int {
 	pair := uint64(a)<<32 | uint64(b)
 	at := &c.caches[k][pair*0x9e3779b97f4a7c15>>49]
 	if at.pair != pair {
-		at.pair, at.level = pair, uint8(c.level(col.Kind, &col.values[a], &col.values[b]))
+		x, y := &col.values[a], &col.values[b]
+		if x.hash > y.hash { // not every level is the same from both sides, and ids are of arrival
+			x, y = y, x
+		}
+		at.pair, at.level = pair, uint8(c.level(col.Kind, x, y))
 	}
 	return int(at.level)
 }

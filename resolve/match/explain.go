@@ -68,18 +68,50 @@ type Line struct {
 
 // Explain says how the weight of two records comes about.
 func (r *Result) Explain(a, b int) Explanation {
+	e := r.explain(a, b)
+	e.A, e.B = a, b
+	switch e.Verdict {
+	case Joined:
+		e.Through = through(a, b, slices.DeleteFunc(slices.Clone(r.Pairs), func(p Pair) bool {
+			return r.Cluster[p.A] != r.Cluster[a] || r.Cluster[p.B] != r.Cluster[a]
+		}))
+	case Refused:
+		e.Against = r.against(a, b)
+	}
+	for at, line := range e.Lines {
+		e.Lines[at].LeftSteps, e.Lines[at].RightSteps = r.steps(line.Column.Name, a),
+			r.steps(line.Column.Name, b)
+	}
+	return e
+}
+
+func (r *Result) explain(a, b int) Explanation {
+	if r.index != nil {
+		return r.index.Explain(uint32(a), uint32(b))
+	}
 	i, j := r.place[a], r.place[b]
-	w := r.weights
-	v := r.comparer.compare(i, j)
+	e := r.weights.explain(r.comparer, i, j)
+	o := outcome{
+		options: r.options, together: r.Cluster[a] == r.Cluster[b],
+		sameFile: !r.comparer.across(i, j),
+		refused:  cmp.Or(r.refused[[2]uint32{i, j}], r.refused[[2]uint32{j, i}]),
+	}
+	e.Rule, o.compared = r.blocks.together(i, j)
+	o.decide(&e)
+	return e
+}
+
+// explain adds a pair's weight up, line by line.
+func (w *weights) explain(k *comparer, i, j uint32) Explanation {
+	v := k.compare(i, j)
 	parts := w.of(v)
-	e := Explanation{A: a, B: b, Prior: logit(w.prior)}
+	e := Explanation{Prior: logit(w.prior)}
 	total := e.Prior
 	for c, col := range w.columns {
 		line := Line{
 			Column: col.Column, Left: col.values[col.rows[i]].text, Right: col.values[col.rows[j]].text,
-			Level: r.levelName(v, c), Weight: parts.parts[c],
+			Level: w.levelName(v, c, k.given), Weight: parts.parts[c],
 		}
-		line.LeftSteps, line.RightSteps = r.steps(col.Name, a), r.steps(col.Name, b)
 		if n := edits(line.Left, line.Right, 2); n <= 2 && line.Left != "" && line.Right != "" {
 			line.Edits = n
 		}
@@ -103,17 +135,14 @@ func (r *Result) Explain(a, b int) Explanation {
 		total = vetoWeight
 	}
 	e.Weight, e.Probability = total, probability(total)
-	e.Rule, _ = r.blocks.together(i, j)
-	r.decide(&e)
 	return e
 }
 
-func (r *Result) levelName(v vector, c int) string {
-	col := r.weights.columns[c]
+func (w *weights) levelName(v vector, c, given int) string {
 	switch level := v.level(c); {
 	case level != nullLevel:
-		return r.weights.levels[c][level-1].Name
-	case col.Kind == FamilyName && v.level(r.comparer.given) == givenSwapped:
+		return w.levels[c][level-1].Name
+	case w.columns[c].Kind == FamilyName && given >= 0 && v.level(given) == givenSwapped:
 		return "swapped with the given name"
 	}
 	return levelNone
@@ -133,31 +162,43 @@ func (r *Result) steps(column string, at int) []string {
 	return steps
 }
 
-// decide says what became of a pair.
-func (r *Result) decide(e *Explanation) {
-	i, j := r.place[e.A], r.place[e.B]
-	together := r.Cluster[e.A] == r.Cluster[e.B]
-	likely := e.Weight >= logit(r.options.Threshold)
-	_, compared := r.blocks.together(i, j)
-	refused := cmp.Or(r.refused[[2]uint32{i, j}], r.refused[[2]uint32{j, i}])
+// outcome is what became of a pair.
+type outcome struct {
+	options  Options
+	link     Link
+	together bool   // in one cluster
+	compared bool   // something brought them together
+	sameFile bool   // and only pairs across files are compared
+	refused  string // why it did not join although it would
+}
+
+// decide says it.
+func (o outcome) decide(e *Explanation) {
+	likely := e.Weight >= logit(o.options.Threshold)
 	switch {
-	case together && likely:
+	case o.link == Same && o.together:
+		e.Verdict, e.Decision = Matched, "match: that they are one is known, whatever the model says"
+	case o.link == Same:
+		e.Verdict, e.Decision = Refused, "refused: that they are one is known, but "+o.refused
+	case o.link == Apart:
+		e.Verdict, e.Decision = NoMatch, "no match: that they are two is known, whatever the model says"
+	case o.together && likely:
 		e.Verdict, e.Decision = Matched, "match: they are in one cluster"
-	case together:
-		e.Verdict, e.Through = Joined, r.through(e.A, e.B)
+	case o.together:
+		e.Verdict = Joined
 		e.Decision = "in one cluster through other records, although this pair alone is below the " +
 			"threshold"
-	case likely && !r.comparer.across(i, j):
+	case likely && o.sameFile:
 		e.Verdict = NotCompared
 		e.Decision = "not compared: both are in the same file, and only pairs across the two files are"
-	case likely && !compared:
+	case likely && !o.compared:
 		e.Verdict = NotCompared
 		e.Decision = "not compared: nothing brought the two together, so they stay apart"
 	case likely:
-		e.Verdict, e.Against = Refused, r.against(e.A, e.B)
+		e.Verdict = Refused
 		e.Decision = "refused: the pair alone is above the threshold, but " +
-			cmp.Or(refused, "their clusters do not agree on the whole")
-	case e.Weight >= logit(r.options.Review):
+			cmp.Or(o.refused, "their clusters do not agree on the whole")
+	case e.Weight >= logit(o.options.Review):
 		e.Verdict, e.Decision = NearMiss, "near miss: below the threshold, worth a look"
 	default:
 		e.Verdict, e.Decision = NoMatch, "no match"
@@ -175,26 +216,30 @@ func (r *Result) members(at int) []int {
 	return all
 }
 
-// against is the pair across the clusters of two records that speaks most against them.
+// against is the pair across the clusters of two records that speaks most against it.
 func (r *Result) against(a, b int) *Pair {
 	var worst *Pair
 	for _, x := range r.members(a) {
 		for _, y := range r.members(b) {
-			i, j := r.place[x], r.place[y]
-			if !r.comparer.across(i, j) {
-				continue
-			}
-			weight := r.weights.score(r.comparer.compare(i, j), i, j)
-			if worst == nil || weight < worst.Weight {
-				worst = &Pair{A: x, B: y, Weight: weight, Probability: probability(weight)}
+			if i, j := r.place[x], r.place[y]; r.comparer.across(i, j) {
+				worst = worse(worst, x, y, r.weights.score(r.comparer.compare(i, j), i, j))
 			}
 		}
 	}
 	return worst
 }
 
-// through is the way between two records of a cluster whose weakest pair is the strongest.
-func (r *Result) through(a, b int) []int {
+// worse is a pair where its weight is less than that of another, which may be nil.
+func worse(than *Pair, a, b int, weight float64) *Pair {
+	if than != nil && than.Weight <= weight {
+		return than
+	}
+	return &Pair{A: a, B: b, Weight: weight, Probability: probability(weight)}
+}
+
+// through is the way between two records of a cluster whose weakest pair is the strongest. pairs
+// are those of the cluster, the heaviest first.
+func through(a, b int, pairs []Pair) []int {
 	near := map[int][]int{} // a tree of the heaviest pairs
 	group := map[int]int{}
 	find := func(at int) int {
@@ -206,10 +251,7 @@ func (r *Result) through(a, b int) []int {
 			at = up
 		}
 	}
-	for _, p := range r.Pairs {
-		if r.Cluster[p.A] != r.Cluster[a] || r.Cluster[p.B] != r.Cluster[a] {
-			continue
-		}
+	for _, p := range pairs {
 		if x, y := find(p.A), find(p.B); x != y {
 			group[y] = x
 			near[p.A], near[p.B] = append(near[p.A], p.B), append(near[p.B], p.A)
@@ -233,16 +275,4 @@ func (r *Result) through(a, b int) []int {
 	}
 	slices.Reverse(way)
 	return way
-}
-
-// Learnt is the model with the weights that these records gave, by column.
-func (r *Result) Learnt() Model {
-	m := Model{
-		Prior: r.Prior, Region: r.options.Model.Region, Columns: r.options.Model.Columns,
-		Comparisons: map[string][]Level{},
-	}
-	for c, col := range r.weights.columns {
-		m.Comparisons[col.Name] = r.weights.levels[c]
-	}
-	return m
 }

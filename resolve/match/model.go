@@ -5,19 +5,48 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
 )
 
 // Model is what a comparison of records goes by, as a file holds it: readable, and open to change.
+// A batch learns what the model does not fix; an Index goes by the model alone.
 type Model struct {
+	// Name is what decisions call the model by; may be empty.
+	Name string
 	// Prior is the share of all pairs that are matches; 0 estimates it from the data.
 	Prior float64
 	// Region is where phone numbers without a country code are from, such as GB.
 	Region string
+	// MonthFirst are the columns whose dates have the month before the day, where the year is last.
+	MonthFirst []string
 	// Columns says what columns hold whose names do not tell.
 	Columns map[string]Kind
 	// Comparisons are the levels by column, or by kind for all columns of it. A kind that is not in
 	// it has the shipped ones.
 	Comparisons map[string][]Level
+	// Together is which columns agree together more often than by chance, among pairs of two
+	// persons. A batch learns it.
+	Together []Lift
+	// Frequencies are those of the values of a column, or of all columns of a kind. A batch counts
+	// them.
+	Frequencies map[string]Frequencies
+}
+
+// Lift is by how many bits a column is on a level more often, among pairs of two persons, where
+// another column has the same value. Both may be named by their kinds.
+type Lift struct {
+	Given  string  `yaml:"given,required"`
+	Column string  `yaml:"column,required"`
+	Level  string  `yaml:"level,required"`
+	Bits   float64 `yaml:"bits,required"`
+}
+
+// Frequencies is how often the values of a column are: each is the share of records that have it.
+type Frequencies struct {
+	// Rare is the frequency of a value that is not in Common.
+	Rare float64 `yaml:"rare,required"`
+	// Common are the frequent values, normalised.
+	Common map[string]float64
 }
 
 // Level is one level of a comparison, from the exact one on.
@@ -120,14 +149,43 @@ func defaultLevels() map[Kind][]Level {
 	}
 }
 
+// byColumn returns what a model says of a column: under its name, else under its kind.
+func byColumn[T any](by map[string]T, c Column) (said T, ok bool) {
+	if said, ok = by[c.Name]; !ok {
+		said, ok = by[string(c.Kind)]
+	}
+	return said, ok
+}
+
 // levels returns the levels of a column.
 func (m Model) levels(c Column) []Level {
-	for _, name := range []string{c.Name, string(c.Kind)} {
-		if levels, ok := m.Comparisons[name]; ok {
-			return levels
-		}
+	if levels, ok := byColumn(m.Comparisons, c); ok {
+		return levels
 	}
 	return defaultLevels()[c.Kind]
+}
+
+// lift returns that of a column on a level where another has the same value.
+func (m Model) lift(given, c Column, level string) float64 {
+	is := func(name string, c Column) bool { return name == c.Name || name == string(c.Kind) }
+	for _, l := range m.Together {
+		if is(l.Given, given) && is(l.Column, c) && l.Level == level {
+			return l.Bits
+		}
+	}
+	return 0
+}
+
+// frequency is how often a value of a column is; ok is false where the model does not tell.
+func (m Model) frequency(c Column, text string) (f float64, ok bool) {
+	all, ok := byColumn(m.Frequencies, c)
+	if !ok {
+		return 0, false
+	}
+	if common, ok := all.Common[text]; ok {
+		return common, true
+	}
+	return all.Rare, true
 }
 
 // fits reports the columns whose levels in the model are not those of what the column holds.
@@ -148,23 +206,61 @@ func (m Model) fits(columns []*column) error {
 // Validate reports every problem of the model at once, each with what to do.
 func (m Model) Validate() error {
 	var problems []error
-	if m.Prior < 0 || m.Prior >= 1 {
-		problems = append(problems, fmt.Errorf("prior %v: it is a share of all pairs, from 0 "+
-			"(estimate it) to less than 1", m.Prior))
+	m.check(func(_, what string) { problems = append(problems, errors.New(what)) })
+	return errors.Join(problems...)
+}
+
+// check calls problem with each problem: where in a file it is, and what to do.
+func (m Model) check(problem func(path, what string)) {
+	say := func(path, format string, args ...any) { problem(path, fmt.Sprintf(format, args...)) }
+	if !(m.Prior >= 0 && m.Prior < 1) {
+		say("prior", "prior %v: it is a share of all pairs, from 0 (estimate it) to less than 1",
+			m.Prior)
 	}
+	share := func(x float64) bool { return x > 0 && x <= 1 }
 	all := defaultLevels()
 	for name, kind := range m.Columns {
 		if _, ok := all[kind]; !ok && kind != Ignored {
-			problems = append(problems, fmt.Errorf("column %q: there is no kind %q", name, kind))
+			say("columns."+name, "column %q: there is no kind %q; kinds are %s", name, kind, kinds())
 		}
 	}
 	for name, levels := range m.Comparisons {
-		for _, l := range levels {
-			if !(l.M > 0 && l.M <= 1 && l.U > 0 && l.U <= 1) {
-				problems = append(problems, fmt.Errorf("comparison %q, level %q: m and u are shares "+
-					"above 0 and at most 1", name, l.Name))
+		for i, l := range levels {
+			if !share(l.M) || !share(l.U) {
+				say(fmt.Sprintf("comparisons.%s[%d]", name, i), "comparison %q, level %q: m and u are "+
+					"shares above 0 and at most 1", name, l.Name)
 			}
 		}
 	}
-	return errors.Join(problems...)
+	for i, l := range m.Together {
+		if !(math.Abs(l.Bits) <= maxLift) {
+			say(fmt.Sprintf("together[%d].bits", i), "%s given %s: bits are from %d to %d", l.Column,
+				l.Given, -maxLift, maxLift)
+		}
+	}
+	for name, f := range m.Frequencies {
+		if !share(f.Rare) {
+			say("frequencies."+name+".rare", "frequencies of %q: rare is a share above 0 and at most 1",
+				name)
+		}
+		for value, frequency := range f.Common {
+			if !share(frequency) {
+				say("frequencies."+name+".common."+value, "frequency of %q in %q: it is a share above 0 "+
+					"and at most 1", value, name)
+			}
+		}
+	}
+}
+
+// maxLift bounds a lift: no weight is as great.
+const maxLift = 100
+
+// kinds lists the kinds for a message.
+func kinds() string {
+	names := []string{string(Ignored)}
+	for kind := range defaultLevels() {
+		names = append(names, string(kind))
+	}
+	slices.Sort(names)
+	return strings.Join(names, ", ")
 }

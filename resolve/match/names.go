@@ -17,10 +17,14 @@ func (r *records) settleNames(pools map[Kind]*pool) {
 		return r.columns[at]
 	}
 	given, family, full := of(GivenName), of(FamilyName), of(FullName)
-	switch {
-	case given == nil && family == nil && full != nil:
+	columns := make([]Column, len(r.columns))
+	for i, c := range r.columns {
+		columns[i] = c.Column
+	}
+	switch useOfNames(columns) {
+	case partsOfName:
 		r.splitNames(full, pools)
-	case given != nil && family != nil:
+	case beyondOfName:
 		r.columns = slices.DeleteFunc(r.columns, func(c *column) bool {
 			if c.Kind != FullName && c.Kind != Text {
 				return false
@@ -48,13 +52,12 @@ func (c *column) beyond(given, family *column, pools map[Kind]*pool) bool {
 			continue
 		}
 		said++
-		rest := otherWords(c.values[id].text, given.values[given.rows[i]].text,
+		v := restOfName(c.Kind, c.values[id].text, given.values[given.rows[i]].text,
 			family.values[family.rows[i]].text)
-		if rest == "" {
+		if v.text == "" {
 			repeated++
 			continue
 		}
-		v, _ := normaliser{kind: c.Kind}.of(rest)
 		rows[i] = p.id(v)
 	}
 	if c.Kind == FullName {
@@ -63,26 +66,45 @@ func (c *column) beyond(given, family *column, pools map[Kind]*pool) bool {
 	return repeated*10 >= said*8
 }
 
-func otherWords(text, given, family string) string {
+// restOfName is what a text says beyond the names.
+func restOfName(kind Kind, text, given, family string) value {
 	var kept []string
 	for word := range strings.FieldsSeq(text) {
 		if !hasWord(given, word) && !hasWord(family, word) {
 			kept = append(kept, word)
 		}
 	}
-	return strings.Join(kept, " ")
+	v, _ := normaliser{kind: kind}.of(strings.Join(kept, " "))
+	return v
+}
+
+// useOfNames says what is taken of the full names among columns.
+func useOfNames(columns []Column) nameUse {
+	has := func(k Kind) bool {
+		return slices.ContainsFunc(columns, func(c Column) bool { return c.Kind == k })
+	}
+	switch given, family := has(GivenName), has(FamilyName); {
+	case given && family:
+		return beyondOfName
+	case !given && !family && has(FullName):
+		return partsOfName
+	}
+	return allOfName
+}
+
+// columnsOfName are those that a full name makes.
+func columnsOfName(full string) (given, family Column) {
+	return Column{full + " (given)", GivenName}, Column{full + " (family)", FamilyName}
 }
 
 // splitNames puts a given and a family name in place of a full name.
 func (r *records) splitNames(full *column, pools map[Kind]*pool) {
 	p := poolOf(pools, GivenName)
-	given := &column{Column: Column{full.Name + " (given)", GivenName}}
-	family := &column{Column: Column{full.Name + " (family)", FamilyName}}
+	of, from := columnsOfName(full.Name)
+	given, family := &column{Column: of}, &column{Column: from}
 	ids := make([][2]uint32, len(full.values))
 	for i, v := range full.values {
-		first, last := splitName(v.text)
-		a, _ := normaliser{kind: GivenName}.of(first)
-		b, _ := normaliser{kind: FamilyName}.of(last)
+		a, b := valuesOfName(v.text)
 		ids[i] = [2]uint32{p.id(a), p.id(b)}
 	}
 	for _, id := range full.rows {
@@ -91,6 +113,14 @@ func (r *records) splitNames(full *column, pools map[Kind]*pool) {
 	}
 	at := slices.Index(r.columns, full)
 	r.columns = append(slices.Delete(r.columns, at, at+1), given, family)
+}
+
+// valuesOfName are the names that a full name is made of.
+func valuesOfName(full string) (given, family value) {
+	first, last := splitName(full)
+	given, _ = normaliser{kind: GivenName}.of(first)
+	family, _ = normaliser{kind: FamilyName}.of(last)
+	return given, family
 }
 
 // splitName takes the last word of a name for the family's.

@@ -22,6 +22,7 @@ type Result struct {
 	// Compared is how many pairs were looked at.
 	Compared int
 
+	index    *Index // where they came one by one; then there are no blocks
 	set      *Set
 	options  Options
 	blocks   *blocks
@@ -68,23 +69,33 @@ func newResult(w *weights, k *clusters, edges []edge, o Options) *Result {
 			out.refused[[2]uint32{f.i, f.j}] = f.reason
 		}
 	}
-	out.pairs(w.records, edges, k, o)
+	out.pairs(w.records, edges, o)
 	return out
 }
 
-func (r *Result) pairs(rec *records, edges []edge, k *clusters, o Options) {
+func (r *Result) pairs(rec *records, edges []edge, o Options) {
 	for _, e := range edges {
 		p := probability(float64(e.weight))
 		a, b := int(rec.order[e.i]), int(rec.order[e.j])
-		if k.find(e.i) == k.find(e.j) {
-			r.Probability[a], r.Probability[b] = max(r.Probability[a], p), max(r.Probability[b], p)
-		}
+		r.likely(a, b, p)
 		if p >= o.Review {
 			r.Pairs = append(r.Pairs, Pair{
 				min(a, b), max(a, b), float64(e.weight), p, r.refused[[2]uint32{e.i, e.j}],
 			})
 		}
 	}
+	r.settle()
+}
+
+// likely notes a pair's probability where it is in one cluster.
+func (r *Result) likely(a, b int, p float64) {
+	if r.Cluster[a] == r.Cluster[b] {
+		r.Probability[a], r.Probability[b] = max(r.Probability[a], p), max(r.Probability[b], p)
+	}
+}
+
+// settle sets what is left to say once all pairs are in.
+func (r *Result) settle() {
 	for at, p := range r.Probability {
 		if p == 0 {
 			r.Probability[at] = 1

@@ -31,17 +31,17 @@ func (s *Set) Run(o Options) (*Result, error) {
 			edges = append(edges, edge{i, j, float32(weight)})
 		}
 	})
-	k := join(c, w, edges, o)
+	k := join(c, w, joining{n: c.len(), edges: edges}, o)
 	for range relearned {
 		w.relearn(c, o.Model, rates, k)
 		for at, e := range edges {
 			edges[at].weight = float32(w.score(c.compare(e.i, e.j), e.i, e.j))
 		}
-		k = join(c, w, edges, o)
+		k = join(c, w, joining{n: c.len(), edges: edges}, o)
 	}
 	out := newResult(w, k, edges, o)
 	out.Compared, out.set, out.blocks, out.options = compared, s, b, o
-	out.Dropped = b.mostDropped()
+	out.Dropped = mostDropped(b.dropped)
 	return out, nil
 }
 

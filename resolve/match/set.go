@@ -151,11 +151,16 @@ func (s *Set) normalise(o Options) (*records, error) {
 		return nil, errors.New("no column to compare: name columns for what they hold, such as " +
 			"first_name, last_name, email, phone, date_of_birth, postcode")
 	}
-	slices.SortStableFunc(r.columns, func(a, b *column) int {
-		return cmp.Or(rank(a.Kind)-rank(b.Kind), strings.Compare(a.Name, b.Name))
-	})
+	sortColumns(r.columns)
 	r.arrange()
 	return r, nil
+}
+
+// sortColumns puts columns into the order in which they are compared.
+func sortColumns(columns []*column) {
+	slices.SortStableFunc(columns, func(a, b *column) int {
+		return cmp.Or(rank(a.Kind)-rank(b.Kind), strings.Compare(a.Name, b.Name))
+	})
 }
 
 // rank orders comparisons: who it is, how to reach them, where they live, and what else there is.
