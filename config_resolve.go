@@ -125,13 +125,9 @@ func (r *configRules) strategies() []string {
 		}
 		r.name(at+"name", s.Name)
 		r.unique(names, at+"name", s.Name, s.Name)
-		if s.Name == defaultStrategy || s.Name == resolve.BySignedLink {
-			r.report(at+"name", "choose another name", "%q is built in: %s", s.Name,
-				map[string]string{
-					defaultStrategy: "the same e-mail address", resolve.BySignedLink: "who the link was made for",
-				}[s.Name])
-		}
-		if !slices.Contains(known, s.Name) && s.Name != resolve.BySignedLink {
+		if means := resolve.BuiltIn()[s.Name]; means != "" {
+			r.report(at+"name", "choose another name", "%q is built in: %s", s.Name, means)
+		} else if !slices.Contains(known, s.Name) {
 			known = append(known, s.Name)
 		}
 	}

@@ -83,7 +83,7 @@ func (c Config) Validate() error {
 	}
 	names := map[string]bool{}
 	for _, s := range c.Strategies {
-		if s.Name == BySignedLink {
+		if s.Name != ByEmail().Name && BuiltIn()[s.Name] != "" {
 			report("strategy %q is built in: rename it", s.Name)
 		}
 		if names[s.Name] {
@@ -156,6 +156,21 @@ func (c Config) Encode() []byte {
 		rulesVersion, c.Strategies, c.Default, forms, c.KeepTags, c.MailDomains, c.Regions, c.Deny,
 		c.Probabilistic, c.Model, c.Threshold, c.Review,
 	})
+	if err != nil {
+		panic("resolve: encode: " + err.Error())
+	}
+	return out
+}
+
+// normalising returns everything that normalised values depend on.
+func (c Config) normalising() []byte {
+	out, err := json.Marshal(struct {
+		Version     int
+		KeepTags    bool
+		MailDomains map[string]string
+		Regions     map[string]string
+		Deny        attribute.Deny
+	}{attribute.Version, c.KeepTags, c.MailDomains, c.Regions, c.Deny})
 	if err != nil {
 		panic("resolve: encode: " + err.Error())
 	}

@@ -95,8 +95,21 @@ const (
 // OnManys lists them, the default first.
 func OnManys() []OnMany { return []OnMany{OwnBrowser, Oldest, Newest, ForReview} }
 
-// BySignedLink is the strategy of a signed link that names its contact itself.
-const BySignedLink = "signed_link"
+// BySignedLink is the strategy of a signed link that names its contact itself. Decisions name the
+// model and a person who decides alike.
+const (
+	BySignedLink = "signed_link"
+	ByModel      = "model"
+	ByReview     = "review"
+)
+
+// BuiltIn says what strategies stand for that nobody configures.
+func BuiltIn() map[string]string {
+	return map[string]string{
+		ByEmail().Name: "the same e-mail address", BySignedLink: "who the link was made for",
+		ByModel: "what the model finds", ByReview: "what a person decided",
+	}
+}
 
 // ByEmail is the strategy email: the same e-mail address.
 func ByEmail() Strategy {

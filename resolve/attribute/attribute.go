@@ -6,6 +6,9 @@ package attribute
 
 import "strings"
 
+// Version is raised whenever a text becomes another value than before.
+const Version = 1
+
 // Fault says why a text is nobody's own; empty where it may be somebody's.
 type Fault string
 
