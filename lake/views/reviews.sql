@@ -26,15 +26,29 @@ SELECT substr(sha256(left_contact_id || ' ' || right_contact_id), 1, 12) AS revi
        NULL::TIMESTAMPTZ AS decided_at, NULL::VARCHAR AS decided_by, NULL::VARCHAR AS note,
        NULL::VARCHAR AS reason
 FROM (
-  SELECT older AS left_contact_id, newer AS right_contact_id, count(*) AS pairs,
+  SELECT older AS left_contact_id, newer AS right_contact_id, count(DISTINCT pair) AS pairs,
          min(decided_at) AS asked_at,
          first({'weight': weight, 'probability': probability, 'evidence': evidence, 'model': model,
                 'submission_id': submission_id}
-               ORDER BY weight DESC NULLS LAST, left_record_id, right_record_id) AS likeliest
+               ORDER BY weight DESC NULLS LAST, pair) AS likeliest
   FROM (
-    SELECT e.*, CASE WHEN l.number > r.number THEN right_contact_id ELSE left_contact_id END AS older,
+    SELECT p.* EXCLUDE (left_contact_id, right_contact_id),
+           CASE WHEN l.number > r.number THEN right_contact_id ELSE left_contact_id END AS older,
            CASE WHEN l.number > r.number THEN left_contact_id ELSE right_contact_id END AS newer
-    FROM edges e
+    FROM (
+      SELECT left_contact_id, right_contact_id, [left_record_id, right_record_id] AS pair, verdict,
+             weight, probability, evidence, model, submission_id, decided_at
+      FROM edges
+      UNION ALL
+      -- Where a strategy fits several contacts, there may be nothing that the model says.
+      SELECT d.contact_id, coalesce(a.current_contact_id, other), [other, d.record_id], 'likely',
+             NULL, NULL, strategy, NULL, d.submission_id, decided_at
+      FROM (
+        SELECT contact_id, record_id, strategy, submission_id, decided_at,
+               unnest(CAST(runners_up AS JSON[]))->>'record_id' AS other
+        FROM decisions WHERE outcome = 'review'
+      ) d LEFT JOIN aliases a ON other = a.contact_id
+    ) p
     LEFT JOIN records l ON l.record_id = left_contact_id
     LEFT JOIN records r ON r.record_id = right_contact_id
     WHERE left_contact_id <> right_contact_id
