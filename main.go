@@ -44,6 +44,7 @@ func commands() []command {
 		{"replay", "FILE...", "recorded traffic through the same stages", runReplay},
 		{"redrive", "", "bad beacons, once repaired, through the edge again", runRedrive},
 		{"spill", "verify|show", "what waits on disk until Kafka takes it, checked or as JSON", runSpill},
+		{"review", "[VERDICT ID...]", "who may be one person: list, show, accept, reject, split, withdraw", runReview},
 		{"dedupe", "FILE", "which records of a CSV or Parquet file are of one person", runDedupe},
 		{"score", "", "score every lead now, or as of a past moment", runScore},
 		{"sql", "[QUERY]", "ask the lake", runSQL},
