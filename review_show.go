@@ -26,11 +26,11 @@ ORDER BY weight DESC NULLS LAST, asked_at, review_id`
 
 // allSQL lists the reviews that there were as well, the newest first.
 const allSQL = `
-SELECT review_id, state, verdict, decided_by, coalesce(decided_at, asked_at) AS at,
+SELECT review_id, state, verdict, decided_by, coalesce(decided_at, asked_at) AS said_at,
        round(probability, 3) AS probability, left_contact_id, right_contact_id, records, withdraws,
        note, reason
 FROM reviews
-ORDER BY state <> 'open', at DESC, review_id`
+ORDER BY state <> 'open', said_at DESC, review_id`
 
 func (r *review) list(ctx context.Context) error {
 	sql := openSQL
