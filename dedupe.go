@@ -18,11 +18,10 @@ import (
 
 // dedupeFlags are what `crumbtrail dedupe` is told.
 type dedupeFlags struct {
-	link, truth, out, review, report, model, train string
-	explain                                        []string
-	values                                         bool
-	stream                                         bool
-	threshold                                      float64
+	link, truth, out, review, report, model, train, format string
+	explain                                                []string
+	values, stream                                         bool
+	threshold                                              float64
 }
 
 func (c *call) dedupeFlags() (*dedupeFlags, error) {
@@ -35,6 +34,8 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 			f.explain = append(f.explain, pair)
 			return nil
 		})
+	c.flags.StringVar(&f.format, "format", formatText,
+		"what --explain writes: text, or json, an object on each line")
 	c.flags.StringVar(&f.out, "out", "", "write the clusters to `FILE`, not to standard output")
 	c.flags.StringVar(&f.review, "review", "",
 		"write to `FILE` the pairs that a person should look at, the likeliest first")
@@ -56,11 +57,19 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 		return nil, usagef("--stream and --link: rows come one by one of one file alone")
 	case len(c.args) != 1:
 		return nil, usagef("want one file, CSV or Parquet, got %d", len(c.args))
+	case f.format != formatText && f.format != formatJSON:
+		return nil, usagef("--format %q: want %s or %s", f.format, formatText, formatJSON)
 	case !(f.threshold >= 0 && f.threshold <= 1):
 		return nil, usagef("--threshold %v: a probability is from 0 to 1", f.threshold)
 	}
 	return f, nil
 }
+
+// What an explanation is written as.
+const (
+	formatText = "text"
+	formatJSON = "json"
+)
 
 // progressSteps is how finely the progress is shown.
 const progressSteps = 1000
@@ -106,8 +115,8 @@ func runDedupe(ctx context.Context, c *call) error {
 	if err := c.writeMatches(f, input, result); err != nil {
 		return err
 	}
-	for _, pair := range pairs {
-		writeExplanation(c.stdout, result.Explain(pair[0], pair[1]))
+	if err := writeExplanations(c.stdout, f.format, result, pairs); err != nil {
+		return err
 	}
 	var entity []string
 	if truth >= 0 {
@@ -128,8 +137,8 @@ func runDedupe(ctx context.Context, c *call) error {
 		return nil
 	}
 	to := c.stdout
-	if f.out == "" && pairs == nil {
-		to = c.stderr // standard output has the clusters
+	if f.out == "" && pairs == nil || f.format == formatJSON {
+		to = c.stderr // standard output has what a program reads
 	}
 	return writeJudgement(to, result.Judge(entity, f.threshold), f.threshold)
 }

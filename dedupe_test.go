@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/csv"
+	"encoding/json"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -150,7 +151,7 @@ func TestDedupeFiles(t *testing.T) {
 		t.Fatalf("code %d: %s", code, stderr)
 	}
 	for _, want := range []string{
-		"row 1 and row 61", "match: they are in one cluster", "robert", "any two rows", "so far",
+		"row 1 and row 61: Almost certainly one person", "Match: they are in one cluster", "robert", "any two rows", "so far",
 		"written as E.164", "1.0000",
 	} {
 		if !strings.Contains(stdout, want) {
@@ -206,6 +207,7 @@ func TestDedupeMistakes(t *testing.T) {
 		{[]string{all, "--threshold", "1.5"}, exitUsage, "a probability is from 0 to 1"},
 		{[]string{all, "--truth", "answer"}, exitUsage, "the columns are first_name"},
 		{[]string{all, "--explain", "1"}, exitUsage, "want two rows"},
+		{[]string{all, "--format", "xml"}, exitUsage, "want text or json"},
 		{[]string{all, "--explain", "1,121"}, exitUsage, "from 1 to 120"},
 		{[]string{all, "--explain", "4,4"}, exitUsage, "two different rows"},
 		{[]string{filepath.Join(dir, "none.csv")}, exitFailed, "no such file"},
@@ -243,5 +245,33 @@ func TestDedupeSeparators(t *testing.T) {
 		if rows := rowsOf(t, stdout); code != exitDone || len(rows) != 121 || rows[61][1] != "1" {
 			t.Errorf("%s: code %d, %d rows: %s", name, code, len(rows), stderr)
 		}
+	}
+}
+
+// TestDedupeExplainJSON holds that programs can read why, an object on each line.
+func TestDedupeExplainJSON(t *testing.T) {
+	all, _, _ := contactFiles(t)
+	code, stdout, stderr := dedupe(all, "--explain", "1,61", "--explain", "1,2", "--format", "json",
+		"--truth", "person")
+	if code != exitDone {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	in := json.NewDecoder(strings.NewReader(stdout))
+	in.DisallowUnknownFields()
+	for i, want := range []explanation{
+		{RowA: 1, RowB: 61, Verdict: "match"}, {RowA: 1, RowB: 2, Verdict: "no match"},
+	} {
+		var e explanation
+		if err := in.Decode(&e); err != nil {
+			t.Fatal(err)
+		}
+		last := e.Columns[len(e.Columns)-1]
+		if e.RowA != want.RowA || e.RowB != want.RowB || e.Verdict != want.Verdict ||
+			last.Total != e.Weight || e.Sentence == "" || e.Prior >= 0 {
+			t.Errorf("%d: %+v", i, e)
+		}
+	}
+	if in.More() {
+		t.Errorf("more than two objects in %s", stdout)
 	}
 }
