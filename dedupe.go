@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"runtime/debug"
 	"strconv"
@@ -20,6 +21,7 @@ import (
 type dedupeFlags struct {
 	link, truth, out, review, report, model, train, format string
 	explain                                                []string
+	kinds                                                  map[string]match.Kind
 	values, stream                                         bool
 	threshold                                              float64
 }
@@ -27,6 +29,8 @@ type dedupeFlags struct {
 func (c *call) dedupeFlags() (*dedupeFlags, error) {
 	f := &dedupeFlags{}
 	c.flags.StringVar(&f.link, "link", "", "find the records of FILE again in `FILE2`, and only there")
+	columns := c.flags.String("columns", "",
+		"what columns hold whose names do not tell: `COLUMN=KIND,…`, such as Kunde=company")
 	c.flags.StringVar(&f.truth, "truth", "",
 		"`COLUMN` with the true answers: print precision and recall; no weight depends on it")
 	c.flags.Func("explain", "say why rows `A,B` are one person, or not; may be given again",
@@ -52,11 +56,17 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 	if err := c.parse(); err != nil {
 		return nil, err
 	}
+	var err error
+	if f.kinds, err = kindsOf(*columns); err != nil {
+		return nil, err
+	}
 	switch {
 	case f.stream && f.link != "":
 		return nil, usagef("--stream and --link: rows come one by one of one file alone")
 	case len(c.args) != 1:
-		return nil, usagef("want one file, CSV or Parquet, got %d", len(c.args))
+		return nil, usagef("want one file, CSV or Parquet, or - for standard input, got %d", len(c.args))
+	case c.args[0] == "-" && f.link == "-":
+		return nil, usagef("both files are standard input: want another one")
 	case f.format != formatText && f.format != formatJSON:
 		return nil, usagef("--format %q: want %s or %s", f.format, formatText, formatJSON)
 	case !(f.threshold >= 0 && f.threshold <= 1):
@@ -82,22 +92,22 @@ func runDedupe(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
-	model, err := loadMatchModel(f.model)
+	options, err := f.options()
 	if err != nil {
 		return err
 	}
-	input, err := readRecords(ctx, c.args[0], f.link)
+	input, err := readRecords(ctx, c.stdin, c.args[0], f.link, f.kinds)
 	if err != nil {
 		return err
 	}
-	options := match.Options{
-		Model: model, Threshold: f.threshold, Review: min(match.DefaultReview, f.threshold),
-	}
-	truth := -1
+	c.tellOfInput(input)
+	var entity []string
 	if f.truth != "" {
-		if truth, err = input.column(f.truth); err != nil {
+		truth, err := input.column(f.truth)
+		if err != nil {
 			return err
 		}
+		entity = input.entities(truth)
 		options.Skip = []string{input.columns[truth]}
 	}
 	pairs, err := input.pairs(f.explain)
@@ -118,10 +128,6 @@ func runDedupe(ctx context.Context, c *call) error {
 	if err := writeExplanations(c.stdout, f.format, result, pairs); err != nil {
 		return err
 	}
-	var entity []string
-	if truth >= 0 {
-		entity = input.entities(truth)
-	}
 	if f.report != "" {
 		err := writeFile(f.report, func(w io.Writer) error {
 			return report.Write(w, report.Input{
@@ -133,7 +139,7 @@ func runDedupe(ctx context.Context, c *call) error {
 			return err
 		}
 	}
-	if truth < 0 {
+	if entity == nil {
 		return nil
 	}
 	to := c.stdout
@@ -154,6 +160,23 @@ func (f *dedupeFlags) match(set *match.Set, o match.Options) (*match.Result, err
 	}
 	o.Model = result.Learnt()
 	return set.Stream(o)
+}
+
+// options are what the flags say of how to match.
+func (f *dedupeFlags) options() (match.Options, error) {
+	model, err := loadMatchModel(f.model)
+	if len(f.kinds) > 0 {
+		columns := maps.Clone(f.kinds)
+		for name, kind := range model.Columns {
+			if _, said := columns[name]; !said {
+				columns[name] = kind
+			}
+		}
+		model.Columns = columns
+	}
+	return match.Options{
+		Model: model, Threshold: f.threshold, Review: min(match.DefaultReview, f.threshold),
+	}, err
 }
 
 // writeMatches writes the files that were asked for.
@@ -187,6 +210,18 @@ func writeFile(name string, write func(io.Writer) error) error {
 		return fmt.Errorf("write %q: %w", name, err)
 	}
 	return nil
+}
+
+// tellOfInput logs what of the files was read otherwise than it may be meant.
+func (c *call) tellOfInput(input *records) {
+	if input.notUTF8 > 0 {
+		c.log.Warn("texts that are not UTF-8 were read as Windows-1252", "fields", input.notUTF8)
+	}
+	if len(input.missing)+len(input.surplus) > 0 {
+		c.log.Warn("columns are in one file alone: call them the same, or say with --columns what they "+
+			"hold", "first", strings.Join(input.missing, ", "), "second",
+			strings.Join(input.surplus, ", "))
+	}
 }
 
 // tellOfMatching logs what was compared as what, and what was not.

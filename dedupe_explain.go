@@ -30,8 +30,8 @@ func writeExplanations(w io.Writer, format string, r *match.Result, pairs [][2]i
 	return nil
 }
 
-// writeExplanation says in a sentence what a pair comes to, then draws the way from the prior to the
-// decision, a line for each column.
+// writeExplanation says in a sentence what a pair comes to, then draws the way from the prior to
+// the decision, a line for each column.
 func writeExplanation(w io.Writer, e match.Explanation) {
 	left, right := rowName(e.A), rowName(e.B)
 	fmt.Fprintf(w, "%s and %s: %s\n", left, right, e.Sentence())
@@ -50,8 +50,9 @@ func writeExplanation(w io.Writer, e match.Explanation) {
 	}
 	fmt.Fprintln(w)
 	writeWaterfall(w, e)
-	fmt.Fprint(w, "\nA weight of +1 doubles the odds that both are one, -1 halves them; the sum is the "+
-		"weight above.\n\"For this value\" is positive where few rows have it, negative where many do.\n")
+	fmt.Fprint(w, "\nA weight of +1 doubles the odds that both are one, -1 halves them; the sum is "+
+		"the weight above.\n\"For this value\" is positive where few rows have it, negative where many "+
+		"do.\n")
 	if e.Rule != "" {
 		fmt.Fprintf(w, "Compared because of: %s.\n", e.Rule)
 	}

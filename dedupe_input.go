@@ -11,10 +11,16 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
+
+	"golang.org/x/text/encoding/charmap"
+	"golang.org/x/text/encoding/unicode"
 
 	"crumbtrail/internal/duck"
+	"crumbtrail/internal/unpack"
 	"crumbtrail/resolve/match"
 )
 
@@ -25,12 +31,20 @@ type records struct {
 	columns []string
 	linked  bool
 	first   int // rows of the first file
+	stdin   io.Reader
+	notUTF8 int // fields that were read as Windows-1252
+	// missing and surplus are columns of the first file that the second has not, and the other way
+	// round.
+	missing, surplus []string
 }
 
-// readRecords reads a file, and a second one where its name is not empty.
-func readRecords(ctx context.Context, name, link string) (*records, error) {
-	r := &records{name: filepath.Base(name), linked: link != ""}
-	err := eachRecord(ctx, name, func(columns []string) ([]int, error) {
+// readRecords reads a file, and a second one where its name is not empty. kinds are what columns
+// hold whose names do not tell, of either file.
+func readRecords(
+	ctx context.Context, stdin io.Reader, name, link string, kinds map[string]match.Kind,
+) (*records, error) {
+	r := &records{name: inputName(name), linked: link != "", stdin: stdin}
+	err := r.eachRecord(ctx, name, func(columns []string) ([]int, error) {
 		r.columns = columns
 		r.set = match.NewSet(columns)
 		return nil, nil
@@ -39,19 +53,75 @@ func readRecords(ctx context.Context, name, link string) (*records, error) {
 		return nil, err
 	}
 	r.first = r.set.Len()
-	if !r.linked {
-		return r, nil
+	var others []string
+	if r.linked {
+		r.name += " and " + inputName(link)
+		err = r.eachRecord(ctx, link, func(columns []string) ([]int, error) {
+			others = columns
+			places := match.Align(r.columns, columns, kinds)
+			if !slices.ContainsFunc(places, func(at int) bool { return at >= 0 }) {
+				return nil, fmt.Errorf("none of its columns (%s) is one of %q (%s): call columns the same "+
+					"in both files, or say with --columns what they hold", strings.Join(columns, ", "), name,
+					strings.Join(r.columns, ", "))
+			}
+			r.unlinked(columns, places)
+			return places, nil
+		}, r.add(1))
 	}
-	r.name += " and " + filepath.Base(link)
-	err = eachRecord(ctx, link, func(columns []string) ([]int, error) {
-		places := match.Align(r.columns, columns)
-		if strings.Count(fmt.Sprint(places), "-1") == len(places) {
-			return nil, fmt.Errorf("no column of %q is in %q, too: call columns the same in both files",
-				link, name)
+	for column := range kinds {
+		if err == nil && !slices.Contains(r.columns, column) && !slices.Contains(others, column) {
+			err = usagef("--columns: there is no column %q: the columns are %s", column,
+				strings.Join(append(r.columns, others...), ", "))
 		}
-		return places, nil
-	}, r.add(1))
+	}
 	return r, err
+}
+
+// unlinked notes the columns that are in one of two files alone.
+func (r *records) unlinked(others []string, places []int) {
+	for i, at := range places {
+		if at < 0 {
+			r.missing = append(r.missing, r.columns[i])
+		}
+	}
+	for at, name := range others {
+		if !slices.Contains(places, at) {
+			r.surplus = append(r.surplus, name)
+		}
+	}
+}
+
+// inputName is what a file is called where people read it.
+func inputName(file string) string {
+	if file == "-" {
+		return "standard input"
+	}
+	return filepath.Base(file)
+}
+
+// kindsOf reads "Kunde=company,Ref=code" as what columns hold.
+func kindsOf(text string) (map[string]match.Kind, error) {
+	kinds := map[string]match.Kind{}
+	for part := range strings.SplitSeq(text, ",") {
+		if strings.TrimSpace(text) == "" {
+			break
+		}
+		at := strings.LastIndexByte(part, '=')
+		if at < 1 {
+			return nil, usagef("--columns %q: want column=kind, such as Kunde=company", part)
+		}
+		kind := match.Kind(strings.TrimSpace(part[at+1:]))
+		if !slices.Contains(match.Kinds(), kind) {
+			names := make([]string, len(match.Kinds()))
+			for i, k := range match.Kinds() {
+				names[i] = string(k)
+			}
+			return nil, usagef("--columns %q: there is no kind %q: want one of %s", part, kind,
+				strings.Join(names, ", "))
+		}
+		kinds[strings.TrimSpace(part[:at])] = kind
+	}
+	return kinds, nil
 }
 
 func (r *records) add(file uint8) func(texts []string) error {
@@ -127,24 +197,38 @@ func (r *records) entities(column int) []string {
 	return out
 }
 
-// eachRecord reads a file, CSV or Parquet. header gets its columns and says which of them a record
-// takes, in order, -1 for an empty text; nil is all. The slice that each gets is reused.
-func eachRecord(
+// eachRecord reads a file, CSV or Parquet, packed or not; - is standard input. header gets its
+// columns and says which of them a record takes, in order, -1 for an empty text; nil is all. The
+// slice that each gets is reused.
+func (r *records) eachRecord(
 	ctx context.Context, name string, header func(columns []string) ([]int, error),
 	each func(texts []string) error,
 ) error {
-	f, err := os.Open(name)
-	if err != nil {
-		return fmt.Errorf("read the rows: %w", err)
+	var f io.Reader = r.stdin
+	if name != "-" {
+		file, err := os.Open(name)
+		if err != nil {
+			return fmt.Errorf("read the rows: %w", err)
+		}
+		defer file.Close()
+		f = file
 	}
-	defer f.Close()
-	in := bufio.NewReaderSize(f, 1<<20)
-	magic, _ := in.Peek(4) // a shorter file is no Parquet
+	packed := bufio.NewReaderSize(f, 1<<20)
+	plain, done, err := unpack.Reader(packed)
+	if err != nil {
+		return fmt.Errorf("read %q: %w", name, err)
+	}
+	defer done()
+	in := bufio.NewReaderSize(plain, 1<<20)
+	start, _ := in.Peek(4) // a shorter file is no Parquet
 	t := &taking{header: header, each: each}
-	if string(magic) == "PAR1" {
-		err = eachParquet(ctx, name, t)
-	} else {
-		err = eachCSV(ctx, in, t)
+	switch {
+	case string(start) != "PAR1":
+		err = r.eachCSV(ctx, in, t)
+	case plain == packed && name != "-":
+		err = eachParquet(ctx, name, nil, t)
+	default:
+		err = eachParquet(ctx, "", in, t)
 	}
 	if err != nil {
 		return fmt.Errorf("read %q: %w", name, err)
@@ -187,35 +271,44 @@ func (t *taking) row(texts []string) error {
 	return t.each(t.texts)
 }
 
-// eachCSV reads comma, semicolon or tab separated rows with a header.
-func eachCSV(ctx context.Context, in *bufio.Reader, t *taking) error {
-	const bom = "\ufeff"
-	if start, _ := in.Peek(len(bom)); string(start) == bom {
-		_, _ = in.Discard(len(bom)) // they are in the buffer
+// eachCSV reads rows with a header, separated by comma, semicolon, tab or bar.
+func (r *records) eachCSV(ctx context.Context, in *bufio.Reader, t *taking) error {
+	in, err := utf8Text(in)
+	if err != nil {
+		return err
 	}
-	r := csv.NewReader(in)
-	r.TrimLeadingSpace, r.ReuseRecord = true, true
-	r.Comma = separator(in)
-	r.TrimLeadingSpace = r.Comma != '\t'
-	head, err := r.Read()
+	rows := csv.NewReader(in)
+	rows.Comma = separator(in)
+	rows.ReuseRecord, rows.TrimLeadingSpace = true, rows.Comma != '\t'
+	rows.FieldsPerRecord = -1 // told below, with what to do
+	head, err := rows.Read()
 	if errors.Is(err, io.EOF) {
 		return errors.New("the file is empty: want a header and rows")
 	}
 	if err != nil {
-		return err
+		return readableCSV(err)
 	}
-	if err := t.begin(append([]string(nil), head...)); err != nil {
+	columns := slices.Clone(head)
+	if err := t.begin(columns); err != nil {
 		return err
 	}
 	for {
-		row, err := r.Read()
+		row, err := rows.Read()
 		switch {
 		case errors.Is(err, io.EOF):
 			return nil
 		case err != nil:
-			return err
+			return readableCSV(err)
 		case ctx.Err() != nil:
 			return ctx.Err()
+		}
+		if err := ragged(rows, len(row), len(columns)); err != nil {
+			return err
+		}
+		for i, text := range row {
+			if !utf8.ValidString(text) {
+				row[i] = r.western(text)
+			}
 		}
 		if err := t.row(row); err != nil {
 			return err
@@ -223,30 +316,108 @@ func eachCSV(ctx context.Context, in *bufio.Reader, t *taking) error {
 	}
 }
 
-// separator is the most frequent of comma, semicolon and tab in the first line.
+// ragged refuses a row that has not as many fields as the header.
+func ragged(rows *csv.Reader, fields, want int) error {
+	line, _ := rows.FieldPos(0)
+	switch {
+	case fields < want:
+		return fmt.Errorf("line %d has only %d of the header's %d fields: mend or remove it", line,
+			fields, want)
+	case fields > want:
+		return fmt.Errorf("line %d has %d fields, the header %d: put a field that holds %q in quotes",
+			line, fields, want, rows.Comma)
+	}
+	return nil
+}
+
+// readableCSV names the line first, and says what to do about a quote.
+func readableCSV(err error) error {
+	var at *csv.ParseError
+	if !errors.As(err, &at) {
+		return err
+	}
+	switch {
+	case errors.Is(at.Err, csv.ErrBareQuote):
+		return fmt.Errorf("line %d, column %d: a quote in a field that does not begin with one: put the "+
+			"field in quotes, and each quote in it twice", at.Line, at.Column)
+	case errors.Is(at.Err, csv.ErrQuote):
+		return fmt.Errorf("line %d, column %d: a field that began with a quote on line %d does not end "+
+			"with one before its separator: write each quote in it twice", at.Line, at.Column, at.StartLine)
+	}
+	return err
+}
+
+// utf8Text skips a byte order mark, and reads UTF-16 where it is the mark of that.
+func utf8Text(in *bufio.Reader) (*bufio.Reader, error) {
+	start, err := in.Peek(3)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	switch {
+	case bytes.HasPrefix(start, []byte("\xef\xbb\xbf")):
+		_, err = in.Discard(3)
+		return in, err
+	case bytes.HasPrefix(start, []byte("\xff\xfe")), bytes.HasPrefix(start, []byte("\xfe\xff")):
+		utf16 := unicode.UTF16(unicode.BigEndian, unicode.ExpectBOM)
+		return bufio.NewReaderSize(utf16.NewDecoder().Reader(in), 1<<20), nil
+	}
+	return in, nil
+}
+
+// western reads a text that is no UTF-8 as what spreadsheets write in western Europe.
+func (r *records) western(text string) string {
+	r.notUTF8++
+	decoded, err := charmap.Windows1252.NewDecoder().String(text)
+	if err != nil {
+		return strings.ToValidUTF8(text, "")
+	}
+	return decoded
+}
+
+// separator is the most frequent of those known in the first line, outside of quotes.
 func separator(in *bufio.Reader) rune {
 	start, _ := in.Peek(1 << 16) // a shorter file is fine
-	line, _, _ := bytes.Cut(start, []byte("\n"))
-	best, most := ',', 0
-	for _, s := range []rune{',', ';', '\t'} {
-		if n := bytes.Count(line, []byte(string(s))); n > most {
-			best, most = s, n
+	counts, quoted := map[rune]int{}, false
+	for _, c := range string(start) {
+		if c == '"' {
+			quoted = !quoted
+		}
+		if c == '\n' && !quoted {
+			break
+		}
+		if !quoted {
+			counts[c]++
+		}
+	}
+	best := ','
+	for _, s := range []rune{';', '\t', '|'} {
+		if counts[s] > counts[best] {
+			best = s
 		}
 	}
 	return best
 }
 
-// eachParquet lets DuckDB read a file, in a child process that sees nothing else.
-func eachParquet(ctx context.Context, name string, t *taking) (err error) {
-	path, err := filepath.Abs(name)
-	if err != nil {
-		return err
-	}
+// eachParquet lets DuckDB read a file, in a child process that sees nothing else. Without a name
+// the file is what in reads.
+func eachParquet(ctx context.Context, name string, in io.Reader, t *taking) (err error) {
 	dir, err := os.MkdirTemp("", "crumbtrail-dedupe-")
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	path := filepath.Join(dir, "rows.parquet")
+	if name == "" {
+		err = writeFile(path, func(w io.Writer) error {
+			_, err := io.Copy(w, in)
+			return err
+		})
+	} else {
+		path, err = filepath.Abs(name)
+	}
+	if err != nil {
+		return err
+	}
 	database := filepath.Join(dir, "empty.duckdb")
 	if err := duck.Build(ctx, database, nil); err != nil {
 		return err

@@ -121,24 +121,6 @@ func TestDedupeLink(t *testing.T) {
 	}
 }
 
-// TestDedupeParquet holds that a Parquet file gives what the CSV gives.
-func TestDedupeParquet(t *testing.T) {
-	all, _, _ := contactFiles(t)
-	dir := t.TempDir()
-	parquet := filepath.Join(dir, "it's.parquet")
-	err := duck.Build(t.Context(), filepath.Join(dir, "x.duckdb"), []string{
-		fmt.Sprintf("COPY (FROM read_csv('%s')) TO '%s'", all, strings.ReplaceAll(parquet, "'", "''")),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, want, _ := dedupe(all, "--truth", "person")
-	code, got, stderr := dedupe(parquet, "--truth", "person")
-	if code != exitDone || got != want {
-		t.Errorf("code %d: %s\n%s", code, stderr, got)
-	}
-}
-
 // TestDedupeFiles holds that each file comes out as asked, and that a written model is read again.
 func TestDedupeFiles(t *testing.T) {
 	all, _, _ := contactFiles(t)
@@ -184,67 +166,6 @@ func TestDedupeFiles(t *testing.T) {
 	code, got, stderr := dedupe(all, "--truth", "person", "--model", at("model.yaml"))
 	if code != exitDone || strings.Count(got, "\n") != strings.Count(want, "\n") {
 		t.Errorf("with its own model: code %d, %s", code, stderr)
-	}
-}
-
-// TestDedupeMistakes holds that what cannot be done is told with what to do.
-func TestDedupeMistakes(t *testing.T) {
-	all, one, _ := contactFiles(t)
-	dir := t.TempDir()
-	file := func(name, text string) string {
-		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
-	}
-	for _, c := range []struct {
-		args []string
-		code int
-		want string
-	}{
-		{nil, exitUsage, "want one file"},
-		{[]string{all, "--threshold", "1.5"}, exitUsage, "a probability is from 0 to 1"},
-		{[]string{all, "--truth", "answer"}, exitUsage, "the columns are first_name"},
-		{[]string{all, "--explain", "1"}, exitUsage, "want two rows"},
-		{[]string{all, "--format", "xml"}, exitUsage, "want text or json"},
-		{[]string{all, "--explain", "1,121"}, exitUsage, "from 1 to 120"},
-		{[]string{all, "--explain", "4,4"}, exitUsage, "two different rows"},
-		{[]string{filepath.Join(dir, "none.csv")}, exitFailed, "no such file"},
-		{[]string{file("empty.csv", "")}, exitFailed, "the file is empty"},
-		{[]string{file("short.csv", "a,b\n1\n")}, exitFailed, "wrong number of fields"},
-		{[]string{file("twice.csv", "a,a\n1,2\n")}, exitFailed, "rename one"},
-		{[]string{one, "--link", file("other.csv", "x,y\n1,2\n")}, exitFailed, "no column"},
-		{[]string{all, "--model", file("m.yaml", "priors: 1\n")}, exitFailed, "priors"},
-		{[]string{all, "--model", file("n.yaml", "prior: 2\n")}, exitFailed, "less than 1"},
-		{[]string{file("bad.parquet", "PAR1 is not enough")}, exitFailed, "bad.parquet"},
-	} {
-		code, stdout, stderr := dedupe(c.args...)
-		if code != c.code || !strings.Contains(stderr, c.want) || stdout != "" {
-			t.Errorf("%v: code %d, %s%s", c.args, code, stdout, stderr)
-		}
-	}
-}
-
-// TestDedupeSeparators holds that semicolons, tabs, a byte order mark and quoted line breaks are
-// read.
-func TestDedupeSeparators(t *testing.T) {
-	first, second := contacts()
-	for name, separator := range map[string]string{"semicolons": ";", "tabs": "\t"} {
-		var b strings.Builder
-		b.WriteString("\ufefffirst_name,last_name,email,phone,dob,note\n")
-		for _, row := range append(first, second...) {
-			b.WriteString(row + ",\"two\nlines\"\n")
-		}
-		path := filepath.Join(t.TempDir(), "contacts.csv")
-		text := strings.ReplaceAll(b.String(), ",", separator)
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		code, stdout, stderr := dedupe(path)
-		if rows := rowsOf(t, stdout); code != exitDone || len(rows) != 121 || rows[61][1] != "1" {
-			t.Errorf("%s: code %d, %d rows: %s", name, code, len(rows), stderr)
-		}
 	}
 }
 

@@ -13,10 +13,8 @@ import (
 	"sync/atomic"
 
 	"crumbtrail/ingest/enrich"
+	"crumbtrail/internal/unpack"
 	"crumbtrail/schemas"
-
-	"github.com/klauspost/compress/gzip"
-	"github.com/klauspost/compress/zstd"
 )
 
 // The formats of recorded traffic.
@@ -69,8 +67,6 @@ const (
 	chunksAhead = 8
 	// lineBytes is the longest line that is read whole.
 	lineBytes = 1 << 20
-	// zstdWindow bounds the memory that a compressed input can ask for.
-	zstdWindow = 128 << 20
 )
 
 // Recorded reads recorded traffic in the order of its lines; it parses ahead on all cores. It is
@@ -155,28 +151,11 @@ func OpenRecorded(path string, cfg RecordedConfig) (*Recorded, error) {
 
 // unpack puts the decompression, if any, before the file.
 func (r *Recorded) unpack() error {
-	packed := bufio.NewReaderSize(counted{r.file, &r.read}, chunkBytes)
-	magic, err := packed.Peek(4)
-	if err != nil && !errors.Is(err, io.EOF) {
+	plain, done, err := unpack.Reader(bufio.NewReaderSize(counted{r.file, &r.read}, chunkBytes))
+	if err != nil {
 		return err
 	}
-	var plain io.Reader = packed
-	switch {
-	case bytes.HasPrefix(magic, []byte{0x1f, 0x8b}):
-		unzip, err := gzip.NewReader(packed)
-		if err != nil {
-			return err
-		}
-		plain = unzip
-	case bytes.Equal(magic, []byte{0x28, 0xb5, 0x2f, 0xfd}):
-		unzip, err := zstd.NewReader(packed,
-			zstd.WithDecoderConcurrency(1), zstd.WithDecoderMaxWindow(zstdWindow))
-		if err != nil {
-			return err
-		}
-		plain, r.closer = unzip, unzip.Close
-	}
-	r.input = bufio.NewReaderSize(plain, chunkBytes)
+	r.input, r.closer = bufio.NewReaderSize(plain, chunkBytes), done
 	return nil
 }
 

@@ -62,7 +62,7 @@ func homes() map[string][]string {
 		"github.com/tidwall/gjson":              {"ingest"},
 		"github.com/wneessen/go-mail":           {"mail"},
 		"github.com/cespare/xxhash":             {"sessionize", "resolve", "lake"},
-		"github.com/klauspost/compress":         {"ingest", "internal/kafka", "lake"},
+		"github.com/klauspost/compress":         {"ingest", "internal/kafka", "internal/unpack", "lake"},
 		"github.com/schollz/progressbar":        {"internal/progress"},
 		"github.com/planetscale/vtprotobuf":     {"schemas"},
 		"github.com/bufbuild/protocompile":      {"schemas"},

@@ -27,6 +27,14 @@ const (
 	Ignored    Kind = "ignored"
 )
 
+// Kinds lists them.
+func Kinds() []Kind {
+	return []Kind{
+		GivenName, FamilyName, FullName, EmailKind, Phone, Date, Postcode, Place, Address, Company, Code,
+		Category, Text, Ignored,
+	}
+}
+
 // known are column names, in lower case with _ between the words, whose meaning is plain.
 func known() map[Kind][]string {
 	return map[Kind][]string{
@@ -156,8 +164,15 @@ func kindByValues(s sample) Kind {
 }
 
 // Align says which of the others stands for each of the columns: the one of the same name, but for
-// case and punctuation, else the only one whose name tells the same kind; -1 where there is none.
-func Align(columns, others []string) []int {
+// case and punctuation, else the only one of the same kind, which kinds tells or the name; -1 where
+// there is none.
+func Align(columns, others []string, kinds map[string]Kind) []int {
+	kindOf := func(name string) (Kind, bool) {
+		if kind, ok := kinds[name]; ok {
+			return kind, true
+		}
+		return kindByName(name)
+	}
 	places := make([]int, len(columns))
 	taken := make([]bool, len(others))
 	for i, name := range columns {
@@ -169,13 +184,13 @@ func Align(columns, others []string) []int {
 		}
 	}
 	for i, name := range columns {
-		kind, ok := kindByName(name)
+		kind, ok := kindOf(name)
 		if places[i] >= 0 || !ok || kind == Ignored || kind == Category {
 			continue
 		}
 		found := -1
 		for at, other := range others {
-			if k, _ := kindByName(other); k == kind && !taken[at] {
+			if k, _ := kindOf(other); k == kind && !taken[at] {
 				if found >= 0 {
 					found = -1
 					break

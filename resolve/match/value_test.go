@@ -112,13 +112,18 @@ func TestRowNumbers(t *testing.T) {
 
 func TestAlign(t *testing.T) {
 	got := Align([]string{"First Name", "surname", "phone", "city"},
-		[]string{"city", "last_name", "first_name", "phone", "fax"})
+		[]string{"city", "last_name", "first_name", "phone", "fax"}, nil)
 	if want := []int{2, 1, 3, 0}; !slices.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
-	got = Align([]string{"phone"}, []string{"home_phone", "work_phone"})
+	got = Align([]string{"phone"}, []string{"home_phone", "work_phone"}, nil)
 	if want := []int{-1}; !slices.Equal(got, want) {
 		t.Errorf("two could be meant: got %v, want %v", got, want)
+	}
+	got = Align([]string{"dob", "Kunde"}, []string{"Ref", "Wer", "geboren"},
+		map[string]Kind{"geboren": Date, "Kunde": Company, "Wer": Company})
+	if want := []int{2, 1}; !slices.Equal(got, want) {
+		t.Errorf("with kinds that were given: got %v, want %v", got, want)
 	}
 }
 
