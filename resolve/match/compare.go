@@ -25,6 +25,7 @@ func (v vector) with(c, level int) vector { return v | vector(level)<<(4*c) }
 // comparer compares pairs of records.
 type comparer struct {
 	*records
+	lines  lines
 	caches []levelCache
 	given  int // the comparison of given names, -1 where there is none
 	family int
@@ -41,6 +42,8 @@ func newComparer(r *records) *comparer {
 		}
 		c.caches[i] = make(levelCache, cacheSize)
 	}
+	c.lines = newLines(r.columns)
+	c.lines.add(r)
 	return c
 }
 
@@ -57,13 +60,18 @@ const cacheSize = 1 << 15
 // compare returns the levels of a pair.
 func (c *comparer) compare(i, j uint32) vector {
 	var v vector
+	x, y := c.lines.of(i), c.lines.of(j)
 	for k, col := range c.columns {
-		a, b := col.rows[i], col.rows[j]
+		a, b := idIn(x, k), idIn(y, k)
 		switch {
 		case a == 0 || b == 0:
 		case a == b:
 			v = v.with(k, c.exact(col, i, j, a))
 		default:
+			if level := c.lines.unlike(k, x, y); level != nullLevel {
+				v = v.with(k, level)
+				continue
+			}
 			v = v.with(k, c.cached(k, col, a, b))
 			if col.Kind == EmailKind {
 				v = c.emailOfName(v, k, i, j)
@@ -71,7 +79,8 @@ func (c *comparer) compare(i, j uint32) vector {
 		}
 	}
 	if c.given >= 0 && c.family >= 0 && v.level(c.given) >= givenAlike &&
-		v.level(c.family) >= familyAlike && c.swapped(i, j) {
+		v.level(c.family) >= familyAlike && c.lines.maySwap(c.given, c.family, x, y) &&
+		c.swapped(i, j) {
 		v = v.without(c.given).without(c.family).with(c.given, givenSwapped)
 	}
 	return v
@@ -125,6 +134,11 @@ const (
 	givenOther   = 7
 
 	familyAlike = 4
+
+	dateTwoParts = 4
+	dateSameYear = 6
+	dateDecade   = 7
+	dateOther    = 8
 
 	codeOther = 4
 
@@ -277,11 +291,8 @@ func dateLevel(a, b *value) int {
 	const (
 		oneEdit = iota + 2
 		dayMonth
-		twoParts
+		_
 		twoEdits
-		sameYear
-		decade
-		other
 	)
 	if near(a, b, 1) {
 		return oneEdit
@@ -299,15 +310,15 @@ func dateLevel(a, b *value) int {
 	case known && x.year == y.year && x.month == y.day && x.day == y.month:
 		return dayMonth
 	case known && same == 2:
-		return twoParts
+		return dateTwoParts
 	case near(a, b, 2):
 		return twoEdits
 	case known && years == 0:
-		return sameYear
+		return dateSameYear
 	case known && years >= -10 && years <= 10:
-		return decade
+		return dateDecade
 	}
-	return other
+	return dateOther
 }
 
 func emailLevel(a, b *value) int {

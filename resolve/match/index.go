@@ -158,6 +158,7 @@ func (x *Index) Len() int { return len(x.hashes) }
 // enter puts a record in, under its keys, and returns which of them are hot since.
 func (x *Index) enter(texts []string) (hot []int) {
 	x.put(texts)
+	x.comparer.lines.add(x.records)
 	x.weighValues()
 	n := uint32(len(x.hashes))
 	hash := uint64(0)

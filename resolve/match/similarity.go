@@ -137,36 +137,71 @@ func jaro(common, moved, a, b int) float64 {
 // swapped with their neighbour, no place edited twice (optimal string alignment). Above most it is
 // only known to be more than most.
 func edits(a, b string, most int) int {
+	if isASCII(a) && isASCII(b) {
+		var x, y [maxCompared]byte
+		return apartBy(x[:copy(x[:], a)], y[:copy(y[:], b)], most)
+	}
 	var x, y characters
 	x.set(a)
 	y.set(b)
-	if d := x.n - y.n; d > most || -d > most {
+	return apartBy(x.at[:x.n], y.at[:y.n], most)
+}
+
+func apartBy[T byte | rune](a, b []T, most int) int {
+	for len(a) > 0 && len(b) > 0 && a[0] == b[0] {
+		a, b = a[1:], b[1:]
+	}
+	for len(a) > 0 && len(b) > 0 && a[len(a)-1] == b[len(b)-1] {
+		a, b = a[:len(a)-1], b[:len(b)-1]
+	}
+	least, longest := min(len(a), len(b)), max(len(a), len(b))
+	switch {
+	case longest-least > most:
+		return most + 1
+	case least == 0:
+		return longest
+	case longest == 1:
+		return 1
+	case least == 2 && longest == 2 && a[0] == b[1] && a[1] == b[0]:
+		return 1
+	case most < 2: // neither end is the same, so that one edit is one of those above
 		return most + 1
 	}
-	var rows [3][maxCompared + 1]uint8
+	return table(a, b, most)
+}
+
+// table fills in the table of edits as far as it may hold most or less.
+func table[T byte | rune](a, b []T, most int) int {
+	const far = 1 << 6
+	var rows [3][maxCompared + 2]uint8
 	before, last, row := &rows[0], &rows[1], &rows[2]
-	for j := range y.n + 1 {
+	for j := range len(b) + 1 {
 		last[j] = uint8(j)
 	}
-	for i := 1; i <= x.n; i++ {
-		row[0] = uint8(i)
-		least := row[0]
-		for j := 1; j <= y.n; j++ {
+	for i := 1; i <= len(a); i++ {
+		from, to := max(1, i-most), min(len(b), i+most)
+		row[from-1] = far
+		if from == 1 {
+			row[0] = uint8(i)
+		}
+		least := row[from-1]
+		for j := from; j <= to; j++ {
 			change := uint8(1)
-			if x.at[i-1] == y.at[j-1] {
+			if a[i-1] == b[j-1] {
 				change = 0
 			}
 			d := min(last[j]+1, row[j-1]+1, last[j-1]+change)
-			if i > 1 && j > 1 && x.at[i-1] == y.at[j-2] && x.at[i-2] == y.at[j-1] {
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
 				d = min(d, before[j-2]+1)
 			}
 			row[j] = d
 			least = min(least, d)
 		}
+		row[to+1] = far          // the next row looks one place further
 		if int(least) > most+1 { // a swap can still gain one on the row before
 			return most + 1
 		}
 		before, last, row = last, row, before
 	}
-	return min(int(last[y.n]), most+1)
+	return min(int(last[len(b)]), most+1)
 }
