@@ -246,6 +246,7 @@ func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err e
 		return err
 	}
 	cfg.Rules, cfg.Commit = rules.Encode(), commit
+	cfg.Observe = newPeopleCounts(p.registry).observe
 	machine := func(_ int32, rules []byte) (stage.Machine, error) {
 		cfg, err := resolve.DecodeConfig(rules)
 		if err != nil {

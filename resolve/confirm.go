@@ -14,7 +14,7 @@ import (
 
 // wait holds a submission until its confirmation, if there is an address to ask at.
 func (m *Machine) wait(s *schemas.Submission, offset int64, out *stage.Output) {
-	address := m.contacts.reader.read(s).email
+	address := m.reader.read(s).email
 	if address.Fault != "" {
 		m.counts.Unresolved++
 		d := decisionOn(s, schemas.Outcome_OUTCOME_UNRESOLVED)

@@ -2,129 +2,143 @@ package resolve
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
-	"crumbtrail/resolve/match"
+	"crumbtrail/internal/stage"
 	"crumbtrail/schemas"
 )
 
-// contact is a golden record and what it is found by.
-type contact struct {
-	record     *schemas.Contact
-	attributes attributes
+// A contact is the records of a cluster. Its id is that of the record that came first, and its
+// golden record is a fold over what they all say. So contacts become one and come apart again
+// without anything being lost: only the golden records are made anew, and aliases say which contact
+// a record's id stands for.
+
+// maxRecords bounds the records of a contact, as the clusters do. What a contact that has as many
+// says in new words is put into the record that it agrees with.
+const maxRecords = 100
+
+// change is what a submission changes, until it is put out.
+type change struct {
+	us         int64
+	submission string
+	records    []uint32 // said anew
+	pairs      []pair   // of which something else is known
+	moved      []uint32 // records whose cluster has another least record
+	merged     []string // contacts that stand for themselves no more
+	parted     []string // contacts that stand for themselves again
 }
 
-// take puts a submission into the golden record. Of each attribute the latest that is not empty
-// survives, except that a role mailbox does not displace a person's own address.
-func (c *contact) take(s *schemas.Submission, from *attributes) {
-	r := c.record
-	set := func(to *string, value string) {
-		if value != "" {
-			*to = value
+// link brings the clusters in line with what is known of a pair.
+func (m *Machine) link(p pair, c *change) {
+	c.pairs = append(c.pairs, p)
+	c.moved = append(c.moved, m.index.Link(p.left, p.right, m.edges.of(p).link())...)
+}
+
+// publish puts out what has changed: records, edges, aliases and contacts.
+func (m *Machine) publish(c *change, out *stage.Output) {
+	touched := map[uint32]bool{}
+	for _, i := range c.records {
+		r := m.records.list[i]
+		put(out, schemas.Records, []byte(r.said.RecordId), r.said)
+		m.records.changed[i] = true
+		touched[m.index.Members(i)[0]] = true
+	}
+	for _, p := range c.pairs {
+		left, right := m.id(p.left), m.id(p.right)
+		put(out, schemas.Edges, schemas.EdgeKey(left, right), m.edges.of(p).message(left, right, c))
+		m.edges.changed[p] = true
+	}
+	slices.Sort(c.moved)
+	stood := map[uint32]bool{} // contacts that had their id from this record
+	for _, i := range slices.Compact(c.moved) {
+		r, now := m.records.list[i], m.index.Members(i)[0]
+		before := r.contact
+		if before == now {
+			continue
+		}
+		stood[i] = before == i
+		r.contact = now
+		m.records.changed[i] = true
+		touched[before], touched[now] = true, true
+		put(out, schemas.Aliases, []byte(r.said.RecordId), &schemas.Alias{
+			ContactId: r.said.RecordId, CurrentContactId: m.id(now), SinceUs: c.us,
+			SubmissionId: c.submission,
+		})
+		if r.version > 0 {
+			touched[i] = true
 		}
 	}
-	if !from.email.Role || r.Email == "" || c.attributes.email.Role {
-		set(&r.Email, from.email.Address)
-	}
-	set(&r.FirstName, from.kept(AttributeFirstName, s.FirstName))
-	set(&r.LastName, from.kept(AttributeLastName, s.LastName))
-	set(&r.Phone, from.phone.Number)
-	set(&r.Company, from.kept(AttributeCompany, s.Company))
-	r.Version++
-	r.Submissions++
-	r.SubmissionId = s.SubmissionId
-	r.UpdatedAtUs = max(r.UpdatedAtUs, s.ReceivedAtUs)
-}
-
-// said is what a golden record says.
-func (c *contact) said() *schemas.Submission {
-	return &schemas.Submission{
-		Email: c.record.Email, FirstName: c.record.FirstName, LastName: c.record.LastName,
-		Phone: c.record.Phone, Company: c.record.Company,
+	for _, i := range slices.Sorted(maps.Keys(touched)) {
+		m.publishContact(i, stood, c, out)
 	}
 }
 
-// older orders contacts by age, and those of one moment by id, so that a restart changes nothing.
-func older(a, b *contact) int {
-	return cmp.Or(cmp.Compare(a.record.CreatedAtUs, b.record.CreatedAtUs),
-		cmp.Compare(a.record.ContactId, b.record.ContactId))
-}
-
-// contacts holds every contact and finds them by the strategies' keys.
-type contacts struct {
-	byID     map[string]*contact
-	byKey    []map[string][]*contact // by strategy; oldest first
-	list     []Strategy
-	reader   reader
-	comparer comparer
-	changed  map[string]bool // ids, since the last checkpoint
-}
-
-func newContacts(cfg Config) contacts {
-	c := contacts{
-		byID: map[string]*contact{}, list: cfg.Strategies, reader: newReader(cfg),
-		comparer: comparer{match.NewTexts()}, changed: map[string]bool{},
-	}
-	for range c.list {
-		c.byKey = append(c.byKey, map[string][]*contact{})
-	}
-	return c
-}
-
-// find returns the contacts that agree with a under a strategy, oldest first. If there is none, it
-// says why one that was found by a key is not meant; complete is false where a lacks what the
-// strategy needs.
-func (c *contacts) find(
-	strategy int, a *attributes,
-) (found []*contact, refused string, complete bool) {
-	s := c.list[strategy]
-	keys := s.keys(a)
-	for _, key := range keys {
-		for _, of := range c.byKey[strategy][key] {
-			differs := c.comparer.differs(s, a, &of.attributes)
-			switch {
-			case slices.Contains(found, of):
-			case differs == "":
-				found = append(found, of)
-			case refused == "":
-				refused = "contact " + of.record.ContactId + " has " + s.sameWords(a, &of.attributes) +
-					", but " + differs
-			}
+// publishContact puts out a new version of the contact that has its id from a record: what it is
+// now, or who took it over.
+func (m *Machine) publishContact(i uint32, stood map[uint32]bool, c *change, out *stage.Output) {
+	r := m.records.list[i]
+	was, moved := stood[i]
+	var golden *schemas.Contact
+	switch {
+	case r.contact == i:
+		golden = m.golden(m.index.Members(i))
+		if moved && !was {
+			c.parted = append(c.parted, r.said.RecordId)
+		}
+	case r.version == 0:
+		return // it never stood for itself
+	default:
+		golden = m.golden([]uint32{i})
+		golden.Records, golden.Submissions, golden.MergedInto = 0, 0, m.id(r.contact)
+		if moved && was {
+			c.merged = append(c.merged, r.said.RecordId)
 		}
 	}
-	slices.SortFunc(found, older)
-	return found, refused, len(keys) > 0
+	r.version++
+	r.updatedUs = max(r.updatedUs, c.us)
+	golden.Version, golden.UpdatedAtUs = r.version, r.updatedUs
+	m.records.changed[i] = true
+	put(out, schemas.Contacts, []byte(golden.ContactId), golden)
 }
 
-// put adds a contact that is in no list.
-func (c *contacts) put(of *contact) {
-	of.attributes = c.reader.read(of.said())
-	c.byID[of.record.ContactId] = of
-	for i, s := range c.list {
-		for _, key := range s.keys(&of.attributes) {
-			list := c.byKey[i][key]
-			at, _ := slices.BinarySearchFunc(list, of, older)
-			c.byKey[i][key] = slices.Insert(list, at, of)
-		}
-	}
-}
+// id is the id of a record.
+func (m *Machine) id(number uint32) string { return m.records.list[number].said.RecordId }
 
-// update runs what changes a contact, which is found by its new attributes from then on.
-func (c *contacts) update(of *contact, change func()) {
-	for i, s := range c.list {
-		for _, key := range s.keys(&of.attributes) {
-			list := c.byKey[i][key]
-			if at, there := slices.BinarySearchFunc(list, of, older); there {
-				list = slices.Delete(list, at, at+1)
-			}
-			if len(list) == 0 {
-				delete(c.byKey[i], key)
-			} else {
-				c.byKey[i][key] = list
-			}
+// contact is the id of the contact that a record is part of.
+func (m *Machine) contact(number uint32) string { return m.id(m.records.list[number].contact) }
+
+// golden makes a golden record of the records of a contact, ascending. Of each attribute the latest
+// that is not empty survives, except that a role mailbox does not displace a person's own address.
+func (m *Machine) golden(members []uint32) *schemas.Contact {
+	first := m.records.list[members[0]].said
+	g := &schemas.Contact{
+		ContactId: first.RecordId, CreatedAtUs: first.FirstAtUs, Records: int64(len(members)),
+	}
+	inOrder := make([]*record, len(members))
+	for at, i := range members {
+		inOrder[at] = m.records.list[i]
+	}
+	slices.SortFunc(inOrder, func(a, b *record) int {
+		return cmp.Or(cmp.Compare(a.said.LastAtUs, b.said.LastAtUs), cmp.Compare(a.last, b.last))
+	})
+	set := func(to *string, compared, said string) {
+		if compared != "" {
+			*to = said
 		}
 	}
-	change()
-	c.put(of)
-	c.changed[of.record.ContactId] = true
+	role := true
+	for _, r := range inOrder {
+		w, email := wordsOf(&r.attributes), r.attributes.email
+		if email.Address != "" && (role || !email.Role) {
+			g.Email, role = email.Address, email.Role
+		}
+		set(&g.FirstName, w.firstName, r.said.FirstName)
+		set(&g.LastName, w.lastName, r.said.LastName)
+		set(&g.Phone, w.phone, w.phone)
+		set(&g.Company, w.company, r.said.Company)
+		g.Submissions += r.said.Submissions
+		g.SubmissionId = r.said.LastSubmissionId
+	}
+	return g
 }

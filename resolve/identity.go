@@ -8,8 +8,8 @@ import (
 // for people who look at a shared device.
 const maxEdges = 64
 
-// identities holds the edges from visitors to contacts, each visitor's in the order of its
-// submissions.
+// identities holds the edges from visitors to records, each visitor's in the order of its
+// submissions. Whose browser it is says the contact that the record is part of now.
 type identities struct {
 	byVisitor map[string]*schemas.VisitorEdges // by schemas.VisitorKey
 	changed   map[string]bool                  // since the last checkpoint
@@ -19,46 +19,35 @@ func newIdentities() identities {
 	return identities{byVisitor: map[string]*schemas.VisitorEdges{}, changed: map[string]bool{}}
 }
 
-// current returns the contact that a visitor is, empty where it is nobody yet.
-func (i *identities) current(visitor []byte) (contactID string) {
+// last returns a visitor's last edge, nil where it is nobody yet.
+func (i *identities) last(visitor []byte) *schemas.Identity {
 	if edges := i.byVisitor[string(visitor)].GetEdges(); len(edges) > 0 {
-		return edges[len(edges)-1].ContactId
+		return edges[len(edges)-1]
 	}
-	return ""
+	return nil
 }
 
-// passedOn reports that a visitor was linked to another contact after a moment.
-func (i *identities) passedOn(visitor []byte, us int64, contactID string) bool {
-	edges := i.byVisitor[string(visitor)].GetEdges()
-	if len(edges) == 0 {
-		return false
-	}
-	last := edges[len(edges)-1]
-	return last.LinkedAtUs > us && last.ContactId != contactID
-}
-
-// link records that a visitor is the contact of a submission, and returns the edge, nil where that
-// was known. A visitor's first edge reaches back without limit: the history becomes known. On a
-// shared device each later edge begins with its own submission, and never before the edge that it
-// follows, so that every moment belongs to one contact.
+// link records that a visitor is whoever has a record that a submission made or repeated, and
+// returns the edge, nil where the last one is of the same record. A visitor's first edge reaches
+// back without limit: the history becomes known. Each later edge begins with its own submission,
+// and never before the edge that it follows, so that every moment belongs to one record, and on a
+// shared device, or after a contact came apart, to one contact.
 func (i *identities) link(
-	visitor []byte, s *schemas.Submission, contactID string,
-) (edge *schemas.Identity, handedOver bool) {
+	visitor []byte, s *schemas.Submission, recordID, contactID string,
+) *schemas.Identity {
 	state := i.byVisitor[string(visitor)]
 	if state == nil {
 		state = &schemas.VisitorEdges{}
 		i.byVisitor[string(visitor)] = state
 	}
-	edge = &schemas.Identity{
+	edge := &schemas.Identity{
 		Site: s.Site, VisitorId: s.VisitorId, ContactId: contactID, LinkedAtUs: s.ReceivedAtUs,
-		Evidence: evidence(s.Kind), SubmissionId: s.SubmissionId,
+		Evidence: evidence(s.Kind), SubmissionId: s.SubmissionId, RecordId: recordID,
 	}
-	if n := len(state.Edges); n > 0 {
-		last := state.Edges[n-1]
-		if last.ContactId == contactID {
-			return nil, false
+	if last := i.last(visitor); last != nil {
+		if last.RecordId == recordID {
+			return nil
 		}
-		handedOver = true
 		edge.ValidFromUs = s.OccurredAtUs
 		if edge.ValidFromUs == 0 {
 			edge.ValidFromUs = s.ReceivedAtUs
@@ -70,7 +59,7 @@ func (i *identities) link(
 		state.Edges = append(state.Edges[:0:0], state.Edges[extra:]...)
 	}
 	i.changed[string(visitor)] = true
-	return edge, handedOver
+	return edge
 }
 
 // evidence names what a submission of a kind proves an edge by.

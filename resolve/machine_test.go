@@ -3,6 +3,7 @@ package resolve
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -18,7 +19,8 @@ func applyAndCheckpoint(t *testing.T, m *Machine, record []byte) {
 	m.Apply([]stage.Record{{Offset: 1, Timestamp: 1, Key: []byte("acme"), Value: record}}, &out)
 	after := m.Counts()
 	sum := func(c Counts) int64 {
-		return c.Matched + c.Created + c.Unresolved + c.Duplicates + c.Pending + c.Spam + c.Bad
+		return c.Matched + c.Created + c.Review + c.Unresolved + c.Duplicates + c.Pending + c.Spam +
+			c.Accepted + c.Rejected + c.Split + c.Withdrawn + c.Refused + c.Bad
 	}
 	if sum(after)-sum(before) != 1 {
 		t.Errorf("counts before %+v, after %+v", before, after)
@@ -48,8 +50,8 @@ func TestTwoIdenticalSubmissionsGiveOneContact(t *testing.T) {
 	var out stage.Output
 	m.Apply(batch, &out)
 	want := Counts{Submissions: 2, Matched: 1, Created: 1, Linked: 2}
-	if got := m.Counts(); got != want || len(m.contacts.byID) != 1 {
-		t.Errorf("counts %+v, want %+v; %d contacts", got, want, len(m.contacts.byID))
+	if got := m.Counts(); got != want || len(m.records.list) != 1 {
+		t.Errorf("counts %+v, want %+v; %d contacts", got, want, len(m.records.list))
 	}
 }
 
@@ -66,8 +68,8 @@ func TestIDsOfTwoSenders(t *testing.T) {
 	} {
 		m.Apply([]stage.Record{submission(t, int64(i), s)}, &out)
 	}
-	if len(m.contacts.byID) != 3 || m.Counts().Created != 3 {
-		t.Errorf("%d contacts, counts %+v, want 3", len(m.contacts.byID), m.Counts())
+	if len(m.records.list) != 3 || m.Counts().Created != 3 {
+		t.Errorf("%d contacts, counts %+v, want 3", len(m.records.list), m.Counts())
 	}
 }
 
@@ -122,15 +124,21 @@ func TestACheckpointHoldsOnlyWhatChanged(t *testing.T) {
 
 func TestStateOfANewerReleaseIsRefused(t *testing.T) {
 	for _, state := range []struct{ key, value string }{
-		{"", "\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
+		{"", "\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
 		{"", ""},
-		{"", "\x01\x00"},
-		{"", "\x02\x00\x00\x00\x00\x00\x00\x00"},
+		{"", "\x01\x00\x00\x00\x00\x00\x00\x00"},
+		{"", "\x02\x00"},
+		{"", "\x03\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00"},
 		{"z", "x"},
 		{"cx", "\xff"},
 		{"cx", "\n\x01y"},
 		{"vx", "\xff"},
 		{"px", "\xff"},
+		{"wx", "\xff"},
+		{"r1234", "\xff"},
+		{"r1", ""},
+		{"e12345678", "\xff"},
+		{"e1234567", ""},
 		{"s1", "12345678"},
 		{"s12345678", "1234567"},
 	} {
@@ -140,16 +148,69 @@ func TestStateOfANewerReleaseIsRefused(t *testing.T) {
 	}
 }
 
+// Each contact of version 2 becomes a record, the oldest first, and is written so.
 func TestStateOfTheReleaseBeforeIsRead(t *testing.T) {
 	m := New(DefaultConfig())
-	if err := m.Restore(nil, []byte("\x01\x02\x04\x06\x08\x0a\x0c\x0e")); err != nil {
-		t.Fatal(err)
+	state := map[string][]byte{
+		"": []byte("\x02\x02\x04\x06\x08\x0a\x0c\x0e\x10\x12\x14\x16"),
+		"cb": mustEncode(&schemas.Contact{
+			ContactId: "b", Version: 7, CreatedAtUs: 1, UpdatedAtUs: 5, Email: "ada@acme.example",
+			FirstName: "Ada", Submissions: 7, SubmissionId: "s7",
+		}),
+		"ca": mustEncode(&schemas.Contact{
+			ContactId: "a", Version: 1, CreatedAtUs: 2, Email: "bob@acme.example", Submissions: 1,
+		}),
+		"vacme\x00v1": mustEncode(&schemas.VisitorEdges{Edges: []*schemas.Identity{
+			{Site: "acme", VisitorId: "v1", ContactId: "b"},
+		}}),
+	}
+	for key, value := range state {
+		if err := m.Restore([]byte(key), value); err != nil {
+			t.Fatal(err)
+		}
 	}
 	want := Counts{
 		Submissions: 1, Matched: 2, Created: 3, Unresolved: 4, Duplicates: 5, Linked: 6, Bad: 7,
+		Pending: 8, Confirmed: 9, Expired: 10, Spam: 11,
 	}
 	if m.Counts() != want {
 		t.Errorf("counts %+v, want %+v", m.Counts(), want)
+	}
+	var out stage.Output
+	m.Apply([]stage.Record{submission(t, 0, &schemas.Submission{
+		SubmissionId: "s8", Site: "acme", VisitorId: "v1", Email: "ADA@acme.example", LastName: "King",
+		Consent: schemas.Consent_CONSENT_IDENTIFIED, ReceivedAtUs: 9,
+	})}, &out)
+	var got []string
+	for _, message := range out.Messages() {
+		got = append(got, message.Topic)
+		if message.Topic != string(schemas.Contacts) {
+			continue
+		}
+		c := decoded(t, message.Value, &schemas.Contact{})
+		if c.ContactId != "b" || c.Version != 8 || c.FirstName != "Ada" || c.LastName != "King" ||
+			c.Submissions != 8 || c.Records != 2 || c.CreatedAtUs != 1 || c.UpdatedAtUs != 9 {
+			t.Errorf("contact %v", c)
+		}
+	}
+	topics := []string{"records", "edges", "aliases", "contacts", "identities", "decisions"}
+	if !slices.Equal(got, topics) {
+		t.Errorf("messages on %v, want %v", got, topics)
+	}
+	m.Checkpoint(func(key, value []byte) {
+		if delete(state, string(key)); value != nil {
+			state[string(key)] = value
+		}
+	})
+	kinds := map[byte]int{}
+	for key := range state {
+		if key != "" {
+			kinds[key[0]]++
+		}
+	}
+	if len(kinds) != 4 || kinds[recordPrefix] != 3 || kinds[edgePrefix] != 1 ||
+		kinds[visitorPrefix] != 1 || kinds[recentPrefix] != 1 {
+		t.Errorf("keys by kind %v", kinds)
 	}
 }
 

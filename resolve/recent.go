@@ -12,7 +12,7 @@ import (
 // The ids lie in segments of the order of their arrival, which are the bounded keys of a
 // checkpoint: as a rule one of them has changed.
 type recent struct {
-	ids      map[uint64]struct{}
+	ids      map[uint64]struct{} // nil from decode on, until settle
 	segments map[uint64][]uint64
 	// last is the number of the segment that is being filled; the oldest is at most window-1 below.
 	last    uint64
@@ -66,17 +66,34 @@ func (r *recent) encode(segment uint64) (value []byte) {
 	return value
 }
 
+// decode reads a segment's bytes, in the place of what was read of it before; nil: it is forgotten.
 func (r *recent) decode(segment uint64, value []byte) error {
 	if len(value)%8 != 0 || len(value) > 8*r.length {
 		return fmt.Errorf("segment %d of decided submissions has %d bytes", segment, len(value))
 	}
+	r.ids = nil
+	delete(r.segments, segment)
+	if value == nil {
+		return nil
+	}
 	var ids []uint64
 	for ; len(value) > 0; value = value[8:] {
-		id := binary.LittleEndian.Uint64(value)
-		ids = append(ids, id)
-		r.ids[id] = struct{}{}
+		ids = append(ids, binary.LittleEndian.Uint64(value))
 	}
 	r.segments[segment] = ids
 	r.last = max(r.last, segment)
 	return nil
+}
+
+// settle makes what was read ready to be looked up.
+func (r *recent) settle() {
+	if r.ids != nil {
+		return
+	}
+	r.ids = map[uint64]struct{}{}
+	for _, segment := range r.segments {
+		for _, id := range segment {
+			r.ids[id] = struct{}{}
+		}
+	}
 }

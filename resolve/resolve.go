@@ -2,13 +2,14 @@
 // each submission is decided exactly once, that every decision says why, and that the same log
 // gives the same contacts, whatever the batches or the restarts (V3).
 //
-// A submission finds its contact by a strategy: a rule over normalised attributes, see
-// strategy.go. What is there to find is the contact's golden record. A browser is linked to the
-// contact only by a submission with consent to it, never by being the same device: see
-// identity.go. A signed link says itself whose it is, see link.go. What an attribute becomes before
-// it is compared stands in the package attribute, what a contact keeps of its submissions in
-// contact.go, what has to be confirmed first in confirm.go, and what survives a restart in
-// state.go.
+// What submissions say of a person in one set of words is a record. Edges say of two records that
+// they are one or two (edge.go): a strategy does, a rule over normalised attributes (find.go), the
+// model of package match (likeness.go), or a person (review.go). The records that edges join are a
+// contact, whose golden record is a fold over them (contact.go), so that contacts become one and
+// come apart again without loss. A browser is linked to a record only by a submission with consent
+// to it, never by being the same device: see identity.go. A signed link says itself whose it is,
+// see link.go. What an attribute becomes before it is compared stands in the package attribute,
+// what has to be confirmed first in confirm.go, and what survives a restart in state.go.
 package resolve
 
 import (
@@ -127,7 +128,7 @@ func (c Config) Validate() error {
 }
 
 // rulesVersion is raised whenever normalising or deciding changes.
-const rulesVersion = 3
+const rulesVersion = 4
 
 // encodedConfig is a Config with the rules of this package, as a checkpoint keeps it.
 type encodedConfig struct {

@@ -90,14 +90,6 @@ func (a *attributes) fault(of Attribute) attribute.Fault {
 	return a.company.Fault
 }
 
-// kept is how a contact keeps an attribute that was said; empty where it names nobody.
-func (a *attributes) kept(of Attribute, raw string) string {
-	if a.fault(of) != "" {
-		return ""
-	}
-	return attribute.Clean(raw)
-}
-
 // steps says what normalising did to an attribute. That case and marks were folded goes without
 // saying.
 func (a *attributes) steps(of Attribute) []string {

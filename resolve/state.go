@@ -1,6 +1,8 @@
 package resolve
 
 import (
+	"bytes"
+	"cmp"
 	"encoding/binary"
 	"fmt"
 	"maps"
@@ -12,39 +14,66 @@ import (
 // The keys of the changelog begin with what they are of. The empty key holds the version and the
 // counts.
 const (
-	contactPrefix = 'c' // contact_id: Contact
+	recordPrefix  = 'r' // number, big endian: RecordState
+	edgePrefix    = 'e' // both numbers, big endian: PairState
+	reviewPrefix  = 'w' // submission_id: ReviewState
 	visitorPrefix = 'v' // site, visitor: VisitorEdges
 	recentPrefix  = 's' // segment number, big endian: 64-bit ids, little endian
 	pendingPrefix = 'p' // confirmation_id: Submission
+	contactPrefix = 'c' // contact_id: Contact, in version 2
 )
 
-// stateVersion is the version of everything in the changelog. Version 1 has no pending submissions
-// and the first countsOfOne counts.
+// stateVersion is the version of everything in the changelog. Version 2 has contacts in the place
+// of records, and the first countsOfTwo counts.
 const (
-	stateVersion = 2
-	countsOfOne  = 7
+	stateVersion = 3
+	countsOfTwo  = 11
 )
 
 // About what one of each takes in memory, its keys in all maps included.
 const (
-	contactBytes = 1500
-	visitorBytes = 500
+	recordBytes  = 1700
+	edgeBytes    = 500
+	visitorBytes = 550
 	recentBytes  = 48
 	pendingBytes = 1000
 )
 
 // Size implements stage.Machine.
 func (m *Machine) Size() int64 {
-	return contactBytes*int64(len(m.contacts.byID)) +
-		visitorBytes*int64(len(m.identities.byVisitor)) + recentBytes*int64(len(m.recent.ids)) +
+	records, edges := len(m.records.list), len(m.edges.byPair)
+	records += len(m.restored.records) + len(m.restored.contacts)
+	edges += len(m.restored.edges)
+	recent := len(m.recent.segments) * m.recent.length
+	return recordBytes*int64(records) + edgeBytes*int64(edges) +
+		visitorBytes*int64(len(m.identities.byVisitor)) + recentBytes*int64(recent) +
 		pendingBytes*int64(len(m.pending.byID))
 }
 
 // Checkpoint implements stage.Machine.
 func (m *Machine) Checkpoint(put func(key, value []byte)) {
-	for _, id := range slices.Sorted(maps.Keys(m.contacts.changed)) {
-		put(append([]byte{contactPrefix}, id...), mustEncode(m.contacts.byID[id].record))
+	m.settle()
+	for _, i := range slices.Sorted(maps.Keys(m.records.changed)) {
+		put(recordKey(i), mustEncode(m.recordState(i)))
 	}
+	for _, p := range slices.SortedFunc(maps.Keys(m.edges.changed), comparePairs) {
+		var value []byte
+		if e := m.edges.byPair[p]; e.likely != nil || e.exact != nil {
+			value = mustEncode(&schemas.PairState{Likely: e.likely, Exact: e.exact})
+		}
+		put(edgeKey(p), value)
+	}
+	for _, id := range slices.Sorted(maps.Keys(m.edges.changedReviews)) {
+		var value []byte
+		if r := m.edges.reviews[id]; r != nil {
+			value = mustEncode(r.state())
+		}
+		put(append([]byte{reviewPrefix}, id...), value)
+	}
+	for _, id := range m.records.gone {
+		put(append([]byte{contactPrefix}, id...), nil)
+	}
+	m.records.gone = nil
 	for _, visitor := range slices.Sorted(maps.Keys(m.identities.changed)) {
 		put(append([]byte{visitorPrefix}, visitor...), mustEncode(m.identities.byVisitor[visitor]))
 	}
@@ -58,7 +87,9 @@ func (m *Machine) Checkpoint(put func(key, value []byte)) {
 		}
 		put(append([]byte{pendingPrefix}, id...), value)
 	}
-	clear(m.contacts.changed)
+	clear(m.records.changed)
+	clear(m.edges.changed)
+	clear(m.edges.changedReviews)
 	clear(m.identities.changed)
 	clear(m.recent.changed)
 	clear(m.pending.changed)
@@ -69,44 +100,89 @@ func (m *Machine) Checkpoint(put func(key, value []byte)) {
 	put([]byte{}, value)
 }
 
-// Restore implements stage.Machine. The keys may come in any order.
+func comparePairs(a, b pair) int {
+	return cmp.Or(cmp.Compare(a.left, b.left), cmp.Compare(a.right, b.right))
+}
+
+func recordKey(i uint32) []byte { return binary.BigEndian.AppendUint32([]byte{recordPrefix}, i) }
+
+func edgeKey(p pair) []byte {
+	key := binary.BigEndian.AppendUint32([]byte{edgePrefix}, p.left)
+	return binary.BigEndian.AppendUint32(key, p.right)
+}
+
+func (m *Machine) recordState(i uint32) *schemas.RecordState {
+	r := m.records.list[i]
+	w := wordsOf(&r.attributes)
+	return &schemas.RecordState{
+		Record: r.said, Email: w.email, EmailRole: r.attributes.email.Role, FirstName: w.firstName,
+		LastName: w.lastName, Phone: w.phone, Company: w.company, Rules: m.reading,
+		LastSubmission: r.last, ContactNumber: int64(r.contact), ContactVersion: r.version,
+		ContactUpdatedAtUs: r.updatedUs,
+	}
+}
+
+func (r *review) state() *schemas.ReviewState {
+	s := &schemas.ReviewState{
+		SubmissionId: r.id, Ordinal: r.ordinal, By: r.by, DecidedAtUs: r.decidedUs,
+	}
+	for _, one := range r.rulings {
+		s.Rulings = append(s.Rulings, &schemas.Ruling{
+			Left: one.left, Right: one.right, Verdict: one.verdict,
+		})
+	}
+	return s
+}
+
+// Restore implements stage.Machine. The keys may come in any order; of one that comes again the
+// last value counts, and nil is what is no more.
 func (m *Machine) Restore(key, value []byte) error {
 	if len(key) == 0 {
 		return m.restoreCounts(value)
 	}
 	rest := string(key[1:])
 	switch key[0] {
-	case contactPrefix:
-		c := &contact{record: &schemas.Contact{}}
-		if err := c.record.UnmarshalVT(value); err != nil {
-			return fmt.Errorf("contact %s: %w", rest, err)
-		}
-		if c.record.ContactId != rest {
-			return fmt.Errorf("contact %s: its state is that of %q", rest, c.record.ContactId)
-		}
-		m.contacts.put(c)
+	case recordPrefix, edgePrefix, reviewPrefix, contactPrefix:
+		return m.restored.take(key[0], key[1:], value)
 	case visitorPrefix:
+		if value == nil {
+			delete(m.identities.byVisitor, rest)
+			return nil
+		}
 		edges := &schemas.VisitorEdges{}
 		if err := edges.UnmarshalVT(value); err != nil {
 			return fmt.Errorf("edges of visitor %q: %w", rest, err)
+		}
+		for _, e := range edges.Edges {
+			e.RecordId = cmp.Or(e.RecordId, e.ContactId) // version 2: the record is the contact
 		}
 		m.identities.byVisitor[rest] = edges
 	case recentPrefix:
 		if len(rest) != 8 {
 			return fmt.Errorf("key %q of decided submissions: want 8 bytes", rest)
 		}
-		return m.recent.decode(binary.BigEndian.Uint64(key[1:]), value)
+		return m.recent.decode(binary.BigEndian.Uint64(key[1:]), bytes.Clone(value))
 	case pendingPrefix:
-		s := &schemas.Submission{}
-		if err := s.UnmarshalVT(value); err != nil {
-			return fmt.Errorf("pending submission %s: %w", rest, err)
-		}
-		address := m.contacts.reader.read(s).email.Address
-		m.pending.put(&waiting{id: rest, submission: s, address: address})
+		return m.restorePending(rest, value)
 	default:
 		return fmt.Errorf("state under the key %q is of a newer release: run the release that wrote it",
 			key)
 	}
+	return nil
+}
+
+func (m *Machine) restorePending(id string, value []byte) error {
+	m.pending.take(id)
+	delete(m.pending.changed, id)
+	if value == nil {
+		return nil
+	}
+	s := &schemas.Submission{}
+	if err := s.UnmarshalVT(value); err != nil {
+		return fmt.Errorf("pending submission %s: %w", id, err)
+	}
+	address := m.reader.read(s).email.Address
+	m.pending.put(&waiting{id: id, submission: s, address: address})
 	return nil
 }
 
@@ -115,10 +191,10 @@ func (m *Machine) restoreCounts(value []byte) error {
 	switch {
 	case len(value) > 0 && value[0] == stateVersion:
 	case len(value) > 0 && value[0] == stateVersion-1:
-		counts = counts[:countsOfOne]
+		counts = counts[:countsOfTwo]
 	default:
-		return fmt.Errorf("the resolver's state has version %d, this binary reads %d: run the "+
-			"release that wrote it", value[:min(1, len(value))], stateVersion)
+		return fmt.Errorf("the resolver's state has version %d, this binary reads %d and %d: run the "+
+			"release that wrote it", value[:min(1, len(value))], stateVersion-1, stateVersion)
 	}
 	value = value[1:]
 	for _, n := range counts {
@@ -129,12 +205,4 @@ func (m *Machine) restoreCounts(value []byte) error {
 		*n, value = v, value[size:]
 	}
 	return nil
-}
-
-// all lists the counts in the order of the state.
-func (c *Counts) all() []*int64 {
-	return []*int64{
-		&c.Submissions, &c.Matched, &c.Created, &c.Unresolved, &c.Duplicates, &c.Linked, &c.Bad,
-		&c.Pending, &c.Confirmed, &c.Expired, &c.Spam,
-	}
 }

@@ -3,6 +3,7 @@ package resolve
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -11,15 +12,16 @@ import (
 	"github.com/cockroachdb/datadriven"
 
 	"crumbtrail/internal/stage"
+	"crumbtrail/resolve/match"
 	"crumbtrail/schemas"
 )
 
 // TestStories runs scripts. Commands:
 //
-//	config [keep_tags] [strategy=(name,condition,...)]... [form=(site,form,strategy,...)]...
+//	config [keep_tags] [likely] [strategy=(name,condition,...)]... [form=(site,form,strategy,...)]...
 //	       [region=(site,region)]... [deny=(attribute,value,...)]... [same=(domain,domain)]:
 //	       a strategy's conditions have _ for spaces; any:, also: and unless: begin other parts,
-//	       | is or, and many:rule says what happens with several
+//	       | is or, and many:rule says what happens with several; likely: the model has its say
 //	submit: one submission a line, its id first, then key=value: site, visitor, consent, email,
 //	        first, last, phone, company, form, kind, at (clock of 2026-01-01), occurred, until (when
 //	        it must be confirmed by), spam (a rule), recipient
@@ -27,13 +29,15 @@ import (
 //	confirm: one confirmation a line: the id of what it confirms, then at, and email or visitor
 //	        where the link was for another's
 //	restart: a checkpoint, and a new machine that is restored from all checkpoints so far
-//	contacts, edges, counts: what there is
+//	review: one review a line, its id first, then accept, reject, split or withdraw, then left,
+//	        right, records (short names with commas), withdraws (the id of a review), by, at
+//	contacts, records, edges, pairs, counts: what there is
 //
-// site is acme, visitor v1 and consent identified where nothing is said. Contacts are printed as
-// c1, c2, ... in the order in which they are made.
+// site is acme, visitor v1 and consent identified where nothing is said. Records, and so the
+// contacts that have their ids, are printed as c1, c2, ... in the order in which they are made.
 func TestStories(t *testing.T) {
 	datadriven.Walk(t, "testdata/stories", func(t *testing.T, path string) {
-		s := newStory(DefaultConfig())
+		s := newStory(exact())
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			switch d.Cmd {
 			case "config":
@@ -48,8 +52,14 @@ func TestStories(t *testing.T) {
 				return ""
 			case "contacts":
 				return s.contacts()
+			case "review":
+				return s.review(t, d.Input)
 			case "edges":
 				return s.edges()
+			case "records":
+				return s.records()
+			case "pairs":
+				return s.pairs()
 			case "counts":
 				return fmt.Sprintf("%+v\n", s.machine.Counts())
 			}
@@ -60,11 +70,13 @@ func TestStories(t *testing.T) {
 }
 
 func scriptedConfig(t *testing.T, d *datadriven.TestData) Config {
-	cfg := DefaultConfig()
+	cfg := exact()
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
 		case "keep_tags":
 			cfg.KeepTags = true
+		case "likely":
+			cfg = likely(cfg)
 		case "strategy":
 			cfg.Strategies = append(cfg.Strategies, scriptedStrategy(t, arg.Vals))
 		case "form":
@@ -124,6 +136,21 @@ func scriptedStrategy(t *testing.T, words []string) Strategy {
 	return s
 }
 
+// likely has a model of shipped weights compare what comes in.
+func likely(cfg Config) Config {
+	cfg.Model = match.DefaultModel()
+	cfg.Model.Name, cfg.Model.Prior = "test", 0.0001
+	cfg.Probabilistic, cfg.Threshold, cfg.Review = true, 0.95, 0.5
+	return cfg
+}
+
+// exact leaves the model out.
+func exact() Config {
+	cfg := DefaultConfig()
+	cfg.Probabilistic = false
+	return cfg
+}
+
 type story struct {
 	cfg     Config
 	machine *Machine
@@ -144,9 +171,52 @@ func (s *story) submit(t *testing.T, input string) string {
 	var b strings.Builder
 	for line := range strings.Lines(input) {
 		sub := scriptedSubmission(t, line)
-		if at := 0; strings.HasPrefix(sub.Recipient, "c") {
-			if _, err := fmt.Sscanf(sub.Recipient, "c%d", &at); err == nil && at <= len(s.ids) {
-				sub.Recipient = s.ids[at-1]
+		sub.Recipient = s.id(sub.Recipient)
+		s.sent[sub.SubmissionId] = sub
+		b.WriteString(s.apply(t, sub))
+	}
+	return b.String()
+}
+
+// id is what a short name stands for; any other text stands for itself.
+func (s *story) id(name string) string {
+	if at := 0; strings.HasPrefix(name, "c") {
+		if _, err := fmt.Sscanf(name, "c%d", &at); err == nil && at <= len(s.ids) {
+			return s.ids[at-1]
+		}
+	}
+	return name
+}
+
+func (s *story) review(t *testing.T, input string) string {
+	var b strings.Builder
+	for line := range strings.Lines(input) {
+		words := strings.Fields(line)
+		r := &schemas.Review{
+			Verdict: schemas.Verdict(schemas.Verdict_value["VERDICT_"+strings.ToUpper(words[1])]),
+		}
+		sub := &schemas.Submission{
+			SubmissionId: words[0], Kind: schemas.SubmissionKind_SUBMISSION_KIND_REVIEW, Review: r,
+			ReceivedAtUs: clock(t, "12:00"),
+		}
+		for _, word := range words[2:] {
+			switch key, value, _ := strings.Cut(word, "="); key {
+			case "left":
+				r.Left = s.id(value)
+			case "right":
+				r.Right = s.id(value)
+			case "records":
+				for one := range strings.SplitSeq(value, ",") {
+					r.Records = append(r.Records, s.id(one))
+				}
+			case "withdraws":
+				r.Withdraws = value
+			case "by":
+				r.By = value
+			case "at":
+				sub.ReceivedAtUs = clock(t, value)
+			default:
+				t.Fatalf("%q: what is %q?", line, word)
 			}
 		}
 		s.sent[sub.SubmissionId] = sub
@@ -186,7 +256,7 @@ func (s *story) apply(t *testing.T, sub *schemas.Submission) string {
 	}
 	for _, m := range out.Messages() {
 		switch schemas.Topic(m.Topic) {
-		case schemas.Contacts:
+		case schemas.Records:
 			s.seen(string(m.Key))
 		case schemas.Decisions:
 			d := decoded(t, m.Value, &schemas.Decision{})
@@ -199,10 +269,29 @@ func (s *story) apply(t *testing.T, sub *schemas.Submission) string {
 			if d.Mail {
 				fmt.Fprintf(&b, "%s: mail\n", d.SubmissionId)
 			}
+			b.WriteString(s.more(d))
 		case schemas.BadBeacons:
 			bad := decoded(t, m.Value, &schemas.BadBeacon{})
 			fmt.Fprintf(&b, "bad: %s %s %s\n", bad.Reason, bad.Detail, bad.Path)
 		}
+	}
+	return b.String()
+}
+
+// more is what a decision says beside its reason.
+func (s *story) more(d *schemas.Decision) string {
+	var b strings.Builder
+	for _, c := range d.RunnersUp {
+		fmt.Fprintf(&b, "  or %s, probability %.3f: %s\n", s.alias(c.ContactId), c.Probability, c.Reason)
+	}
+	for _, e := range d.Evidence {
+		fmt.Fprintf(&b, "  %s %s: %+.1f %+.1f\n", e.Attribute, e.Level, e.Weight, e.Rarity)
+	}
+	for _, id := range d.Merged {
+		fmt.Fprintf(&b, "  %s takes over %s\n", s.alias(d.ContactId), s.alias(id))
+	}
+	for _, id := range d.Parted {
+		fmt.Fprintf(&b, "  %s stands for itself\n", s.alias(id))
 	}
 	return b.String()
 }
@@ -316,13 +405,47 @@ func (s *story) aliased(text string) string {
 	return text
 }
 
+// contacts lists those that stand for themselves, by their records.
 func (s *story) contacts() string {
 	var b strings.Builder
+	m := s.machine
+	m.settle()
 	for _, id := range s.ids {
-		r := s.machine.contacts.byID[id].record
-		fmt.Fprintf(&b, "%s v%d: %s|%s|%s|%s|%s from %d, last %s, %s to %s\n", s.alias(id), r.Version,
-			r.Email, r.FirstName, r.LastName, r.Phone, r.Company, r.Submissions, r.SubmissionId,
-			hour(r.CreatedAtUs), hour(r.UpdatedAtUs))
+		i := m.records.byID[id]
+		if m.records.list[i].contact != i {
+			continue
+		}
+		g := m.golden(m.index.Members(i))
+		fmt.Fprintf(&b, "%s v%d: %s|%s|%s|%s|%s from %d, last %s, %s to %s\n", s.alias(id),
+			m.records.list[i].version, g.Email, g.FirstName, g.LastName, g.Phone, g.Company, g.Submissions,
+			g.SubmissionId, hour(g.CreatedAtUs), hour(m.records.list[i].updatedUs))
+	}
+	return b.String()
+}
+
+// records lists what was said, and whose it is.
+func (s *story) records() string {
+	var b strings.Builder
+	m := s.machine
+	m.settle()
+	for i, r := range m.records.list {
+		fmt.Fprintf(&b, "%s of %s: %s|%s|%s|%s|%s from %d, %s to %s\n", s.alias(r.said.RecordId),
+			s.alias(m.contact(uint32(i))), r.said.Email, r.said.FirstName, r.said.LastName, r.said.Phone,
+			r.said.Company, r.said.Submissions, r.said.FirstSubmissionId, r.said.LastSubmissionId)
+	}
+	return b.String()
+}
+
+// pairs lists what is known of two records.
+func (s *story) pairs() string {
+	var b strings.Builder
+	m := s.machine
+	m.settle()
+	for _, p := range slices.SortedFunc(maps.Keys(m.edges.byPair), comparePairs) {
+		e := m.edges.byPair[p].message(m.id(p.left), m.id(p.right), &change{})
+		fmt.Fprintf(&b, "%s %s %s by %s since %s, probability %.3f\n", s.alias(e.Left),
+			s.alias(e.Right), strings.ToLower(strings.TrimPrefix(e.Verdict.String(), "EDGE_VERDICT_")),
+			cmp.Or(e.Evidence, "nobody"), cmp.Or(e.SubmissionId, "then"), e.Probability)
 	}
 	return b.String()
 }
@@ -336,10 +459,12 @@ func hour(us int64) string {
 
 func (s *story) edges() string {
 	var lines []string
+	s.machine.settle()
 	for _, edges := range s.machine.identities.byVisitor {
 		for _, e := range edges.Edges {
 			lines = append(lines, fmt.Sprintf("%s %s is %s from %s, linked %s by %s %s\n", e.Site,
-				e.VisitorId, s.alias(e.ContactId), hour(e.ValidFromUs), hour(e.LinkedAtUs), e.Evidence,
+				e.VisitorId, s.alias(s.machine.contact(s.machine.records.byID[e.RecordId])),
+				hour(e.ValidFromUs), hour(e.LinkedAtUs), e.Evidence,
 				e.SubmissionId))
 		}
 	}

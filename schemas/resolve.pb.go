@@ -25,6 +25,7 @@ const (
 type EdgeVerdict int32
 
 const (
+	// Nothing any more.
 	EdgeVerdict_EDGE_VERDICT_UNSPECIFIED EdgeVerdict = 0
 	// The model's probability.
 	EdgeVerdict_EDGE_VERDICT_LIKELY EdgeVerdict = 1
@@ -490,7 +491,9 @@ type Edge struct {
 	Model       string `protobuf:"bytes,7,opt,name=model,proto3" json:"model,omitempty"`
 	DecidedAtUs int64  `protobuf:"varint,8,opt,name=decided_at_us,json=decidedAtUs,proto3" json:"decided_at_us,omitempty"`
 	// The submission or the review that it comes from.
-	SubmissionId  string `protobuf:"bytes,9,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	SubmissionId string `protobuf:"bytes,9,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	// Why a likely pair was not joined although its probability suffices, as it was found.
+	Refused       string `protobuf:"bytes,10,opt,name=refused,proto3" json:"refused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -584,6 +587,13 @@ func (x *Edge) GetDecidedAtUs() int64 {
 func (x *Edge) GetSubmissionId() string {
 	if x != nil {
 		return x.SubmissionId
+	}
+	return ""
+}
+
+func (x *Edge) GetRefused() string {
+	if x != nil {
+		return x.Refused
 	}
 	return ""
 }
@@ -1178,6 +1188,335 @@ func (x *VisitorEdges) GetEdges() []*Identity {
 	return nil
 }
 
+// RecordState is the resolver's memory of a record. Personal data.
+type RecordState struct {
+	state  protoimpl.MessageState `protogen:"open.v1"`
+	Record *Record                `protobuf:"bytes,1,opt,name=record,proto3" json:"record,omitempty"`
+	// The values as they are compared, and a hash of the rules that made them so.
+	Email     string `protobuf:"bytes,2,opt,name=email,proto3" json:"email,omitempty"`
+	EmailRole bool   `protobuf:"varint,3,opt,name=email_role,json=emailRole,proto3" json:"email_role,omitempty"`
+	FirstName string `protobuf:"bytes,4,opt,name=first_name,json=firstName,proto3" json:"first_name,omitempty"`
+	LastName  string `protobuf:"bytes,5,opt,name=last_name,json=lastName,proto3" json:"last_name,omitempty"`
+	Phone     string `protobuf:"bytes,6,opt,name=phone,proto3" json:"phone,omitempty"`
+	Company   string `protobuf:"bytes,7,opt,name=company,proto3" json:"company,omitempty"`
+	Rules     uint64 `protobuf:"fixed64,8,opt,name=rules,proto3" json:"rules,omitempty"`
+	// Ordinal of the last submission that said it.
+	LastSubmission int64 `protobuf:"varint,9,opt,name=last_submission,json=lastSubmission,proto3" json:"last_submission,omitempty"`
+	// Number of the record that its contact has its id from.
+	ContactNumber int64 `protobuf:"varint,10,opt,name=contact_number,json=contactNumber,proto3" json:"contact_number,omitempty"`
+	// The contact that has the record's id: its last version, and when that was made; 0: none is.
+	ContactVersion     int64 `protobuf:"varint,11,opt,name=contact_version,json=contactVersion,proto3" json:"contact_version,omitempty"`
+	ContactUpdatedAtUs int64 `protobuf:"varint,12,opt,name=contact_updated_at_us,json=contactUpdatedAtUs,proto3" json:"contact_updated_at_us,omitempty"`
+	unknownFields      protoimpl.UnknownFields
+	sizeCache          protoimpl.SizeCache
+}
+
+func (x *RecordState) Reset() {
+	*x = RecordState{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RecordState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RecordState) ProtoMessage() {}
+
+func (x *RecordState) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RecordState.ProtoReflect.Descriptor instead.
+func (*RecordState) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *RecordState) GetRecord() *Record {
+	if x != nil {
+		return x.Record
+	}
+	return nil
+}
+
+func (x *RecordState) GetEmail() string {
+	if x != nil {
+		return x.Email
+	}
+	return ""
+}
+
+func (x *RecordState) GetEmailRole() bool {
+	if x != nil {
+		return x.EmailRole
+	}
+	return false
+}
+
+func (x *RecordState) GetFirstName() string {
+	if x != nil {
+		return x.FirstName
+	}
+	return ""
+}
+
+func (x *RecordState) GetLastName() string {
+	if x != nil {
+		return x.LastName
+	}
+	return ""
+}
+
+func (x *RecordState) GetPhone() string {
+	if x != nil {
+		return x.Phone
+	}
+	return ""
+}
+
+func (x *RecordState) GetCompany() string {
+	if x != nil {
+		return x.Company
+	}
+	return ""
+}
+
+func (x *RecordState) GetRules() uint64 {
+	if x != nil {
+		return x.Rules
+	}
+	return 0
+}
+
+func (x *RecordState) GetLastSubmission() int64 {
+	if x != nil {
+		return x.LastSubmission
+	}
+	return 0
+}
+
+func (x *RecordState) GetContactNumber() int64 {
+	if x != nil {
+		return x.ContactNumber
+	}
+	return 0
+}
+
+func (x *RecordState) GetContactVersion() int64 {
+	if x != nil {
+		return x.ContactVersion
+	}
+	return 0
+}
+
+func (x *RecordState) GetContactUpdatedAtUs() int64 {
+	if x != nil {
+		return x.ContactUpdatedAtUs
+	}
+	return 0
+}
+
+// PairState is the resolver's memory of two records: what the model and what a strategy said.
+type PairState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Likely        *Edge                  `protobuf:"bytes,1,opt,name=likely,proto3" json:"likely,omitempty"`
+	Exact         *Edge                  `protobuf:"bytes,2,opt,name=exact,proto3" json:"exact,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PairState) Reset() {
+	*x = PairState{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[10]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PairState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PairState) ProtoMessage() {}
+
+func (x *PairState) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[10]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PairState.ProtoReflect.Descriptor instead.
+func (*PairState) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{10}
+}
+
+func (x *PairState) GetLikely() *Edge {
+	if x != nil {
+		return x.Likely
+	}
+	return nil
+}
+
+func (x *PairState) GetExact() *Edge {
+	if x != nil {
+		return x.Exact
+	}
+	return nil
+}
+
+// Ruling is what a review says of two records, by their numbers; unspecified: what earlier reviews
+// said of them holds no more.
+type Ruling struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Left          uint32                 `protobuf:"varint,1,opt,name=left,proto3" json:"left,omitempty"`
+	Right         uint32                 `protobuf:"varint,2,opt,name=right,proto3" json:"right,omitempty"`
+	Verdict       EdgeVerdict            `protobuf:"varint,3,opt,name=verdict,proto3,enum=crumbtrail.v1.EdgeVerdict" json:"verdict,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Ruling) Reset() {
+	*x = Ruling{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[11]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Ruling) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Ruling) ProtoMessage() {}
+
+func (x *Ruling) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[11]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Ruling.ProtoReflect.Descriptor instead.
+func (*Ruling) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{11}
+}
+
+func (x *Ruling) GetLeft() uint32 {
+	if x != nil {
+		return x.Left
+	}
+	return 0
+}
+
+func (x *Ruling) GetRight() uint32 {
+	if x != nil {
+		return x.Right
+	}
+	return 0
+}
+
+func (x *Ruling) GetVerdict() EdgeVerdict {
+	if x != nil {
+		return x.Verdict
+	}
+	return EdgeVerdict_EDGE_VERDICT_UNSPECIFIED
+}
+
+// ReviewState is the resolver's memory of a review that holds.
+type ReviewState struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	SubmissionId  string                 `protobuf:"bytes,1,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
+	Ordinal       int64                  `protobuf:"varint,2,opt,name=ordinal,proto3" json:"ordinal,omitempty"`
+	By            string                 `protobuf:"bytes,3,opt,name=by,proto3" json:"by,omitempty"`
+	DecidedAtUs   int64                  `protobuf:"varint,4,opt,name=decided_at_us,json=decidedAtUs,proto3" json:"decided_at_us,omitempty"`
+	Rulings       []*Ruling              `protobuf:"bytes,5,rep,name=rulings,proto3" json:"rulings,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReviewState) Reset() {
+	*x = ReviewState{}
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReviewState) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReviewState) ProtoMessage() {}
+
+func (x *ReviewState) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_resolve_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReviewState.ProtoReflect.Descriptor instead.
+func (*ReviewState) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_resolve_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ReviewState) GetSubmissionId() string {
+	if x != nil {
+		return x.SubmissionId
+	}
+	return ""
+}
+
+func (x *ReviewState) GetOrdinal() int64 {
+	if x != nil {
+		return x.Ordinal
+	}
+	return 0
+}
+
+func (x *ReviewState) GetBy() string {
+	if x != nil {
+		return x.By
+	}
+	return ""
+}
+
+func (x *ReviewState) GetDecidedAtUs() int64 {
+	if x != nil {
+		return x.DecidedAtUs
+	}
+	return 0
+}
+
+func (x *ReviewState) GetRulings() []*Ruling {
+	if x != nil {
+		return x.Rulings
+	}
+	return nil
+}
+
 var File_crumbtrail_v1_resolve_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
@@ -1218,7 +1557,7 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\n" +
 	"last_at_us\x18\f \x01(\x03R\blastAtUs\x12\x12\n" +
 	"\x04site\x18\r \x01(\tR\x04site\x12\x12\n" +
-	"\x04form\x18\x0e \x01(\tR\x04form\"\x9b\x02\n" +
+	"\x04form\x18\x0e \x01(\tR\x04form\"\xb5\x02\n" +
 	"\x04Edge\x12\x12\n" +
 	"\x04left\x18\x01 \x01(\tR\x04left\x12\x14\n" +
 	"\x05right\x18\x02 \x01(\tR\x05right\x124\n" +
@@ -1228,7 +1567,9 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\bevidence\x18\x06 \x01(\tR\bevidence\x12\x14\n" +
 	"\x05model\x18\a \x01(\tR\x05model\x12\"\n" +
 	"\rdecided_at_us\x18\b \x01(\x03R\vdecidedAtUs\x12#\n" +
-	"\rsubmission_id\x18\t \x01(\tR\fsubmissionId\"\x94\x01\n" +
+	"\rsubmission_id\x18\t \x01(\tR\fsubmissionId\x12\x18\n" +
+	"\arefused\x18\n" +
+	" \x01(\tR\arefused\"\x94\x01\n" +
 	"\x05Alias\x12\x1d\n" +
 	"\n" +
 	"contact_id\x18\x01 \x01(\tR\tcontactId\x12,\n" +
@@ -1288,7 +1629,36 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\x06rarity\x18\x04 \x01(\x01R\x06rarity\x12\x12\n" +
 	"\x04note\x18\x05 \x01(\tR\x04note\"=\n" +
 	"\fVisitorEdges\x12-\n" +
-	"\x05edges\x18\x01 \x03(\v2\x17.crumbtrail.v1.IdentityR\x05edges*\x92\x01\n" +
+	"\x05edges\x18\x01 \x03(\v2\x17.crumbtrail.v1.IdentityR\x05edges\"\x9f\x03\n" +
+	"\vRecordState\x12-\n" +
+	"\x06record\x18\x01 \x01(\v2\x15.crumbtrail.v1.RecordR\x06record\x12\x14\n" +
+	"\x05email\x18\x02 \x01(\tR\x05email\x12\x1d\n" +
+	"\n" +
+	"email_role\x18\x03 \x01(\bR\temailRole\x12\x1d\n" +
+	"\n" +
+	"first_name\x18\x04 \x01(\tR\tfirstName\x12\x1b\n" +
+	"\tlast_name\x18\x05 \x01(\tR\blastName\x12\x14\n" +
+	"\x05phone\x18\x06 \x01(\tR\x05phone\x12\x18\n" +
+	"\acompany\x18\a \x01(\tR\acompany\x12\x14\n" +
+	"\x05rules\x18\b \x01(\x06R\x05rules\x12'\n" +
+	"\x0flast_submission\x18\t \x01(\x03R\x0elastSubmission\x12%\n" +
+	"\x0econtact_number\x18\n" +
+	" \x01(\x03R\rcontactNumber\x12'\n" +
+	"\x0fcontact_version\x18\v \x01(\x03R\x0econtactVersion\x121\n" +
+	"\x15contact_updated_at_us\x18\f \x01(\x03R\x12contactUpdatedAtUs\"c\n" +
+	"\tPairState\x12+\n" +
+	"\x06likely\x18\x01 \x01(\v2\x13.crumbtrail.v1.EdgeR\x06likely\x12)\n" +
+	"\x05exact\x18\x02 \x01(\v2\x13.crumbtrail.v1.EdgeR\x05exact\"h\n" +
+	"\x06Ruling\x12\x12\n" +
+	"\x04left\x18\x01 \x01(\rR\x04left\x12\x14\n" +
+	"\x05right\x18\x02 \x01(\rR\x05right\x124\n" +
+	"\averdict\x18\x03 \x01(\x0e2\x1a.crumbtrail.v1.EdgeVerdictR\averdict\"\xb1\x01\n" +
+	"\vReviewState\x12#\n" +
+	"\rsubmission_id\x18\x01 \x01(\tR\fsubmissionId\x12\x18\n" +
+	"\aordinal\x18\x02 \x01(\x03R\aordinal\x12\x0e\n" +
+	"\x02by\x18\x03 \x01(\tR\x02by\x12\"\n" +
+	"\rdecided_at_us\x18\x04 \x01(\x03R\vdecidedAtUs\x12/\n" +
+	"\arulings\x18\x05 \x03(\v2\x15.crumbtrail.v1.RulingR\arulings*\x92\x01\n" +
 	"\vEdgeVerdict\x12\x1c\n" +
 	"\x18EDGE_VERDICT_UNSPECIFIED\x10\x00\x12\x17\n" +
 	"\x13EDGE_VERDICT_LIKELY\x10\x01\x12\x16\n" +
@@ -1325,7 +1695,7 @@ func file_crumbtrail_v1_resolve_proto_rawDescGZIP() []byte {
 }
 
 var file_crumbtrail_v1_resolve_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_crumbtrail_v1_resolve_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_crumbtrail_v1_resolve_proto_msgTypes = make([]protoimpl.MessageInfo, 13)
 var file_crumbtrail_v1_resolve_proto_goTypes = []any{
 	(EdgeVerdict)(0),     // 0: crumbtrail.v1.EdgeVerdict
 	(Outcome)(0),         // 1: crumbtrail.v1.Outcome
@@ -1338,19 +1708,28 @@ var file_crumbtrail_v1_resolve_proto_goTypes = []any{
 	(*Candidate)(nil),    // 8: crumbtrail.v1.Candidate
 	(*Evidence)(nil),     // 9: crumbtrail.v1.Evidence
 	(*VisitorEdges)(nil), // 10: crumbtrail.v1.VisitorEdges
+	(*RecordState)(nil),  // 11: crumbtrail.v1.RecordState
+	(*PairState)(nil),    // 12: crumbtrail.v1.PairState
+	(*Ruling)(nil),       // 13: crumbtrail.v1.Ruling
+	(*ReviewState)(nil),  // 14: crumbtrail.v1.ReviewState
 }
 var file_crumbtrail_v1_resolve_proto_depIdxs = []int32{
-	0, // 0: crumbtrail.v1.Edge.verdict:type_name -> crumbtrail.v1.EdgeVerdict
-	1, // 1: crumbtrail.v1.Decision.outcome:type_name -> crumbtrail.v1.Outcome
-	1, // 2: crumbtrail.v1.Decision.resolution:type_name -> crumbtrail.v1.Outcome
-	8, // 3: crumbtrail.v1.Decision.runners_up:type_name -> crumbtrail.v1.Candidate
-	9, // 4: crumbtrail.v1.Decision.evidence:type_name -> crumbtrail.v1.Evidence
-	6, // 5: crumbtrail.v1.VisitorEdges.edges:type_name -> crumbtrail.v1.Identity
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	0,  // 0: crumbtrail.v1.Edge.verdict:type_name -> crumbtrail.v1.EdgeVerdict
+	1,  // 1: crumbtrail.v1.Decision.outcome:type_name -> crumbtrail.v1.Outcome
+	1,  // 2: crumbtrail.v1.Decision.resolution:type_name -> crumbtrail.v1.Outcome
+	8,  // 3: crumbtrail.v1.Decision.runners_up:type_name -> crumbtrail.v1.Candidate
+	9,  // 4: crumbtrail.v1.Decision.evidence:type_name -> crumbtrail.v1.Evidence
+	6,  // 5: crumbtrail.v1.VisitorEdges.edges:type_name -> crumbtrail.v1.Identity
+	3,  // 6: crumbtrail.v1.RecordState.record:type_name -> crumbtrail.v1.Record
+	4,  // 7: crumbtrail.v1.PairState.likely:type_name -> crumbtrail.v1.Edge
+	4,  // 8: crumbtrail.v1.PairState.exact:type_name -> crumbtrail.v1.Edge
+	0,  // 9: crumbtrail.v1.Ruling.verdict:type_name -> crumbtrail.v1.EdgeVerdict
+	13, // 10: crumbtrail.v1.ReviewState.rulings:type_name -> crumbtrail.v1.Ruling
+	11, // [11:11] is the sub-list for method output_type
+	11, // [11:11] is the sub-list for method input_type
+	11, // [11:11] is the sub-list for extension type_name
+	11, // [11:11] is the sub-list for extension extendee
+	0,  // [0:11] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_resolve_proto_init() }
@@ -1364,7 +1743,7 @@ func file_crumbtrail_v1_resolve_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_resolve_proto_rawDesc), len(file_crumbtrail_v1_resolve_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   9,
+			NumMessages:   13,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,0 +1,236 @@
+package resolve
+
+import (
+	"slices"
+	"strings"
+
+	"crumbtrail/resolve/match"
+	"crumbtrail/schemas"
+)
+
+// mostRunnersUp bounds how many contacts a decision names that were not taken.
+const mostRunnersUp = 5
+
+// DefaultPrior is the share of all pairs of records that are of one person, where the model does
+// not say: records that come in one by one give nothing to estimate it from.
+const DefaultPrior = 1e-6
+
+// model is what records are compared by.
+func (c Config) model() match.Model {
+	m := c.Model
+	if m.Prior == 0 {
+		m.Prior = DefaultPrior
+	}
+	return m
+}
+
+// newIndex makes what compares records by the model and holds the clusters.
+func newIndex(cfg Config) *match.Index {
+	columns := []match.Column{
+		{Name: string(AttributeEmail), Kind: match.EmailKind},
+		{Name: string(AttributeFirstName), Kind: match.GivenName},
+		{Name: string(AttributeLastName), Kind: match.FamilyName},
+		{Name: string(AttributePhone), Kind: match.Phone},
+		{Name: string(AttributeCompany), Kind: match.Company},
+	}
+	o := match.Options{Model: cfg.model(), Threshold: cfg.Threshold, Review: cfg.Review}
+	if !cfg.Probabilistic { // nothing is compared: it holds the links alone
+		o.Model = match.DefaultModel()
+		o.Model.Prior, o.Threshold, o.Review = 0.5, 1, 1
+	}
+	x, err := match.NewIndex(columns, o)
+	if err != nil {
+		panic("resolve: " + err.Error()) // a valid configuration has a model that fits
+	}
+	return x
+}
+
+// Explain says how the model compares what two records say.
+func (c Config) Explain(left, right *schemas.Record) match.Explanation {
+	x, read := newIndex(c), newReader(c).read
+	for _, r := range []*schemas.Record{left, right} {
+		a := read(submissionOf(r))
+		x.Restore(wordsOf(&a).texts())
+	}
+	return x.Explain(0, 1)
+}
+
+// agree puts a submission into the contact that strategies found, and returns its record: the one
+// that says the same, or a new one, which is one with the record that it agrees with.
+func (m *Machine) agree(
+	s *schemas.Submission, a *attributes, f *finding, c *change,
+) (record uint32) {
+	said := wordsOf(a)
+	// A click says no more of a contact than which browser is theirs.
+	if s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_SIGNED_LINK || said == (words{}) {
+		return f.record
+	}
+	members := m.index.Members(f.record)
+	for _, i := range members {
+		if wordsOf(&m.records.list[i].attributes) == said {
+			m.repeat(i, s, a, c)
+			return i
+		}
+	}
+	if len(members) >= maxRecords {
+		f.why += "; what else it says is not kept, as the contact has enough records"
+		m.repeat(f.record, s, &m.records.list[f.record].attributes, c)
+		return f.record
+	}
+	record = m.enter(s, a, c)
+	p := pairOf(f.record, record)
+	m.edges.of(p).exact = &schemas.Edge{
+		Verdict: schemas.EdgeVerdict_EDGE_VERDICT_EXACT, Evidence: f.strategy,
+		DecidedAtUs: s.ReceivedAtUs, SubmissionId: s.SubmissionId,
+	}
+	m.link(p, c)
+	return record
+}
+
+// repeat puts a submission into a record that says the same.
+func (m *Machine) repeat(i uint32, s *schemas.Submission, a *attributes, c *change) {
+	m.records.list[i].say(s, a, m.counts.Submissions)
+	c.records = append(c.records, i)
+}
+
+// enter makes a record of a submission and has the model compare it. Its id follows from the
+// submission, so that a replay gives the same; should that id be taken (the submission is older
+// than what recent remembers), the next is.
+func (m *Machine) enter(s *schemas.Submission, a *attributes, c *change) uint32 {
+	key := name(s)
+	id := m.contactIDs.ID(key)
+	for {
+		if _, taken := m.records.byID[id]; !taken {
+			break
+		}
+		key = append(key, 0)
+		id = m.contactIDs.ID(key)
+	}
+	r := &record{said: &schemas.Record{RecordId: id}, contact: uint32(len(m.records.list))}
+	r.say(s, a, m.counts.Submissions)
+	number := m.records.add(r)
+	c.records = append(c.records, number)
+	if !m.cfg.Probabilistic {
+		m.index.Restore(nil)
+		return number
+	}
+	found := m.index.Add(wordsOf(a).texts())
+	c.moved = append(c.moved, found.Moved...)
+	m.hotKeys += len(found.Hot)
+	for _, e := range found.Edges {
+		p := pairOf(e.I, e.J)
+		m.edges.of(p).likely = &schemas.Edge{
+			Verdict: schemas.EdgeVerdict_EDGE_VERDICT_LIKELY, Weight: e.Weight,
+			Probability: e.Probability, Evidence: e.Rule, Model: m.model,
+			DecidedAtUs: s.ReceivedAtUs, SubmissionId: s.SubmissionId, Refused: e.Refused,
+		}
+		c.pairs = append(c.pairs, p)
+	}
+	return number
+}
+
+// consider has the model say who a submission is that strategies find nobody for, and returns its
+// record and why.
+func (m *Machine) consider(
+	s *schemas.Submission, a *attributes, f *finding, d *schemas.Decision, c *change,
+) (record uint32, why string) {
+	if i, ok := m.verySame(a); ok && !f.review {
+		m.repeat(i, s, a, c)
+		d.Outcome = schemas.Outcome_OUTCOME_MATCHED
+		return i, f.why + "; " + m.explain(i, i, d)
+	}
+	record = m.enter(s, a, c)
+	edges := m.likely(record)
+	contact := m.index.Members(record)[0]
+	for _, e := range edges {
+		if other := e.I + e.J - record; contact != record && m.index.Members(other)[0] == contact {
+			d.Outcome = schemas.Outcome_OUTCOME_MATCHED
+			return record, f.why + "; " + m.explain(other, record, d)
+		}
+	}
+	d.Outcome = schemas.Outcome_OUTCOME_CREATED
+	const until = "; until a person says so, it is a new contact"
+	switch {
+	case f.review:
+		d.Outcome = schemas.Outcome_OUTCOME_REVIEW
+		return record, f.why + until
+	case len(edges) > 0:
+		d.Outcome = schemas.Outcome_OUTCOME_REVIEW
+		e := edges[0]
+		return record, f.why + "; " + m.explain(e.I+e.J-record, record, d) + until
+	}
+	return record, f.why
+}
+
+// verySame finds the first record that says the very same, where the model holds that for one
+// person.
+func (m *Machine) verySame(a *attributes) (record uint32, ok bool) {
+	same := m.records.byWords[wordsOf(a)]
+	if !m.cfg.Probabilistic || len(same) == 0 {
+		return 0, false
+	}
+	return same[0], m.index.Explain(same[0], same[0]).Probability >= m.cfg.Threshold
+}
+
+// likely lists what the model says of a record, the likeliest pair first.
+func (m *Machine) likely(record uint32) []match.Edge {
+	if !m.cfg.Probabilistic {
+		return nil
+	}
+	return m.index.Edges(record)
+}
+
+// explain puts how a pair's probability comes about into a decision, and says it.
+func (m *Machine) explain(i, j uint32, d *schemas.Decision) string {
+	e := m.index.Explain(i, j)
+	d.Strategy, d.Model = ByModel, m.model
+	d.Weight, d.Probability = e.Weight, e.Probability
+	for _, l := range e.Lines {
+		d.Evidence = append(d.Evidence, &schemas.Evidence{
+			Attribute: l.Column.Name, Level: l.Level, Weight: l.Weight, Rarity: l.Rarity, Note: l.Note,
+		})
+	}
+	sentence := strings.TrimSuffix(e.Sentence(), ".")
+	return strings.ToLower(sentence[:1]) + sentence[1:]
+}
+
+// runnersUp names the contacts that a submission could have been of: those that agree with it
+// under its strategy, then those that are likely.
+func (m *Machine) runnersUp(d *schemas.Decision, record uint32, f *finding) {
+	taken := map[uint32]bool{m.records.list[record].contact: true}
+	likely := m.likely(record)
+	candidate := func(i uint32, weight, probability float64, reason string) {
+		contact := m.records.list[i].contact
+		if taken[contact] || len(d.RunnersUp) == mostRunnersUp {
+			return
+		}
+		taken[contact] = true
+		d.RunnersUp = append(d.RunnersUp, &schemas.Candidate{
+			ContactId: m.id(contact), RecordId: m.id(i), Weight: weight, Probability: probability,
+			Reason: reason,
+		})
+	}
+	for _, i := range f.others {
+		var weight, probability float64
+		at := slices.IndexFunc(likely, func(e match.Edge) bool { return e.I+e.J-record == i })
+		if at >= 0 {
+			weight, probability = likely[at].Weight, likely[at].Probability
+		}
+		candidate(i, weight, probability, "it agrees, too")
+	}
+	for _, e := range likely {
+		i := e.I + e.J - record
+		candidate(i, e.Weight, e.Probability, m.against(pairOf(i, record), e))
+	}
+}
+
+// against says why a likely pair is not one.
+func (m *Machine) against(p pair, e match.Edge) string {
+	switch {
+	case m.edges.of(p).link() == match.Apart:
+		return "a person said that they are two"
+	case e.Refused != "":
+		return e.Refused
+	}
+	return "it is not likely enough to be taken for one without a person's word"
+}

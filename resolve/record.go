@@ -1,0 +1,168 @@
+package resolve
+
+import (
+	"slices"
+
+	"crumbtrail/resolve/attribute"
+	"crumbtrail/resolve/match"
+	"crumbtrail/schemas"
+)
+
+// record is what submissions said of a person in one set of words.
+type record struct {
+	said *schemas.Record
+	// attributes are the words as they are compared.
+	attributes attributes
+	// last is the ordinal of the last submission that said it.
+	last int64
+	// contact is the number of the record that its contact has its id from, as it was put out.
+	contact uint32
+	// version and updatedUs are of the contact that has the record's id; 0: it never had one.
+	version   int64
+	updatedUs int64
+}
+
+// words are what makes two records of one contact the same.
+type words struct{ email, firstName, lastName, phone, company string }
+
+func wordsOf(a *attributes) words {
+	return words{
+		a.email.Address, a.firstName.Folded, a.lastName.Folded, a.phone.Number, a.company.Folded,
+	}
+}
+
+// texts are the words in the order of the columns that the model compares.
+func (w words) texts() []string {
+	return []string{w.email, w.firstName, w.lastName, w.phone, w.company}
+}
+
+// alike counts the words that two have in common; the very same have the most.
+func (w words) alike(other words) (count int) {
+	o := other.texts()
+	if w == other {
+		count++
+	}
+	for i, text := range w.texts() {
+		if text != "" && text == o[i] {
+			count++
+		}
+	}
+	return count
+}
+
+// say puts a submission into the record. Its words as they were sent are those of the last one.
+func (r *record) say(s *schemas.Submission, a *attributes, ordinal int64) {
+	of := r.said
+	of.Email, of.Phone = attribute.Clean(s.Email), attribute.Clean(s.Phone)
+	of.FirstName, of.LastName = attribute.Clean(s.FirstName), attribute.Clean(s.LastName)
+	of.Company = attribute.Clean(s.Company)
+	if of.Submissions == 0 {
+		of.Site, of.Form = s.Site, s.Form
+		of.FirstSubmissionId, of.FirstAtUs = s.SubmissionId, s.ReceivedAtUs
+	}
+	of.Submissions++
+	of.LastSubmissionId = s.SubmissionId
+	of.LastAtUs = max(of.LastAtUs, s.ReceivedAtUs)
+	r.last = ordinal
+	r.attributes = attributesOf(wordsOf(a), a.email.Role)
+}
+
+// attributesOf are what a record is compared by.
+func attributesOf(w words, role bool) attributes {
+	return attributes{
+		email:     attribute.Email{Address: w.email, Role: role},
+		firstName: attribute.Text{Folded: w.firstName}, lastName: attribute.Text{Folded: w.lastName},
+		phone: attribute.Phone{Number: w.phone}, company: attribute.Text{Folded: w.company},
+	}
+}
+
+// submissionOf is a submission that says what a record says.
+func submissionOf(r *schemas.Record) *schemas.Submission {
+	return &schemas.Submission{
+		Site: r.Site, Email: r.Email, FirstName: r.FirstName, LastName: r.LastName, Phone: r.Phone,
+		Company: r.Company,
+	}
+}
+
+// records holds every record by its number and finds them by the strategies' keys.
+type records struct {
+	list []*record
+	byID map[string]uint32
+	// byKey has the numbers of the records that have a key of a strategy, ascending.
+	byKey   []map[string][]uint32
+	byWords map[words][]uint32 // ascending
+	changed map[uint32]bool    // since the last checkpoint
+	rules   []Strategy
+	// comparer tells degrees.
+	comparer comparer
+	// gone are ids whose keys in the changelog are of version 2.
+	gone []string
+}
+
+func newRecords(list []Strategy) records {
+	r := records{
+		byID: map[string]uint32{}, byWords: map[words][]uint32{}, changed: map[uint32]bool{},
+		rules: list, comparer: comparer{match.NewTexts()},
+	}
+	for range list {
+		r.byKey = append(r.byKey, map[string][]uint32{})
+	}
+	return r
+}
+
+// add gives a record its number.
+func (r *records) add(of *record) uint32 {
+	number := uint32(len(r.list))
+	of.said.Number = int64(number)
+	r.list = append(r.list, of)
+	r.byID[of.said.RecordId] = number
+	for i, s := range r.rules {
+		for _, key := range s.keys(&of.attributes) {
+			r.byKey[i][key] = append(r.byKey[i][key], number)
+		}
+	}
+	w := wordsOf(&of.attributes)
+	r.byWords[w] = append(r.byWords[w], number)
+	return number
+}
+
+// number returns the number of the record with an id.
+func (r *records) number(id string) (number uint32, ok bool) {
+	number, ok = r.byID[id]
+	return number, ok
+}
+
+// agreeing returns the records that agree with a under a strategy, ascending. If there is none,
+// the reason says why one that was found by a key is not meant; complete is false where a lacks
+// what the strategy needs.
+func (r *records) agreeing(
+	strategy int, a *attributes,
+) (numbers []uint32, reason string, complete bool) {
+	s := r.rules[strategy]
+	keys := s.keys(a)
+	for _, key := range keys {
+		for _, number := range r.byKey[strategy][key] {
+			of := r.list[number]
+			differs := r.comparer.differs(s, a, &of.attributes)
+			switch {
+			case differs == "":
+				numbers = append(numbers, number)
+			case reason == "":
+				reason = "contact " + r.list[of.contact].said.RecordId + " has " +
+					s.sameWords(a, &of.attributes) + ", but " + differs
+			}
+		}
+	}
+	slices.Sort(numbers)
+	return slices.Compact(numbers), reason, len(keys) > 0
+}
+
+// agree reports whether two records agree under a strategy.
+func (r *records) agree(strategy int, p pair) bool {
+	s := r.rules[strategy]
+	a, b := &r.list[p.left].attributes, &r.list[p.right].attributes
+	theirs := s.keys(b)
+	return slices.ContainsFunc(s.keys(a), func(key string) bool {
+		return slices.Contains(theirs, key)
+	}) && r.comparer.differs(s, a, b) == ""
+}
