@@ -22,8 +22,8 @@ var reportSQL string
 
 // lakeFigures are the columns of reportSQL.
 type lakeFigures struct {
-	inVisits, visits, late, visitors                      int64
-	submissions, contacts, joined, anonymous, bad, scores int64
+	inVisits, visits, late, visitors                               int64
+	submissions, contacts, joined, anonymous, bad, scores, reviews int64
 }
 
 // report prints what came in, what came of it, and whether the two add up: the edge's own counts
@@ -49,6 +49,10 @@ func (p *pipeline) report(ctx context.Context, w io.Writer, edge ingest.Counts) 
 	t.line("submissions", lake.submissions, "")
 	t.line("contacts", lake.contacts, fmt.Sprintf("%s joined from two visitors or more; %s visits "+
 		"were anonymous when they were made", number(lake.joined), number(lake.anonymous)))
+	if lake.reviews > 0 {
+		t.line("reviews", lake.reviews,
+			"pairs of contacts that a person has to look at: crumbtrail review")
+	}
 	t.line("bad beacons", lake.bad, "with their raw bytes")
 	t.line("scores", lake.scores, "")
 	if t.err != nil {
@@ -77,7 +81,7 @@ func (p *pipeline) lakeFigures(ctx context.Context) (f lakeFigures, err error) {
 	}
 	into := []*int64{
 		&f.inVisits, &f.visits, &f.late, &f.visitors,
-		&f.submissions, &f.contacts, &f.joined, &f.anonymous, &f.bad, &f.scores,
+		&f.submissions, &f.contacts, &f.joined, &f.anonymous, &f.bad, &f.scores, &f.reviews,
 	}
 	err = child.Rows(ctx, duck.Query{Database: catalogPath(p.data), SQL: reportSQL},
 		func(_ []duck.Column, row []any) error {

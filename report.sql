@@ -11,4 +11,5 @@ SELECT
         HAVING count(DISTINCT (site, visitor_id)) > 1)) AS joined,
     (SELECT count(*) FROM visits WHERE was_anonymous) AS anonymous,
     (SELECT count(*) FROM bad_beacons) AS bad,
-    (SELECT count(*) FROM scores) AS scores
+    (SELECT count(*) FROM scores) AS scores,
+    (SELECT count(*) FROM reviews WHERE state = 'open') AS reviews

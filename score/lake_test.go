@@ -61,7 +61,8 @@ func (l *lake) Query(ctx context.Context, statement string, row func([]any) erro
 			"ALTER TABLE contacts ADD COLUMN merged_into VARCHAR",
 			"CREATE VIEW contact_versions AS SELECT *, lead(updated_at) OVER (" +
 				"PARTITION BY contact_id ORDER BY version) AS valid_to, " +
-				"coalesce(max(merged_into) OVER (PARTITION BY contact_id), contact_id) " +
+				"coalesce(last(merged_into) OVER (PARTITION BY contact_id ORDER BY version " +
+				"ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING), contact_id) " +
 				"AS current_contact_id FROM contacts",
 		}, l.inserts...)
 		if err := duck.Build(ctx, l.path, statements); err != nil {

@@ -7,7 +7,8 @@
 //
 //  1. Given are a model, a lake and an instant T. There is no clock and no chance.
 //  2. Facts are the events with ts <= T of who agreed to be scored, under the contact that they
-//     belong to by what is known today. A contact is the version of it that was in force at T.
+//     belong to by what is known today: who is merged into another is no subject. A contact is
+//     the version of it that was in force at T, of those in which it stood for itself.
 //  3. An event id is one event of a subject: the earliest by (ts, place in the topic).
 //  4. An event is in a rule's window where T - window < ts <= T. A day has 86,400 seconds.
 //  5. The events that meet a rule are ordered by (ts, event id). Fewer than at_least: none scores.

@@ -71,6 +71,8 @@ type statement struct {
 	Matches, Meets string
 	// Share is a condition on subjects, empty where all are scored.
 	Share string
+	// Versions is the table of contacts as they were.
+	Versions string
 	// Events is the table of events, Counted which of them are facts, Day the day of one.
 	Events, Counted, Day string
 	Low, High            int64
@@ -92,6 +94,7 @@ func newStatement(m *Model, asOf time.Time, part Part) statement {
 		Low: int64(m.Score.Min), High: int64(m.Score.Max),
 		Grade: gradeSQL(m.Grades), Ready: "FALSE",
 		Day:      "CAST(make_timestamp(ts) AS DATE)",
+		Versions: versionsSQL,
 		ClipRule: clipRule, ClipGroup: clipGroup, ClipScore: clipScore, Round: roundLine,
 	}
 	if m.TimeZone != "UTC" {
@@ -145,6 +148,14 @@ func (s statement) Past() chain { return chain{s, "past", true} }
 // was sent again is found to be the older one. It is the oldest that the edge lets an event be.
 const margin = 7 * day
 
+// versionsSQL are the versions of contacts that are scored. Who has been merged into another
+// contact is that one, as their events are; who has been and no longer is was who they are now all
+// the time.
+const versionsSQL = `(
+    SELECT * REPLACE (
+      lead(updated_at) OVER (PARTITION BY contact_id ORDER BY version) AS valid_to)
+    FROM contact_versions WHERE contact_id = current_contact_id AND merged_into IS NULL)`
+
 // accountSQL is the name of a contact's company as an account.
 const accountSQL = "lower(trim(company))"
 
@@ -168,9 +179,9 @@ func (s *statement) facts(m *Model, at int64, part Part) {
 		s.Subject = "contact_id"
 	case Account:
 		s.Subject = accountSQL
-		s.Events += fmt.Sprintf("\n    JOIN (SELECT contact_id, company FROM contact_versions "+
-			"WHERE updated_at <= %s AND (valid_to IS NULL OR valid_to > %[1]s))\n"+
-			"      USING (contact_id)", instantSQL(at))
+		s.Events += fmt.Sprintf("\n    JOIN (SELECT contact_id, company FROM %s\n"+
+			"      WHERE updated_at <= %s AND (valid_to IS NULL OR valid_to > %[2]s))\n"+
+			"      USING (contact_id)", s.Versions, instantSQL(at))
 	case Visitor:
 		s.Subject, s.Visitor = "visitor_id", true
 	}
