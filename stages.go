@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -111,7 +112,15 @@ func runSessionize(ctx context.Context, c *call) error {
 }
 
 func runResolve(ctx context.Context, c *call) error {
-	return runAlone(ctx, c, func(_ context.Context, p *pipeline) ([]part, error) {
+	var dry dryRun
+	dry.flagsOf(c)
+	if err := cmp.Or(c.parseStage(), dry.check()); err != nil {
+		return err
+	}
+	if dry.on {
+		return dry.run(ctx, c)
+	}
+	return runParsed(ctx, c, func(_ context.Context, p *pipeline) ([]part, error) {
 		private, err := p.serveAdmin(c, p.resolveHealth(), p.mailHealth())
 		return append(p.stageParts(), private), err
 	})
@@ -139,11 +148,23 @@ func runLake(ctx context.Context, c *call) error {
 func runAlone(
 	ctx context.Context, c *call, open func(context.Context, *pipeline) ([]part, error),
 ) error {
-	c.clusterFlags()
-	c.adminFlag()
-	if err := c.parseAlone(); err != nil {
+	if err := c.parseStage(); err != nil {
 		return err
 	}
+	return runParsed(ctx, c, open)
+}
+
+// parseStage is parse for a stage by itself.
+func (c *call) parseStage() error {
+	c.clusterFlags()
+	c.adminFlag()
+	return c.parseAlone()
+}
+
+// runParsed is runAlone once the flags are read.
+func runParsed(
+	ctx context.Context, c *call, open func(context.Context, *pipeline) ([]part, error),
+) error {
 	if len(splitList(c.brokers)) == 0 {
 		return usagef("a stage in a process of its own needs --brokers; " +
 			"`crumbtrail up` runs all of them with an embedded broker")
