@@ -176,6 +176,7 @@ func (f *dedupeFlags) options() (match.Options, error) {
 	}
 	return match.Options{
 		Model: model, Threshold: f.threshold, Review: min(match.DefaultReview, f.threshold),
+		Spread: spread(),
 	}, err
 }
 

@@ -95,13 +95,18 @@ func rules() []rule {
 	}
 }
 
-// blocks are the keys of the records under each rule, and which are too frequent.
+// blocks are the records that share a key under a rule, and which keys are too frequent.
 type blocks struct {
-	rules   []rule
-	keys    [][]uint64 // by rule, of each record; 0 is none
-	sorted  [][]uint32 // by rule, the records that share their key with another, by key
+	rules []rule
+	// of is in which block each record is under each rule, record by record; 0 is none.
+	of []uint32
+	// sorted are by rule the records of its blocks, block by block; the last of one is marked.
+	sorted  [][]uint32
 	dropped []DroppedBlock
 }
+
+// lastOfBlock marks the last record of a block: there are at most maxRecords.
+const lastOfBlock = maxRecords << 1
 
 // DroppedBlock is a key that more records share than are compared by it.
 type DroppedBlock struct {
@@ -110,24 +115,35 @@ type DroppedBlock struct {
 	Records int
 }
 
-// newBlocks finds the rules that hold for these records and the keys under them; none where all
+// newBlocks finds the rules that hold for these records and the blocks under them; none where all
 // pairs are compared.
-func newBlocks(r *records) *blocks {
+func newBlocks(r *records, o Options) *blocks {
 	b := &blocks{}
 	if r.len() <= smallSet {
 		return b
 	}
+	var columns [][]int
 	for _, rule := range rules() {
-		for _, columns := range r.choices(rule) {
-			b.rules = append(b.rules, rule)
-			keys := make([]uint64, r.len())
-			for i := range keys {
-				keys[i] = r.key(rule, columns, uint32(i))
-			}
-			b.keys = append(b.keys, keys)
-			b.sorted = append(b.sorted, b.group(r, rule, columns, keys))
+		for _, chosen := range r.choices(rule) {
+			b.rules, columns = append(b.rules, rule), append(columns, chosen)
 		}
 	}
+	width := len(b.rules)
+	b.sorted = make([][]uint32, width)
+	of, dropped := make([][]uint32, width), make([][]DroppedBlock, width)
+	o.spread(width, func(_, k int) {
+		of[k], b.sorted[k], dropped[k] = r.group(b.rules[k], columns[k])
+	})
+	b.dropped = slices.Concat(dropped...)
+	b.of = make([]uint32, r.len()*width)
+	o.spread(chunks(r.len()), func(_, chunk int) {
+		from, to := chunkOf(chunk, r.len())
+		for i := from; i < to; i++ {
+			for k := range width {
+				b.of[i*width+k] = of[k][i]
+			}
+		}
+	})
 	return b
 }
 
@@ -243,38 +259,69 @@ func consonants(name string) string {
 	return string(kept)
 }
 
-// group sorts the records by their keys and leaves out those that are alone with one. It takes the
-// keys that too many share out, and notes them.
-func (b *blocks) group(r *records, rule rule, columns []int, keys []uint64) []uint32 {
-	all := make([]keyed, 0, len(keys))
-	for i, key := range keys {
-		if key != 0 {
-			all = append(all, keyed{key, uint32(i)})
+// group sorts the records by their keys, leaves out those that are alone with one, and takes those
+// out that too many share. It says in which block each record is.
+func (r *records) group(
+	rule rule, columns []int,
+) (of, sorted []uint32, dropped []DroppedBlock) {
+	all := make([]keyed, 0, r.len())
+	for i := range uint32(r.len()) {
+		if key := r.key(rule, columns, i); key != 0 {
+			all = append(all, keyed{key, i})
 		}
 	}
-	slices.SortFunc(all, func(a, b keyed) int {
-		return cmp.Or(cmp.Compare(a.key, b.key), cmp.Compare(a.record, b.record))
-	})
-	var sorted []uint32
+	sortKeyed(all)
+	of, block := make([]uint32, r.len()), uint32(0)
 	for from := 0; from < len(all); {
 		to := from + 1
 		for to < len(all) && all[to].key == all[from].key {
 			to++
 		}
-		for _, one := range all[from:to] {
-			switch {
-			case to-from > rule.most():
-				keys[one.record] = 0
-			case to-from > 1:
+		switch {
+		case to-from > rule.most():
+			dropped = append(dropped, r.droppedBlock(rule, columns, all[from].record, to-from))
+		case to-from > 1:
+			block++
+			for _, one := range all[from:to] {
+				of[one.record] = block
 				sorted = append(sorted, one.record)
 			}
-		}
-		if to-from > rule.most() {
-			b.dropped = append(b.dropped, r.droppedBlock(rule, columns, all[from].record, to-from))
+			sorted[len(sorted)-1] |= lastOfBlock
 		}
 		from = to
 	}
-	return slices.Clip(sorted)
+	return of, slices.Clip(sorted), dropped
+}
+
+// sortKeyed sorts by key, records of one key as they were: by the upper bits of the keys, which are
+// hashes, in two rounds, and what is left among neighbours.
+func sortKeyed(all []keyed) {
+	const bits, places = 11, 1 << 11
+	from, to := all, make([]keyed, len(all))
+	for _, shift := range []int{64 - 2*bits, 64 - bits} {
+		var starts [places]int
+		for _, one := range from {
+			starts[one.key>>shift&(places-1)]++
+		}
+		sum := 0
+		for at, n := range starts {
+			starts[at], sum = sum, sum+n
+		}
+		for _, one := range from {
+			at := &starts[one.key>>shift&(places-1)]
+			to[*at] = one
+			*at++
+		}
+		from, to = to, from
+	}
+	for i := 1; i < len(all); i++ {
+		one, at := all[i], i
+		for at > 0 && all[at-1].key > one.key {
+			all[at] = all[at-1]
+			at--
+		}
+		all[at] = one
+	}
 }
 
 // keyed is a record under its key.
@@ -302,33 +349,78 @@ func mostDropped(dropped []DroppedBlock) []DroppedBlock {
 
 // together reports whether a pair is compared, and by which rule.
 func (b *blocks) together(i, j uint32) (rule string, ok bool) {
-	for k, keys := range b.keys {
-		if keys[i] == keys[j] && keys[i] != 0 {
+	if len(b.rules) == 0 {
+		return anyPair, true
+	}
+	x, y := b.line(i), b.line(j)
+	for k, block := range x {
+		if block != 0 && block == y[k] {
 			return b.rules[k].name, true
 		}
 	}
-	return anyPair, len(b.keys) == 0
+	return anyPair, false
 }
 
-// eachPair calls each with every pair to compare, once, i < j.
-func (r *records) eachPair(b *blocks, each func(i, j uint32)) {
+// line is in which block a record is under each rule.
+func (b *blocks) line(i uint32) []uint32 {
+	width := len(b.rules)
+	from := int(i) * width
+	return b.of[from : from+width]
+}
+
+// stretch is a part of the candidates: those whose first record is in a part of a rule's blocks, or
+// of all records where every pair is compared.
+type stretch struct{ rule, from, to int }
+
+// stretches takes the candidates apart, so that some may be worked on at the same time.
+func (r *records) stretches(b *blocks) []stretch {
 	if r.len() <= smallSet {
+		return []stretch{{-1, 0, r.len()}}
+	}
+	const records = 1 << 14
+	var all []stretch
+	for k, sorted := range b.sorted {
+		for from := 0; from < len(sorted); from += records {
+			all = append(all, stretch{k, from, min(from+records, len(sorted))})
+		}
+	}
+	return all
+}
+
+// eachPair calls each with every pair to compare of a stretch, once in all of them, i < j.
+func (r *records) eachPair(b *blocks, s stretch, each func(i, j uint32)) {
+	if s.rule < 0 {
 		r.everyPair(each)
 		return
 	}
-	for k, sorted := range b.sorted {
-		keys := b.keys[k]
-		for x, i := range sorted {
-			for _, j := range sorted[x+1:] {
-				if keys[i] != keys[j] {
-					break
-				}
-				if r.across(i, j) && !b.seen(k, i, j) {
-					each(i, j)
-				}
+	sorted := b.sorted[s.rule]
+	for at := s.from; at < s.to; at++ {
+		if sorted[at]&lastOfBlock != 0 {
+			continue
+		}
+		i := sorted[at]
+		before := b.line(i)[:s.rule]
+		for next := at + 1; ; next++ {
+			j := sorted[next] &^ lastOfBlock
+			if r.across(i, j) && !shared(before, b.line(j)) {
+				each(i, j)
+			}
+			if sorted[next]&lastOfBlock != 0 {
+				break
 			}
 		}
 	}
+}
+
+// shared reports whether two records are in one block under one of the first rules, as many as a
+// has.
+func shared(a, b []uint32) bool {
+	for k, block := range a {
+		if block != 0 && block == b[k] {
+			return true
+		}
+	}
+	return false
 }
 
 // most is how many pairs are compared at most.
@@ -340,17 +432,14 @@ func (r *records) most(b *blocks) uint64 {
 }
 
 // size is how many pairs the rules bring together, some of them by several.
-func (b *blocks) size() uint64 {
-	pairs := uint64(0)
-	for k, sorted := range b.sorted {
-		keys := b.keys[k]
-		for from := 0; from < len(sorted); {
-			to := from + 1
-			for to < len(sorted) && keys[sorted[to]] == keys[sorted[from]] {
-				to++
+func (b *blocks) size() (pairs uint64) {
+	for _, sorted := range b.sorted {
+		size := uint64(0)
+		for _, i := range sorted {
+			pairs += size
+			if size++; i&lastOfBlock != 0 {
+				size = 0
 			}
-			pairs += uint64(to-from) * uint64(to-from-1) / 2
-			from = to
 		}
 	}
 	return pairs
@@ -365,14 +454,4 @@ func (r *records) everyPair(each func(i, j uint32)) {
 			}
 		}
 	}
-}
-
-// seen reports whether a rule before k brings the pair together.
-func (b *blocks) seen(k int, i, j uint32) bool {
-	for _, keys := range b.keys[:k] {
-		if keys[i] == keys[j] && keys[i] != 0 {
-			return true
-		}
-	}
-	return false
 }

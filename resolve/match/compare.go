@@ -31,7 +31,7 @@ type comparer struct {
 	family int
 }
 
-func newComparer(r *records) *comparer {
+func newComparer(r *records, o Options) *comparer {
 	c := &comparer{records: r, caches: make([]levelCache, len(r.columns)), given: -1, family: -1}
 	for i := len(r.columns) - 1; i >= 0; i-- {
 		switch r.columns[i].Kind {
@@ -43,8 +43,18 @@ func newComparer(r *records) *comparer {
 		c.caches[i] = make(levelCache, cacheSize)
 	}
 	c.lines = newLines(r.columns)
-	c.lines.add(r)
+	c.lines.add(r, o)
 	return c
+}
+
+// another compares the same records at the same time.
+func (c *comparer) another() *comparer {
+	other := *c
+	other.caches = make([]levelCache, len(c.caches))
+	for i := range other.caches {
+		other.caches[i] = make(levelCache, cacheSize)
+	}
+	return &other
 }
 
 // levelCache remembers the levels of pairs of values. A newer pair takes an older one's place.

@@ -93,7 +93,7 @@ func NewIndex(columns []Column, o Options) (*Index, error) {
 	x := &Index{
 		intake: in, options: o, threshold: logit(o.Threshold),
 		review: logit(min(o.Review, o.Threshold)), weights: fixedWeights(in.records, o.Model),
-		comparer: newComparer(in.records),
+		comparer: newComparer(in.records, o),
 	}
 	for _, rule := range rules() {
 		for _, chosen := range in.choices(rule) {
@@ -158,7 +158,7 @@ func (x *Index) Len() int { return len(x.hashes) }
 // enter puts a record in, under its keys, and returns which of them are hot since.
 func (x *Index) enter(texts []string) (hot []int) {
 	x.put(texts)
-	x.comparer.lines.add(x.records)
+	x.comparer.lines.add(x.records, x.options)
 	x.weighValues()
 	n := uint32(len(x.hashes))
 	hash := uint64(0)

@@ -46,7 +46,7 @@ func markWidth(kind Kind) int {
 
 // add brings the lines up to the records of r, those of a set in the order in which they came: so
 // lie the values.
-func (l *lines) add(r *records) {
+func (l *lines) add(r *records, o Options) {
 	n := len(r.columns[0].rows)
 	l.words = append(l.words, make([]uint64, (n-l.n)*l.width)...)
 	if len(r.order) < n {
@@ -59,9 +59,12 @@ func (l *lines) add(r *records) {
 	for canonical, at := range r.order {
 		place[at] = uint32(canonical)
 	}
-	for _, i := range place {
-		l.fill(r, i)
-	}
+	o.spread(chunks(n), func(_, piece int) {
+		from, to := chunkOf(piece, n)
+		for _, i := range place[from:to] {
+			l.fill(r, i)
+		}
+	})
 	l.n = n
 }
 

@@ -49,7 +49,7 @@ func TestMarksTellTheLevel(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newComparer(r)
+	c := newComparer(r, defaults())
 	r.everyPair(func(i, j uint32) { check(t, c, i, j) })
 	if told*10 < all*9 {
 		t.Errorf("of %d pairs of values, marks told the level of %d", all, told)
@@ -84,7 +84,7 @@ func TestMarksTellTheLevel(t *testing.T) {
 		if err != nil {
 			t.Skip(err)
 		}
-		c := newComparer(r)
+		c := newComparer(r, defaults())
 		r.everyPair(func(i, j uint32) { check(t, c, i, j) })
 	})
 }

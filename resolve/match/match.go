@@ -21,6 +21,8 @@ type Options struct {
 	// Progress is told now and then how many pairs have been compared, of how many at most. Nil is
 	// told nothing.
 	Progress func(done, most uint64)
+	// Spread lets several work at the same time; without it, one does.
+	Spread Spread
 }
 
 // The thresholds that hold unless others are given.

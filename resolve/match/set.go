@@ -6,18 +6,22 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/cespare/xxhash/v2"
 )
 
 // Set holds records: each distinct text once, and of each record the ordinals of its texts.
 type Set struct {
 	columns []*rawColumn
 	source  []uint8 // of each record, the number of its file
+	// block has room for the next texts: the garbage collector looks at one block, not at each text.
+	block strings.Builder
 }
 
 // rawColumn is a column as it was read. Ordinal 0 is the empty text.
 type rawColumn struct {
 	name  string
-	known map[string]uint32
+	known table
 	texts []string
 	rows  []uint32
 }
@@ -30,7 +34,7 @@ func NewSet(columns []string) *Set {
 	s := &Set{}
 	for _, name := range columns {
 		s.columns = append(s.columns, &rawColumn{
-			name: strings.TrimSpace(name), known: map[string]uint32{"": 0}, texts: []string{""},
+			name: strings.TrimSpace(name), texts: []string{""},
 		})
 	}
 	return s
@@ -47,16 +51,35 @@ func (s *Set) Add(texts []string, file uint8) error {
 	}
 	s.source = append(s.source, file)
 	for i, c := range s.columns {
-		text := strings.TrimSpace(texts[i])
-		id, ok := c.known[text]
-		if !ok {
-			id = uint32(len(c.texts))
-			text = strings.Clone(text)
-			c.texts, c.known[text] = append(c.texts, text), id
-		}
-		c.rows = append(c.rows, id)
+		c.rows = append(c.rows, s.id(c, strings.TrimSpace(texts[i])))
 	}
 	return nil
+}
+
+func (s *Set) id(c *rawColumn, text string) uint32 {
+	if text == "" {
+		return 0
+	}
+	slot := c.known.slot(xxhash.Sum64String(text), func(id uint32) bool { return c.texts[id] == text })
+	if *slot == 0 {
+		*slot = uint32(len(c.texts))
+		c.texts = append(c.texts, s.keep(text))
+		c.known.added(func(id uint32) uint64 { return xxhash.Sum64String(c.texts[id]) })
+		return uint32(len(c.texts) - 1)
+	}
+	return *slot
+}
+
+// keep copies a text into the block.
+func (s *Set) keep(text string) string {
+	const size = 1 << 16
+	if s.block.Cap()-s.block.Len() < len(text) {
+		s.block = strings.Builder{}
+		s.block.Grow(max(size, len(text)))
+	}
+	from := s.block.Len()
+	s.block.WriteString(text)
+	return s.block.String()[from:]
 }
 
 // Len is the number of records.
@@ -123,15 +146,18 @@ func (s *Set) normalise(o Options) (*records, error) {
 	r := &records{names: newShortForms(), source: slices.Clone(s.source)}
 	r.linked = slices.Contains(s.source, 1)
 	pools := map[Kind]*pool{}
+	var raws []*rawColumn
 	for _, raw := range s.columns {
-		raw.known = nil // nothing is added any more, and it is as large as the texts
+		raw.known = table{} // nothing is added any more
 		kind := raw.kind(o)
 		if kind == Ignored {
 			r.ignored = append(r.ignored, Column{raw.name, kind})
 			continue
 		}
-		r.columns = append(r.columns, raw.normalise(Column{raw.name, kind}, o, pools))
+		raws = append(raws, raw)
+		r.columns = append(r.columns, &column{Column: Column{raw.name, kind}})
 	}
+	r.fill(raws, pools, o)
 	r.settleNames(pools)
 	r.columns = slices.DeleteFunc(r.columns, func(c *column) bool {
 		idle := c.filled < 2 || len(c.values) < 3 && c.filled == s.Len()
@@ -154,6 +180,26 @@ func (s *Set) normalise(o Options) (*records, error) {
 	sortColumns(r.columns)
 	r.arrange()
 	return r, nil
+}
+
+// fill normalises columns, those of one pool one after another.
+func (r *records) fill(raws []*rawColumn, pools map[Kind]*pool, o Options) {
+	var work [][]int
+	of := map[*pool]int{}
+	for k, col := range r.columns {
+		p := poolOf(pools, col.Kind)
+		at, ok := of[p]
+		if !ok {
+			at, of[p] = len(work), len(work)
+			work = append(work, nil)
+		}
+		work[at] = append(work[at], k)
+	}
+	o.spread(len(work), func(_, piece int) {
+		for _, k := range work[piece] {
+			r.columns[k].fill(raws[k], poolOf(pools, r.columns[k].Kind), o)
+		}
+	})
 }
 
 // sortColumns puts columns into the order in which they are compared.
@@ -199,7 +245,7 @@ func (c *rawColumn) kind(o Options) Kind {
 // pool holds the distinct values of all columns of a kind; given and family names share one, so
 // that swapped names are found by their ordinals.
 type pool struct {
-	known  map[string]uint32
+	known  table
 	values []value
 }
 
@@ -209,35 +255,38 @@ func poolOf(pools map[Kind]*pool, k Kind) *pool {
 	}
 	p := pools[k]
 	if p == nil {
-		p = &pool{known: map[string]uint32{"": 0}, values: make([]value, 1)}
+		p = &pool{values: make([]value, 1)}
 		pools[k] = p
 	}
 	return p
 }
 
 func (p *pool) id(v value) uint32 {
-	id, ok := p.known[v.text]
-	if !ok {
-		id = uint32(len(p.values))
-		p.values, p.known[v.text] = append(p.values, v), id
+	if v.text == "" {
+		return 0
 	}
-	return id
+	slot := p.known.slot(v.hash, func(id uint32) bool { return p.values[id].text == v.text })
+	if *slot == 0 {
+		*slot = uint32(len(p.values))
+		p.values = append(p.values, v)
+		p.known.added(func(id uint32) uint64 { return p.values[id].hash })
+		return uint32(len(p.values) - 1)
+	}
+	return *slot
 }
 
-func (c *rawColumn) normalise(as Column, o Options, pools map[Kind]*pool) *column {
-	n := normaliser{kind: as.Kind, order: orderOf(c.texts), region: o.Model.Region}
-	p := poolOf(pools, as.Kind)
-	ids := make([]uint32, len(c.texts))
-	for i, text := range c.texts {
+func (c *column) fill(raw *rawColumn, p *pool, o Options) {
+	n := normaliser{kind: c.Kind, order: orderOf(raw.texts), region: o.Model.Region}
+	ids := make([]uint32, len(raw.texts))
+	for i, text := range raw.texts {
 		v, _ := n.of(text)
 		ids[i] = p.id(v)
 	}
-	col := &column{Column: as, rows: make([]uint32, len(c.rows))}
-	for i, id := range c.rows {
-		col.rows[i] = ids[id]
+	c.rows = make([]uint32, len(raw.rows))
+	for i, id := range raw.rows {
+		c.rows[i] = ids[id]
 	}
-	col.finish(p)
-	return col
+	c.finish(p)
 }
 
 // finish counts the values, once all are in the pool.
@@ -262,14 +311,15 @@ func (r *records) arrange() {
 			hashes[i] = mix(hashes[i], c.values[id].hash+uint64(k))
 		}
 	}
-	r.order = make([]uint32, n)
-	for i := range r.order {
-		r.order[i] = uint32(i)
-		hashes[i] = mix(hashes[i], uint64(r.source[i]))
+	all := make([]keyed, n)
+	for i, hash := range hashes {
+		all[i] = keyed{mix(hash, uint64(r.source[i])), uint32(i)}
 	}
-	slices.SortFunc(r.order, func(a, b uint32) int {
-		return cmp.Or(cmp.Compare(hashes[a], hashes[b]), cmp.Compare(a, b))
-	})
+	sortKeyed(all)
+	r.order = make([]uint32, n)
+	for i, one := range all {
+		r.order[i] = one.record
+	}
 	source := make([]uint8, n)
 	for i, at := range r.order {
 		source[i] = r.source[at]

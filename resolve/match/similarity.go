@@ -167,11 +167,11 @@ func apartBy[T byte | rune](a, b []T, most int) int {
 	case most < 2: // neither end is the same, so that one edit is one of those above
 		return most + 1
 	}
-	return table(a, b, most)
+	return editTable(a, b, most)
 }
 
-// table fills in the table of edits as far as it may hold most or less.
-func table[T byte | rune](a, b []T, most int) int {
+// editTable fills in the table of edits as far as it may hold most or less.
+func editTable[T byte | rune](a, b []T, most int) int {
 	const far = 1 << 6
 	var rows [3][maxCompared + 2]uint8
 	before, last, row := &rows[0], &rows[1], &rows[2]

@@ -120,18 +120,6 @@ type tally map[vector]float64
 // trainedPairs is about how many candidates the weights are learnt from: more teach nothing new.
 const trainedPairs = 1 << 21
 
-// count tallies the vectors of the candidates, or of a sample of them that stands for all.
-func (c *comparer) count(b *blocks) tally {
-	t := tally{}
-	most := max(1, b.size()/trainedPairs)
-	c.eachPair(b, func(i, j uint32) {
-		if most == 1 || mix(uint64(i), uint64(j))%most == 0 {
-			t[c.compare(i, j)] += float64(most)
-		}
-	})
-	return t
-}
-
 // matched are the levels of the pairs that are taken for matches, each as far as it is one.
 type matched struct {
 	level [][]float64
