@@ -3,6 +3,7 @@ package faults
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -132,6 +133,9 @@ func committed(
 	res, err := req.RequestWith(t.Context(), client)
 	if err == nil {
 		err = kerr.ErrorForCode(res.Groups[0].ErrorCode)
+	}
+	if errors.Is(err, kerr.GroupIDNotFound) { // no member yet
+		return out
 	}
 	if err != nil {
 		t.Fatalf("offsets of group %s: %v", group, err)

@@ -1,7 +1,8 @@
 // Package faults runs the built program as several processes, with a broker in a process of its
 // own, and kills and stops them. It writes numbered beacons, reads topics with a client that is not
 // the program's, and guarantees by a verifier that knows only what was sent, acknowledged and read
-// that no beacon is lost, no visit is there twice and none vanishes (V1, V2, V4, V5, V8).
+// that no beacon is lost, no visit is there twice and none vanishes (V1, V2, V4, V5, V8), and that
+// a resolver writes the same, record by record, as one that nobody disturbs.
 //
 // Each test prints its seed and its figures. CRUMBTRAIL_E2E=1 runs them with small counts; larger
 // ones, and one run again, are asked for by the settings below:
@@ -11,6 +12,8 @@
 //	CRUMBTRAIL_KILLS          kills at random moments, embedded broker (8)
 //	CRUMBTRAIL_KAFKA_KILLS    the same, real Kafka (4)
 //	CRUMBTRAIL_ROUNDS         rounds over all fault points of a stage (1)
+//	CRUMBTRAIL_RESOLVER_KILLS kills of the resolver at random moments (6)
+//	CRUMBTRAIL_SUBMISSIONS    of which a standby has the state that takes the resolver over (3000)
 //	CRUMBTRAIL_EDGE_ROUNDS    rounds over all fault points of the collector (5)
 //	CRUMBTRAIL_EDGE_KILLS     kills of the collector at random moments (20)
 //	CRUMBTRAIL_STOPPED        how long a zombie stands still (3s)

@@ -1,12 +1,8 @@
 package faults
 
 import (
-	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"slices"
-	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -61,47 +57,6 @@ func hits(name fault.Name) int {
 // mostRestored is how many keys the checkpoint of any partition has.
 const mostRestored = 40
 
-// keys counts by partition what its checkpoint holds. As visitors come all the time and are kept
-// for as long as their visits may go on, it grows until as many are forgotten as come.
-func (w *world) keys() []int {
-	w.t.Helper()
-	type key struct {
-		partition int32
-		name      string
-	}
-	held := map[key]bool{}
-	topic := w.prefix + "sessionize.changelog"
-	for _, r := range readAll(w.t, w.broker.address, topic, w.partitions) {
-		shells := len(r.Key) > 0 && r.Key[0] == 0 // its own keys
-		held[key{r.Partition, string(r.Key)}] = r.Value != nil && !shells
-	}
-	counts := make([]int, w.partitions)
-	for k, there := range held {
-		if there {
-			counts[k.partition]++
-		}
-	}
-	return counts
-}
-
-// dieUnsaved ends a stage and lets another one live without checkpoints, and die once it has
-// committed something of every partition: all of that is to be replayed.
-func (w *world) dieUnsaved(other *process) {
-	w.t.Helper()
-	other.stop(w.t, 0)
-	p := w.stageWith(w.configured(time.Hour))
-	eventually(w.t, patience, "commits after the last checkpoint", func() bool {
-		for _, c := range committed(w.t, w.client, w.prefix+"sessionize", w.load.topic, w.partitions) {
-			if c.offset <= c.checkpoint {
-				return false
-			}
-		}
-		return true
-	})
-	p.kill()
-	w.kills++
-}
-
 // dieAt runs a sessionizer to its death at a point and returns the one that goes on.
 func (w *world) dieAt(random *rand.Rand, name fault.Name, other *process, round int) *process {
 	w.t.Helper()
@@ -115,15 +70,7 @@ func (w *world) dieAt(random *rand.Rand, name fault.Name, other *process, round 
 		other.kill()
 		w.kills++
 	}
-	note := filepath.Join(w.t.TempDir(), "fired")
-	action := "kill"
-	if name == fault.Produce {
-		action = fmt.Sprintf("kill=%v", 1+time.Duration(random.Int64N(int64(3*time.Millisecond))))
-	}
-	hit := 1 + random.IntN(hits(name))
-	began := time.Now()
-	p := w.stage(fmt.Sprintf("CRUMBTRAIL_FAULT=%s:%d:%s", name, hit, action),
-		"CRUMBTRAIL_FAULT_LOG="+note)
+	p := w.condemn(random, name, hits(name))
 	if name == fault.HandOver {
 		// The other one may have been too slow for its session, and come back by now.
 		harness.WaitFor(patience, func() bool { return p.ready() || !p.alive() })
@@ -133,14 +80,9 @@ func (w *world) dieAt(random *rand.Rand, name fault.Name, other *process, round 
 			p.signal(syscall.SIGTERM)
 		}
 	}
-	p.wait(w.t, patience)
-	w.kills++
-	text, err := os.ReadFile(note)
-	if err != nil || !strings.HasPrefix(string(text), string(name)+" ") || !p.killed() {
-		w.t.Fatalf("%s did not fire: %q, %v, %v\n%s", name, text, err, p.cmd.ProcessState, p.said())
-	}
-	w.t.Logf("%-30s hit %2d, alone %t, %.1f s after the start", name, hit, alone,
-		time.Since(began).Seconds())
+	w.die(p)
+	w.t.Logf("%-30s hit %2d, alone %t, %.1f s after the start", name, p.hit, alone,
+		time.Since(p.began).Seconds())
 	if !other.alive() {
 		other = w.stage()
 	}

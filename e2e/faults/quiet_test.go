@@ -101,11 +101,11 @@ func (w *world) removeUnderReader() {
 
 func (w *world) remove() {
 	w.t.Helper()
-	deleteBefore(w.t, w.client, w.load.topic, removed, w.end())
+	deleteBefore(w.t, w.client, w.input, removed, w.end())
 }
 
 // end is where the partition ends whose records are removed.
 func (w *world) end() int64 {
 	w.t.Helper()
-	return offsets(w.t, w.client, w.load.topic, w.partitions, latest)[removed]
+	return offsets(w.t, w.client, w.input, w.partitions, latest)[removed]
 }

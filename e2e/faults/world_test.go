@@ -3,37 +3,25 @@ package faults
 import (
 	"fmt"
 	"maps"
-	"os"
-	"os/exec"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"crumbtrail/e2e/harness"
 )
 
-// world is a broker, a load, a reader, and the processes that a test lets live and die.
+// world is sessionizers with a load and a reader.
 type world struct {
-	t          *testing.T
-	broker     *broker
-	seed       uint64
-	prefix     string
-	config     string
-	partitions int
-	client     *kgo.Client
-	load       *load
-	reader     *reader
-	stages     []*process
+	*crew
+	seed   uint64
+	load   *load
+	reader *reader
 
-	kills, bounces int
-	recoveries     []time.Duration
-	// spared are partitions that the verdict is not about, exit the code that a stage then stops with.
-	spared map[int32]bool
-	exit   int
+	bounces    int
+	recoveries []time.Duration
+	// exit is the code that a stage stops with: another one where partitions are spared.
+	exit int
 }
 
 const partitions = 8
@@ -41,17 +29,9 @@ const partitions = 8
 // newWorld makes the topics of a test and begins to read the visits.
 func newWorld(t *testing.T, b *broker, seed uint64, cfg loadConfig) *world {
 	t.Helper()
-	binary(t, shared.program) // so that the load does not run while it is being built
-	w := &world{
-		t: t, broker: b, seed: seed, partitions: partitions, spared: map[int32]bool{},
-		prefix: fmt.Sprintf("%s-%d.", t.Name(), seed%1e9),
-		client: newClient(t, b.address),
-	}
-	w.config = w.configured(2 * time.Second)
-	for _, topic := range []string{"beacons", "visits"} {
-		createTopic(t, w.client, w.prefix+topic, w.partitions)
-	}
-	cfg.topic = w.prefix + "beacons"
+	w := &world{crew: newCrew(t, b, seed, "sessionize", "beacons", partitions), seed: seed}
+	createTopic(t, w.client, w.prefix+"visits", w.partitions)
+	cfg.topic = w.input
 	if cfg.traffic == nil {
 		cfg.traffic = all(w.partitions)
 	}
@@ -60,32 +40,7 @@ func newWorld(t *testing.T, b *broker, seed uint64, cfg loadConfig) *world {
 	}
 	w.load = newLoad(t, b.address, seed, cfg)
 	w.reader = newReader(t, b.address, w.prefix+"visits", w.partitions)
-	t.Cleanup(func() {
-		for _, p := range w.stages {
-			p.kill()
-		}
-		if t.Failed() {
-			for _, p := range w.stages[max(0, len(w.stages)-2):] {
-				t.Logf("%s said:\n%s", p.name, p.said())
-			}
-		}
-	})
 	return w
-}
-
-// configured writes a configuration whose stages make a checkpoint so often.
-func (w *world) configured(checkpoint time.Duration) (file string) {
-	w.t.Helper()
-	file = filepath.Join(w.t.TempDir(), "crumbtrail.yaml")
-	text := fmt.Sprintf(`
-topics: {prefix: %q, partitions: %d}
-kafka: {session_timeout: %v}
-stages: {commit: 200ms, checkpoint: %v}
-`, w.prefix, w.partitions, sessionTimeout, checkpoint)
-	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
-		w.t.Fatal(err)
-	}
-	return file
 }
 
 // all lists the partitions.
@@ -94,60 +49,6 @@ func all(partitions int) (list []int32) {
 		list = append(list, int32(p))
 	}
 	return list
-}
-
-// stage starts a sessionizer, with a fault in it if one is named, and returns at once.
-func (w *world) stage(fault ...string) *process {
-	w.t.Helper()
-	return w.stageWith(w.config, fault...)
-}
-
-// stageWith starts one with a configuration of its own.
-func (w *world) stageWith(config string, fault ...string) *process {
-	w.t.Helper()
-	built, env := shared.program, os.Environ()
-	if len(fault) > 0 {
-		built, env = shared.faulty, append(env, fault...)
-	}
-	cmd := exec.Command(binary(w.t, built), "sessionize", "--brokers", w.broker.address,
-		"--admin-listen", "127.0.0.1:0", "--config", config)
-	cmd.Env, cmd.Dir = env, filepath.Dir(config)
-	p := launch(w.t, fmt.Sprintf("sessionizer %d", len(w.stages)+1), cmd)
-	w.stages = append(w.stages, p)
-	return p
-}
-
-// living are the stages that have not ended.
-func (w *world) living() (list []*process) {
-	for _, p := range w.stages {
-		if p.alive() {
-			list = append(list, p)
-		}
-	}
-	return list
-}
-
-// lag is how many records are in the log and not in the stages, by what they say; it is -1 where a
-// partition has no owner, or two.
-func (w *world) lag() int {
-	owners, behind, lag := map[string]int{}, map[string]int{}, 0
-	for _, p := range w.living() {
-		for partition, n := range p.partitions() {
-			owners[partition]++
-			behind[partition] += int(n)
-		}
-	}
-	for p := range w.partitions {
-		partition := fmt.Sprint(p)
-		switch {
-		case w.spared[int32(p)]:
-		case owners[partition] != 1:
-			return -1
-		default:
-			lag += behind[partition]
-		}
-	}
-	return lag
 }
 
 // settle ends the load, lets the stages come to the end of the log by themselves, stops them and
@@ -217,19 +118,6 @@ func (w *world) shown() int {
 		n -= w.reader.visitsOf(p)
 	}
 	return n
-}
-
-// settled holds what the group has committed after a clean stop against the end of the log.
-func (w *world) settled() {
-	w.t.Helper()
-	to := offsets(w.t, w.client, w.load.topic, w.partitions, latest)
-	at := committed(w.t, w.client, w.prefix+"sessionize", w.load.topic, w.partitions)
-	for p := range to {
-		if !w.spared[int32(p)] && max(at[p].offset, 0) != to[p] {
-			w.t.Errorf("partition %d: committed up to %d after a clean stop, the log ends at %d",
-				p, at[p].offset, to[p])
-		}
-	}
 }
 
 // acknowledged are the beacons that the verdict is about.
