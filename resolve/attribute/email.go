@@ -176,14 +176,22 @@ func asciiDomain(text string) (domain string, ok bool) {
 	return domain, strings.Trim(last, "0123456789") != "" // an address in digits is no domain
 }
 
-// isPlainDomain reports a domain of lower-case letters and digits alone, which is as it should be.
+// isPlainDomain reports a domain of lower-case letters, digits and single hyphens inside labels,
+// which is as it should be.
 func isPlainDomain(text string) bool {
+	before := byte('.')
 	for i := range len(text) {
-		if c := text[i]; (c < 'a' || c > 'z') && (c < '0' || c > '9') && c != '.' {
+		c := text[i]
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9':
+		case c == '.' && before != '-':
+		case c == '-' && before != '.' && before != '-':
+		default:
 			return false
 		}
+		before = c
 	}
-	return true
+	return before != '-'
 }
 
 // roles are mailboxes of functions, which several people read, without - _ and dots.

@@ -2,10 +2,13 @@ package attribute
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/nyaruka/phonenumbers"
 	"pgregory.net/rapid"
 )
 
@@ -264,6 +267,30 @@ func TestRules(t *testing.T) {
 	}
 }
 
+// What is read directly is read as the library does, whatever begins with a code.
+func TestDirect(t *testing.T) {
+	codes := slices.Sorted(maps.Keys(trunks))
+	read := 0
+	rapid.Check(t, func(t *rapid.T) {
+		text := "+" + rapid.SampledFrom(codes).Draw(t, "code") +
+			rapid.StringMatching(`[0-9]{4,13}`).Draw(t, "national")
+		got := direct(text)
+		if got == nil {
+			return
+		}
+		read++
+		want, err := phonenumbers.Parse(text, "")
+		if err != nil || phonenumbers.Format(got, phonenumbers.E164) !=
+			phonenumbers.Format(want, phonenumbers.E164) ||
+			phonenumbers.IsPossibleNumberWithReason(got) != phonenumbers.IsPossibleNumberWithReason(want) {
+			t.Fatalf("%s is %v, want %v, %v", text, got, want, err)
+		}
+	})
+	if read == 0 {
+		t.Error("nothing is read directly")
+	}
+}
+
 // A number that has been read is read the same after it was forgotten.
 func TestPhoneCache(t *testing.T) {
 	c := newPhoneCache()
@@ -349,6 +376,7 @@ func FuzzWords(f *testing.F) {
 func BenchmarkNormaliser(b *testing.B) {
 	n := New(Rules{})
 	for name, phone := range map[string]func(i int) string{
+		"E.164": func(i int) string { return fmt.Sprintf("+4420%08d", i%90_000_000+10_000_000) },
 		"new":   func(i int) string { return fmt.Sprintf("020 %08d", i%90_000_000+10_000_000) },
 		"known": func(int) string { return "020 7946 0958" },
 	} {
@@ -363,6 +391,21 @@ func BenchmarkNormaliser(b *testing.B) {
 			}
 		})
 	}
+}
+
+// Text of ASCII alone, which is read faster, is read as it would be beside other letters.
+func TestPlainTextIsReadAlike(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		raw := rapid.StringMatching("[ -~]{0,30}").Draw(t, "raw")
+		want := strings.TrimSpace(strings.TrimSuffix(Fold(raw+" é"), "e"))
+		if got := Fold(raw); got != want {
+			t.Fatalf("Fold(%q) = %q, want %q", raw, got, want)
+		}
+		want = strings.TrimSpace(strings.TrimSuffix(Clean(raw+" é"), "é"))
+		if got := Clean(raw); got != want && got != "" {
+			t.Fatalf("Clean(%q) = %q, want %q", raw, got, want)
+		}
+	})
 }
 
 // FuzzNormaliseEmail holds that normalising is idempotent, gives an address or a fault and never
