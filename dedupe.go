@@ -20,7 +20,7 @@ import (
 // dedupeFlags are what `crumbtrail dedupe` is told.
 type dedupeFlags struct {
 	link, truth, out, review, report, model, train, format string
-	explain                                                []string
+	explain, verdicts                                      []string
 	kinds                                                  map[string]match.Kind
 	values, stream                                         bool
 	threshold                                              float64
@@ -42,7 +42,12 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 		"what --explain writes: text, or json, an object on each line")
 	c.flags.StringVar(&f.out, "out", "", "write the clusters to `FILE`, not to standard output")
 	c.flags.StringVar(&f.review, "review", "",
-		"write to `FILE` the pairs that a person should look at, the likeliest first")
+		"write to `FILE` the pairs that a person should look at, both rows side by side")
+	c.flags.Func("verdicts", "obey what a person wrote (accept, reject) into column verdict of "+
+		"`FILE`, which --review wrote; may be given again", func(file string) error {
+		f.verdicts = append(f.verdicts, file)
+		return nil
+	})
 	c.flags.StringVar(&f.report, "report", "",
 		"write to `FILE` a page of HTML that shows the result, without values of rows")
 	c.flags.BoolVar(&f.values, "values", false, "put what rows say into the report, too")
@@ -114,6 +119,13 @@ func runDedupe(ctx context.Context, c *call) error {
 	if err != nil {
 		return err
 	}
+	said, err := c.verdicts(ctx, f, input)
+	if err != nil {
+		return err
+	}
+	for _, v := range said {
+		options.Links = append(options.Links, v.Linked)
+	}
 	bar := progress.New(c.stderr, progress.Options{What: "compare pairs", Total: progressSteps})
 	options.Progress = func(done, most uint64) { bar.Set(int64(progressSteps * done / most)) }
 	result, err := f.match(input.set, options)
@@ -122,7 +134,7 @@ func runDedupe(ctx context.Context, c *call) error {
 	}
 	bar.Done("%d", result.Compared)
 	c.tellOfMatching(result)
-	if err := c.writeMatches(f, input, result); err != nil {
+	if err := c.writeMatches(f, input, result, said); err != nil {
 		return err
 	}
 	if err := writeExplanations(c.stdout, f.format, result, pairs); err != nil {
@@ -147,6 +159,17 @@ func runDedupe(ctx context.Context, c *call) error {
 		to = c.stderr // standard output has what a program reads
 	}
 	return writeJudgement(to, result.Judge(entity, f.threshold), f.threshold)
+}
+
+// verdicts reads what people decided, and says how much of it no row is left for.
+func (c *call) verdicts(
+	ctx context.Context, f *dedupeFlags, input *records,
+) ([]pairVerdict, error) {
+	said, gone, err := input.verdicts(ctx, f.verdicts)
+	if gone > 0 {
+		c.log.Warn("verdicts are of rows that are not there, or say something else now", "pairs", gone)
+	}
+	return said, err
 }
 
 // match finds which records are one: of all at once, or as they come.
@@ -181,7 +204,9 @@ func (f *dedupeFlags) options() (match.Options, error) {
 }
 
 // writeMatches writes the files that were asked for.
-func (c *call) writeMatches(f *dedupeFlags, input *records, r *match.Result) error {
+func (c *call) writeMatches(
+	f *dedupeFlags, input *records, r *match.Result, said []pairVerdict,
+) error {
 	clusters := func(w io.Writer) error { return writeClusters(w, input, r) }
 	var err error
 	switch {
@@ -191,7 +216,9 @@ func (c *call) writeMatches(f *dedupeFlags, input *records, r *match.Result) err
 		err = clusters(c.stdout)
 	}
 	if err == nil && f.review != "" {
-		err = writeFile(f.review, func(w io.Writer) error { return writeReview(w, r, f.threshold) })
+		err = writeFile(f.review, func(w io.Writer) error {
+			return writeReview(w, reviews{input: input, result: r, threshold: f.threshold, said: said})
+		})
 	}
 	if err == nil && f.train != "" {
 		err = writeFile(f.train, func(w io.Writer) error {
@@ -202,12 +229,22 @@ func (c *call) writeMatches(f *dedupeFlags, input *records, r *match.Result) err
 	return err
 }
 
+// writeFile writes a file beside its place and moves it there: whatever happens, what was there
+// before is not lost. What is no file, such as a pipe, is written to at once.
 func writeFile(name string, write func(io.Writer) error) error {
-	f, err := os.Create(name)
+	beside := name + ".tmp"
+	if info, err := os.Stat(name); err == nil && !info.Mode().IsRegular() {
+		beside = name
+	}
+	f, err := os.Create(beside)
 	if err != nil {
 		return fmt.Errorf("write %q: %w", name, err)
 	}
-	if err := errors.Join(write(f), f.Close()); err != nil {
+	err = errors.Join(write(f), f.Close())
+	if err == nil && beside != name {
+		err = os.Rename(beside, name)
+	}
+	if err != nil {
 		return fmt.Errorf("write %q: %w", name, err)
 	}
 	return nil
@@ -269,30 +306,6 @@ func writeClusters(w io.Writer, input *records, r *match.Result) error {
 }
 
 func probabilityText(p float64) string { return strconv.FormatFloat(p, 'g', 6, 64) }
-
-// writeReview writes the pairs whose fate a person may want to change.
-func writeReview(w io.Writer, r *match.Result, threshold float64) error {
-	out := csv.NewWriter(w)
-	_ = out.Write([]string{"row_a", "row_b", "match_probability", "weight", "reason"})
-	for _, p := range r.Pairs {
-		reason := p.Refused
-		switch {
-		case reason != "":
-		case p.Probability >= threshold:
-			continue
-		case r.Cluster[p.A] == r.Cluster[p.B]:
-			reason = "joined through other rows alone"
-		default:
-			reason = "near miss"
-		}
-		_ = out.Write([]string{
-			strconv.Itoa(p.A + 1), strconv.Itoa(p.B + 1), probabilityText(p.Probability),
-			strconv.FormatFloat(p.Weight, 'f', 2, 64), reason,
-		})
-	}
-	out.Flush()
-	return out.Error()
-}
 
 // loadMatchModel reads a model; without a file it is the shipped one.
 func loadMatchModel(file string) (match.Model, error) {

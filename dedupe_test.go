@@ -156,7 +156,7 @@ func TestDedupeFiles(t *testing.T) {
 	if len(rowsOf(t, want)) != 121 {
 		t.Errorf("the clusters are %s", want)
 	}
-	if review := rowsOf(t, read("review.csv")); len(review[0]) != 5 {
+	if review := rowsOf(t, read("review.csv")); len(review[0]) != 8+2*6 {
 		t.Errorf("the review begins with %v", review[0])
 	}
 	model := read("model.yaml")

@@ -33,7 +33,7 @@ type clusters struct {
 	w       *weights
 	c       *comparer
 	records []uint32
-	apart   []edge
+	apart   map[uint32][]uint32 // of each record, those that it is apart from
 	parent  []uint32
 	members map[uint32][]uint32 // of clusters of two and more
 	across  map[[2]uint32]cross // of clusters that did not become one
@@ -86,8 +86,11 @@ const clipped = 12
 func join(c *comparer, w *weights, g joining, o Options) *clusters {
 	threshold, mean := logit(o.Threshold), logit(min(o.Review, o.Threshold))
 	k := &clusters{
-		w: w, c: c, records: g.records, apart: g.apart, parent: make([]uint32, g.n),
+		w: w, c: c, records: g.records, apart: map[uint32][]uint32{}, parent: make([]uint32, g.n),
 		members: map[uint32][]uint32{}, across: map[[2]uint32]cross{},
+	}
+	for _, e := range g.apart {
+		k.apart[e.i], k.apart[e.j] = append(k.apart[e.i], e.j), append(k.apart[e.j], e.i)
 	}
 	for i := range k.parent {
 		k.parent[i] = uint32(i)
@@ -135,9 +138,13 @@ func (k *clusters) against(a, b uint32, mean float64) string {
 	if len(left)+len(right) > maxCluster {
 		return "the cluster would have more than 100 records"
 	}
-	for _, e := range k.apart {
-		if x, y := k.find(e.i), k.find(e.j); x == a && y == b || x == b && y == a {
-			return "two of their records are known to be of two"
+	if len(k.apart) > 0 {
+		for _, i := range left {
+			for _, j := range k.apart[i] {
+				if k.find(j) == b {
+					return "two of their records are known to be of two"
+				}
+			}
 		}
 	}
 	if math.IsInf(mean, -1) {

@@ -19,8 +19,16 @@ func (r *Result) Bridges() []Bridge {
 	for _, cluster := range r.Cluster {
 		sizes[cluster]++
 	}
-	g := &bridging{near: map[int][]int{}, pairs: r.Pairs, sizes: sizes, r: r, seen: map[int]int{}}
-	for at, p := range r.Pairs {
+	g := &bridging{
+		near: map[int][]int{}, pairs: slices.Clip(r.Pairs), known: len(r.Pairs), sizes: sizes, r: r,
+		seen: map[int]int{},
+	}
+	for _, l := range r.options.Links {
+		if l.Link == Same {
+			g.pairs = append(g.pairs, Pair{A: l.A, B: l.B, Probability: 1})
+		}
+	}
+	for at, p := range g.pairs {
 		if cluster := r.Cluster[p.A]; p.Probability >= r.options.Threshold && sizes[cluster] > 2 &&
 			cluster == r.Cluster[p.B] {
 			g.near[p.A], g.near[p.B] = append(g.near[p.A], at), append(g.near[p.B], at)
@@ -41,6 +49,7 @@ func (r *Result) Bridges() []Bridge {
 type bridging struct {
 	r     *Result
 	pairs []Pair
+	known int           // from there on pairs are links, which are in no doubt
 	near  map[int][]int // of each record, its pairs
 	sizes map[int]int   // by cluster
 	seen  map[int]int   // of each record, when it was seen, from 1
@@ -61,7 +70,7 @@ func (g *bridging) visit(at, by int) (earliest, count int) {
 			earliest = min(earliest, g.seen[next])
 		default:
 			reached, below := g.visit(next, pair)
-			if reached > g.seen[at] {
+			if reached > g.seen[at] && pair < g.known {
 				b := Bridge{p, g.sizes[g.r.Cluster[at]] - below, below}
 				if next == p.A {
 					b.Left, b.Right = b.Right, b.Left

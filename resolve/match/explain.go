@@ -85,6 +85,14 @@ func (r *Result) Explain(a, b int) Explanation {
 	return e
 }
 
+// Sentence says what an explanation of two records comes to, without what else there is to say.
+func (r *Result) Sentence(a, b int) string {
+	if r.index != nil {
+		return r.index.Explain(uint32(a), uint32(b)).Sentence()
+	}
+	return r.weights.explain(r.comparer, r.place[a], r.place[b]).Sentence()
+}
+
 func (r *Result) explain(a, b int) Explanation {
 	if r.index != nil {
 		return r.index.Explain(uint32(a), uint32(b))
@@ -92,7 +100,7 @@ func (r *Result) explain(a, b int) Explanation {
 	i, j := r.place[a], r.place[b]
 	e := r.weights.explain(r.comparer, i, j)
 	o := outcome{
-		options: r.options, together: r.Cluster[a] == r.Cluster[b],
+		options: r.options, link: r.options.link(a, b), together: r.Cluster[a] == r.Cluster[b],
 		sameFile: !r.comparer.across(i, j),
 		refused:  cmp.Or(r.refused[[2]uint32{i, j}], r.refused[[2]uint32{j, i}]),
 	}

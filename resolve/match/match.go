@@ -18,6 +18,8 @@ type Options struct {
 	Threshold float64
 	// Review is the probability from which a pair below Threshold is worth a look.
 	Review float64
+	// Links are what is known of pairs whatever they say; of several of a pair the last holds.
+	Links []Linked
 	// Progress is told now and then how many pairs have been compared, of how many at most. Nil is
 	// told nothing.
 	Progress func(done, most uint64)

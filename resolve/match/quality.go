@@ -82,13 +82,23 @@ func (r *Result) bins(same func(Pair) bool) []Bin {
 	for i := range out {
 		out[i].From, out[i].To = float64(i)/10, float64(i+1)/10
 	}
-	for _, e := range r.edges {
-		p := probability(float64(e.weight))
-		b := &out[min(9, int(p*10))]
+	count := func(p Pair) {
+		b := &out[min(9, int(p.Probability*10))]
 		b.Pairs++
-		b.Mean += p
-		if same(Pair{A: int(r.weights.order[e.i]), B: int(r.weights.order[e.j])}) {
+		b.Mean += p.Probability
+		if same(p) {
 			b.True++
+		}
+	}
+	for _, e := range r.edges {
+		count(Pair{
+			A: int(r.weights.order[e.i]), B: int(r.weights.order[e.j]),
+			Probability: probability(float64(e.weight)),
+		})
+	}
+	if r.index != nil {
+		for _, p := range r.Pairs { // it keeps no others
+			count(p)
 		}
 	}
 	for i := range out {

@@ -25,11 +25,11 @@ func (s *Set) Run(o Options) (*Result, error) {
 	rates := c.measure()
 	w := train(c, o.Model, rates, hands.count(b, o))
 	edges, compared := hands.edges(b, w, o)
-	k := join(c, w, joining{n: c.len(), edges: edges}, o)
+	k := join(c, w, r.joining(c, w, edges, o.Links), o)
 	for range relearned {
 		w.relearn(c, o.Model, rates, k)
 		hands.weigh(edges, w, o)
-		k = join(c, w, joining{n: c.len(), edges: edges}, o)
+		k = join(c, w, r.joining(c, w, edges, o.Links), o)
 	}
 	out := newResult(w, k, edges, o)
 	out.Compared, out.set, out.blocks, out.options = compared, s, b, o

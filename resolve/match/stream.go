@@ -30,6 +30,9 @@ func (s *Set) Stream(o Options) (*Result, error) {
 			o.Progress(uint64(at), uint64(s.Len()))
 		}
 	}
+	for _, l := range o.Links {
+		x.Link(uint32(l.A), uint32(l.B), l.Link)
+	}
 	return x.result(s, columns), nil
 }
 
