@@ -21,7 +21,7 @@ const (
 )
 
 func (r rule) most() int {
-	if len(r.parts) == 1 && r.parts[0].of != bothNames {
+	if len(r.parts) == 1 && r.parts[0].of != eitherNames {
 		return maxBlockOfOne
 	}
 	return maxBlock
@@ -43,15 +43,15 @@ type part struct {
 type extract uint8
 
 const (
-	whole     extract = iota
-	userPart          // of an e-mail address, the last digits of a phone number, the first name
-	formal            // a given name's group of short forms, or the name
-	start             // the first four characters
-	initial           // the first character
-	skeleton          // the first letter and the consonants behind it
-	year              // of a date
-	monthDay          // of a date
-	bothNames         // given and family name in either order
+	whole       extract = iota
+	userPart            // of an e-mail address, the last digits of a phone number, the first name
+	formal              // a given name's group of short forms, or the name
+	start               // the first four characters
+	initial             // the first character
+	skeleton            // the first letter and the consonants behind it
+	year                // of a date
+	monthDay            // of a date
+	eitherNames         // given and family name in either order
 )
 
 // rules are those of all kinds; one holds where the records have its columns.
@@ -62,7 +62,7 @@ func rules() []rule {
 		{"same user part of the e-mail", []part{p(EmailKind, userPart)}},
 		{"same phone", []part{p(Phone, userPart)}},
 		{"same code", []part{p(Code, whole)}},
-		{"same names", []part{p(GivenName, bothNames)}},
+		{"same names", []part{p(GivenName, eitherNames)}},
 		{"same full name", []part{p(FullName, whole)}},
 		{"given name and family name alike", []part{p(GivenName, formal), p(FamilyName, skeleton)}},
 		{"initial, family name, year", []part{
@@ -205,10 +205,10 @@ func (r *records) partKey(p part, k int, i uint32) uint64 {
 	case monthDay:
 		return uint64(v.day.month)<<8 | uint64(v.day.day)
 	}
-	return r.bothNames(v, i)
+	return r.eitherNames(v, i)
 }
 
-func (r *records) bothNames(given *value, i uint32) uint64 {
+func (r *records) eitherNames(given *value, i uint32) uint64 {
 	for _, col := range r.columns {
 		if id := col.rows[i]; col.Kind == FamilyName && id != 0 {
 			return given.hash + col.values[id].hash

@@ -27,19 +27,11 @@ type comparer struct {
 	*records
 	lines  lines
 	caches []levelCache
-	given  int // the comparison of given names, -1 where there is none
-	family int
 }
 
 func newComparer(r *records, o Options) *comparer {
-	c := &comparer{records: r, caches: make([]levelCache, len(r.columns)), given: -1, family: -1}
-	for i := len(r.columns) - 1; i >= 0; i-- {
-		switch r.columns[i].Kind {
-		case GivenName:
-			c.given = i
-		case FamilyName:
-			c.family = i
-		}
+	c := &comparer{records: r, caches: make([]levelCache, len(r.columns))}
+	for i := range c.caches {
 		c.caches[i] = make(levelCache, cacheSize)
 	}
 	c.lines = newLines(r.columns)

@@ -123,12 +123,15 @@ func (w *weights) explain(k *comparer, i, j uint32) Explanation {
 		if n := edits(line.Left, line.Right, 2); n <= 2 && line.Left != "" && line.Right != "" {
 			line.Edits = n
 		}
-		if v.level(c) == exactLevel {
+		switch {
+		case v.level(c) == exactLevel:
 			line.Rarity = w.rare(parts, c, i)
-			if parts.share[c] < 0.95 {
+			fallthrough
+		case col.Kind != EmailKind || !ofName(v.level(c)):
+			if parts.share[c] < 0.95 || parts.moved[c] {
 				line.Note = "partly counted before"
 			}
-		} else if col.Kind == EmailKind && ofName(v.level(c)) {
+		default:
 			line.Note = "only as far as it says more than the name"
 		}
 		total += line.Weight + line.Rarity

@@ -109,16 +109,14 @@ func NewIndex(columns []Column, o Options) (*Index, error) {
 func fixedWeights(r *records, m Model) *weights {
 	k := len(r.columns)
 	w := &weights{
-		records: r, levels: make([][]Level, k), lift: grid(k, k), rarity: make([][]float32, k),
-		prior: m.Prior, known: map[vector]*breakdown{},
+		records: r, levels: make([][]Level, k), rarity: make([][]float32, k), prior: m.Prior,
+		lift: grids(r.contexts(), k), moved: grid(k, k), known: map[vector]*breakdown{},
 	}
 	for c, col := range r.columns {
 		w.levels[c] = m.levels(col.Column)
 		w.rarity[c] = make([]float32, 1)
-		for before := range c {
-			w.lift[before][c] = m.lift(r.columns[before].Column, col.Column, w.levels[c][0].Name)
-		}
 	}
+	w.setLifts(m)
 	return w
 }
 

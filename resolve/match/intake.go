@@ -51,7 +51,7 @@ func newIntake(columns []Column, m Model) (*intake, error) {
 	if len(in.columns) == 0 || len(in.columns) > maxComparisons {
 		return nil, fmt.Errorf("%d columns to compare: want 1 to %d", len(in.columns), maxComparisons)
 	}
-	sortColumns(in.columns)
+	in.lay()
 	pools := map[Kind]*pool{}
 	for _, c := range in.columns {
 		in.pools = append(in.pools, poolOf(pools, c.Kind))

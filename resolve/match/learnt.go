@@ -41,14 +41,8 @@ func (r *Result) Learnt() Model {
 		}
 		m.Comparisons[col.Name] = levels
 		m.Frequencies[col.Name] = w.frequencies(c)
-		for before := range c {
-			if bits := asWritten(w.lift[before][c]); bits > 0 {
-				m.Together = append(m.Together, Lift{
-					w.columns[before].Name, col.Name, levels[0].Name, bits,
-				})
-			}
-		}
 	}
+	m.Together, m.Apart = w.lifts()
 	return m
 }
 

@@ -25,21 +25,26 @@ type Model struct {
 	// it has the shipped ones.
 	Comparisons map[string][]Level
 	// Together is which columns agree together more often than by chance, among pairs of two
-	// persons. A batch learns it.
-	Together []Lift
+	// persons, Apart which places differ together among those of one. A batch learns both.
+	Together, Apart []Lift
 	// Frequencies are those of the values of a column, or of all columns of a kind. A batch counts
 	// them.
 	Frequencies map[string]Frequencies
 }
 
-// Lift is by how many bits a column is on a level more often, among pairs of two persons, where
-// another column has the same value. Both may be named by their kinds.
+// Lift is by how many bits a column is on a level more often where two records share another: of
+// Together the same value, or where Alike is set one that is like it; of Apart none. Columns may be
+// named by their kinds, and BothNames stands for given and family name at once.
 type Lift struct {
-	Given  string  `yaml:"given,required"`
+	Given  string `yaml:"given,required"`
+	Alike  bool
 	Column string  `yaml:"column,required"`
 	Level  string  `yaml:"level,required"`
 	Bits   float64 `yaml:"bits,required"`
 }
+
+// BothNames is what a Lift is given where both names are the same.
+const BothNames = "both names"
 
 // Frequencies is how often the values of a column are: each is the share of records that have it.
 type Frequencies struct {
@@ -165,17 +170,6 @@ func (m Model) levels(c Column) []Level {
 	return defaultLevels()[c.Kind]
 }
 
-// lift returns that of a column on a level where another has the same value.
-func (m Model) lift(given, c Column, level string) float64 {
-	is := func(name string, c Column) bool { return name == c.Name || name == string(c.Kind) }
-	for _, l := range m.Together {
-		if is(l.Given, given) && is(l.Column, c) && l.Level == level {
-			return l.Bits
-		}
-	}
-	return 0
-}
-
 // frequency is how often a value of a column is; ok is false where the model does not tell.
 func (m Model) frequency(c Column, text string) (f float64, ok bool) {
 	all, ok := byColumn(m.Frequencies, c)
@@ -232,10 +226,12 @@ func (m Model) check(problem func(path, what string)) {
 			}
 		}
 	}
-	for i, l := range m.Together {
-		if !(math.Abs(l.Bits) <= maxLift) {
-			say(fmt.Sprintf("together[%d].bits", i), "%s given %s: bits are from %d to %d", l.Column,
-				l.Given, -maxLift, maxLift)
+	for where, lifts := range map[string][]Lift{"together": m.Together, "apart": m.Apart} {
+		for i, l := range lifts {
+			if !(l.Bits >= 0 && l.Bits <= maxLift) {
+				say(fmt.Sprintf("%s[%d].bits", where, i), "%s given %s: bits are from 0 to %d", l.Column,
+					l.Given, maxLift)
+			}
 		}
 	}
 	for name, f := range m.Frequencies {

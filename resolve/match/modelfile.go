@@ -73,15 +73,11 @@ func (m Model) writeColumns(b *strings.Builder) {
 
 // writeValues writes what only a fixed model needs: rows that are learnt from tell it themselves.
 func (m Model) writeValues(b *strings.Builder) {
-	if len(m.Together) > 0 {
-		b.WriteString("# By how many bits a column is on a level more often where another has the " +
-			"same value:\n# it tells so much less then. --stream goes by it, a batch learns it " +
-			"anew.\ntogether:\n")
-		for _, l := range m.Together {
-			fmt.Fprintf(b, "  - {given: %q, column: %q, level: %q, bits: %s}\n", l.Given, l.Column,
-				l.Level, written(l.Bits))
-		}
-	}
+	writeLifts(b, m.Together, "# By how many bits a column is on a level more often where another "+
+		"has the same value\n# (one that is like it): it tells so much less then. --stream goes by "+
+		"it, a batch learns it\n# anew.\ntogether:\n")
+	writeLifts(b, m.Apart, "# The same of places of one person that differ where another does: who "+
+		"moves changes all.\napart:\n")
 	if len(m.Frequencies) == 0 {
 		return
 	}
@@ -97,6 +93,20 @@ func (m Model) writeValues(b *strings.Builder) {
 		for _, value := range f.commonest() {
 			fmt.Fprintf(b, "      %s: %s\n", strconv.Quote(value), written(f.Common[value]))
 		}
+	}
+}
+
+func writeLifts(b *strings.Builder, lifts []Lift, head string) {
+	if len(lifts) > 0 {
+		b.WriteString(head)
+	}
+	for _, l := range lifts {
+		alike := ""
+		if l.Alike {
+			alike = ", alike: true"
+		}
+		fmt.Fprintf(b, "  - {given: %q%s, column: %q, level: %q, bits: %s}\n", l.Given, alike, l.Column,
+			l.Level, written(l.Bits))
 	}
 }
 

@@ -120,7 +120,7 @@ func (h hands) weigh(edges []edge, w *weights, o Options) {
 // relearn takes the clusters for the truth: pairs within them are the matches, those that the
 // model alone would not have found included.
 func (w *weights) relearn(c *comparer, model Model, r rates, k *clusters) {
-	m := newMatched(len(w.columns))
+	m := newMatched(c.records, doubtOfClusters)
 	for i := range uint32(c.len()) {
 		members := k.members[i]
 		for x, a := range members {

@@ -115,6 +115,9 @@ type records struct {
 	source  []uint8
 	linked  bool // two files: only pairs across are compared
 	names   shortForms
+	given   int // the column of given names, -1 where there is none
+	family  int
+	last    []int // of each column, its level "other"
 }
 
 func (r *records) len() int { return len(r.order) }
@@ -124,12 +127,17 @@ func (r *records) across(i, j uint32) bool { return !r.linked || r.source[i] != 
 
 // pairs is how many pairs of records there are to compare.
 func (r *records) pairs() float64 {
-	n := float64(r.len())
+	return r.pairsOf(r.source)
+}
+
+// pairsOf is how many pairs there are of records that are in these files.
+func (r *records) pairsOf(files []uint8) float64 {
+	n := float64(len(files))
 	if !r.linked {
 		return n * (n - 1) / 2
 	}
 	second := 0.0
-	for _, file := range r.source {
+	for _, file := range files {
 		second += float64(file)
 	}
 	return second * (n - second)
@@ -137,6 +145,9 @@ func (r *records) pairs() float64 {
 
 // maxComparisons is how many columns are compared at most: a comparison vector is 64 bits.
 const maxComparisons = 16
+
+// maxLevels is how many levels a comparison has at most, with that of no value.
+const maxLevels = 16
 
 // normalise reads the records of a set. Columns named in skip take no part.
 func (s *Set) normalise(o Options) (*records, error) {
@@ -177,7 +188,7 @@ func (s *Set) normalise(o Options) (*records, error) {
 		return nil, errors.New("no column to compare: name columns for what they hold, such as " +
 			"first_name, last_name, email, phone, date_of_birth, postcode")
 	}
-	sortColumns(r.columns)
+	r.lay()
 	r.arrange()
 	return r, nil
 }
@@ -202,11 +213,19 @@ func (r *records) fill(raws []*rawColumn, pools map[Kind]*pool, o Options) {
 	})
 }
 
-// sortColumns puts columns into the order in which they are compared.
-func sortColumns(columns []*column) {
-	slices.SortStableFunc(columns, func(a, b *column) int {
+// lay puts the columns into the order in which they are compared.
+func (r *records) lay() {
+	slices.SortStableFunc(r.columns, func(a, b *column) int {
 		return cmp.Or(rank(a.Kind)-rank(b.Kind), strings.Compare(a.Name, b.Name))
 	})
+	first := func(k Kind) int {
+		return slices.IndexFunc(r.columns, func(c *column) bool { return c.Kind == k })
+	}
+	r.given, r.family = first(GivenName), first(FamilyName)
+	all := defaultLevels()
+	for _, c := range r.columns {
+		r.last = append(r.last, len(all[c.Kind]))
+	}
 }
 
 // rank orders comparisons: who it is, how to reach them, where they live, and what else there is.

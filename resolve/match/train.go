@@ -8,59 +8,70 @@ import (
 // rates are how often pairs are on each level, over all pairs of records, matches or not.
 type rates struct {
 	level [][]float64 // by comparison and level
-	both  [][]float64 // two comparisons exact at once
 	pairs float64     // all pairs
 	seen  float64     // pairs that the rates of levels between exact and other come from
+	// context is what pairs are like that share something.
+	context []context
 }
 
 const (
 	sampledPairs = 1 << 18
-	// sampledRecords is how many records tell how often two columns agree at once.
+	// sampledRecords is how many records tell how often two have the same value.
 	sampledRecords = 200_000
 )
 
 // measure counts levels over pairs, without blocking. How often values are equal and missing comes
 // from counting values, the rest from a sample of pairs, or from all where there are few.
 func (c *comparer) measure() rates {
-	n, k := c.len(), len(c.columns)
-	r := rates{pairs: c.pairs(), level: grid(k, maxComparisons), both: grid(k, k)}
-	count := func(i, j uint32) {
+	k := len(c.columns)
+	r := rates{pairs: c.pairs(), level: grid(k, maxLevels), context: make([]context, c.contexts())}
+	for at := range k {
+		r.context[at] = c.measureContext(at)
+		r.context[k+at].level = grid(k, maxLevels)
+	}
+	r.context[c.bothNames()] = c.measureContext(c.bothNames())
+	c.sampledPairs(func(i, j uint32) {
 		v := c.compare(i, j)
 		r.seen++
 		for at := range k {
 			r.level[at][v.level(at)]++
-		}
-	}
-	if r.pairs <= sampledPairs {
-		c.everyPair(count)
-	} else {
-		for x := range uint64(sampledPairs) {
-			i := x % uint64(n)
-			j := (i + 1 + (x/uint64(n)+1)*7919) % uint64(n)
-			if i != j && c.across(uint32(i), uint32(j)) {
-				count(uint32(i), uint32(j))
+			if c.within(v, k+at) {
+				r.context[k+at].add(v)
 			}
 		}
-	}
+	})
 	for at := range k {
 		for l := range r.level[at] {
 			r.level[at][l] /= r.seen
 		}
 		c.exactRate(&r, at)
-		for before := range at {
-			r.both[before][at] = c.jointRate(before, at)
-		}
+		alike := &r.context[k+at]
+		alike.rate = alike.seen / r.seen
+		alike.scale()
 	}
 	return r
+}
+
+// sampledPairs calls each with pairs of records as they come, with all where there are few.
+func (c *comparer) sampledPairs(each func(i, j uint32)) {
+	if c.pairs() <= sampledPairs {
+		c.everyPair(each)
+		return
+	}
+	n := uint64(c.len())
+	for x := range uint64(sampledPairs) {
+		i := x % n
+		j := (i + 1 + (x/n+1)*7919) % n
+		if i != j && c.across(uint32(i), uint32(j)) {
+			each(uint32(i), uint32(j))
+		}
+	}
 }
 
 // exactRate puts the rate of equal values in place of the sampled one.
 func (c *comparer) exactRate(r *rates, at int) {
 	level := r.level[at]
-	exact := c.jointRate(at, at)
-	if c.columns[at].Kind == EmailKind {
-		exact = max(0, exact-level[emailRole])
-	}
+	exact := r.context[at].rate
 	rest := 0.0
 	for l := 2; l < len(level); l++ {
 		rest += level[l]
@@ -74,36 +85,13 @@ func (c *comparer) exactRate(r *rates, at int) {
 	level[exactLevel] = exact
 }
 
-// jointRate is the share of pairs that are equal in both columns.
-func (c *comparer) jointRate(a, b int) float64 {
-	n := min(c.len(), sampledRecords) // the order is that of a hash: the first are a sample
-	counts := make(map[uint64][2]uint32, n)
-	x, y := c.columns[a].rows, c.columns[b].rows
-	var all [2]float64
-	for i := range n {
-		file := c.source[i]
-		all[file]++
-		if x[i] == 0 || y[i] == 0 {
-			continue
-		}
-		key := uint64(x[i])<<32 | uint64(y[i])
-		sum := counts[key]
-		sum[file]++
-		counts[key] = sum
+// grids has a grid of levels for each of so many contexts.
+func grids(contexts, comparisons int) [][][]float64 {
+	g := make([][][]float64, contexts)
+	for at := range g {
+		g[at] = grid(comparisons, maxLevels)
 	}
-	equal := 0.0
-	for _, sum := range counts {
-		p, q := float64(sum[0]), float64(sum[1])
-		if c.linked {
-			equal += p * q
-		} else {
-			equal += p * (p - 1) / 2
-		}
-	}
-	if c.linked {
-		return equal / (all[0] * all[1])
-	}
-	return equal / (all[0] * (all[0] - 1) / 2)
+	return g
 }
 
 func grid(rows, columns int) [][]float64 {
@@ -122,28 +110,58 @@ const trainedPairs = 1 << 21
 
 // matched are the levels of the pairs that are taken for matches, each as far as it is one.
 type matched struct {
-	level [][]float64
-	both  [][]float64
-	total float64
+	*records
+	total  float64
+	level  [][]float64
+	within [][][]float64 // by context, comparison and level
+	// apart is how many pairs are on the level "other" in two columns at once, told how many of those
+	// on it in the first have a value in the second.
+	apart, told [][]float64
+	// doubt is which share of pairs may be none by the errors of the model alone.
+	doubt float64
 }
 
-func newMatched(k int) *matched {
-	return &matched{level: grid(k, maxComparisons), both: grid(k, k)}
+// How sure it is which pairs are matches: by the weights of a round, and by the clusters.
+const (
+	doubtOfWeights  = 0.1
+	doubtOfClusters = 0.02
+)
+
+func newMatched(r *records, doubt float64) *matched {
+	k := len(r.columns)
+	return &matched{
+		records: r, level: grid(k, maxLevels), within: grids(r.contexts(), k), apart: grid(k, k),
+		told: grid(k, k), doubt: doubt,
+	}
 }
 
 func (m *matched) add(v vector, weight float64) {
 	m.total += weight
-	for c := range m.level {
-		level := v.level(c)
-		m.level[c][level] += weight
-		if level != exactLevel {
+	for c := range m.columns {
+		m.level[c][v.level(c)] += weight
+		if v.level(c) == m.last[c] && m.columns[c].Kind.place() {
+			m.addApart(v, c, weight)
+		}
+	}
+	for at := range m.within {
+		if !m.records.within(v, at) {
 			continue
 		}
-		for before := range c {
-			if v.level(before) == exactLevel {
-				m.both[before][c] += weight
-			}
+		for c := range m.columns {
+			m.within[at][c][v.level(c)] += weight
 		}
+	}
+}
+
+func (m *matched) addApart(v vector, c int, weight float64) {
+	for other := range m.columns {
+		switch v.level(other) {
+		case nullLevel:
+			continue
+		case m.last[other]:
+			m.apart[c][other] += weight
+		}
+		m.told[c][other] += weight
 	}
 }
 
@@ -164,11 +182,8 @@ func (w *weights) learn(model Model, r rates, m *matched) {
 	for c, col := range w.columns {
 		w.learnLevels(model.levels(col.Column), c, r, m)
 	}
-	for c := range w.columns {
-		for before := range c {
-			w.lift[before][c] = w.liftOf(before, c, r, m)
-		}
-	}
+	w.learnLifts(r, m)
+	w.learnMoves(m)
 }
 
 func (w *weights) learnLevels(shipped []Level, c int, r rates, m *matched) {
@@ -189,17 +204,6 @@ func (w *weights) learnLevels(shipped []Level, c int, r rates, m *matched) {
 		w.levels[c][i].U = min(max(u, l.U/20, at/50), 0.999999)
 		w.levels[c][i].M = (m.level[c][i+1] + priorMatches*l.M) / (matches + priorMatches)
 	}
-}
-
-// liftOf compares how often two columns agree at once with how often they would by chance.
-func (w *weights) liftOf(a, b int, r rates, m *matched) float64 {
-	const few = 5 // pairs that tell nothing
-	together := r.both[a][b] - m.both[a][b]/r.pairs
-	if together*min(r.pairs, sampledRecords*sampledRecords/2) < few || together < r.both[a][b]/10 {
-		return 0
-	}
-	apart := w.levels[a][0].U * w.levels[b][0].U
-	return max(0, math.Log2(together)-math.Log2(apart))
 }
 
 // commonness sets what the rarity of each value weighs. others is by how many records, of those
@@ -230,22 +234,22 @@ const (
 func train(c *comparer, model Model, r rates, t tally) *weights {
 	k := len(c.columns)
 	w := &weights{
-		records: c.records, levels: make([][]Level, k), lift: grid(k, k), rarity: make([][]float32, k),
+		records: c.records, levels: make([][]Level, k), rarity: make([][]float32, k),
+		lift: grids(c.contexts(), k), implied: c.impliedShares(), moved: grid(k, k),
 	}
-	for at, col := range c.columns {
-		w.levels[at] = append([]Level(nil), model.levels(col.Column)...)
-	}
-	m := newMatched(k)
+	m := newMatched(c.records, doubtOfWeights)
 	m.total = float64(c.len()) / 10
-	for at := range k {
-		for l, shipped := range model.levels(c.columns[at].Column) {
+	for at, col := range c.columns {
+		w.levels[at] = slices.Clone(model.levels(col.Column))
+		for l, shipped := range w.levels[at] {
 			m.level[at][l+1] = m.total * shipped.M
 		}
 	}
 	w.learn(model, r, m)
+	w.shipLifts()
 	order := t.sorted()
 	for range maxRounds {
-		m = newMatched(k)
+		m = newMatched(c.records, doubtOfWeights)
 		for _, v := range order {
 			b := w.of(v)
 			if !b.veto {

@@ -149,7 +149,7 @@ func TestNicknames(t *testing.T) {
 
 // TestLevels holds the level of two values, by its name.
 func TestLevels(t *testing.T) {
-	c := &comparer{records: &records{names: newShortForms()}, given: -1, family: -1}
+	c := &comparer{records: &records{names: newShortForms(), given: -1, family: -1}}
 	for _, x := range []struct {
 		kind Kind
 		a, b string

@@ -8,9 +8,12 @@ type weights struct {
 	*records
 	levels [][]Level // by comparison; level 1 comes first
 	prior  float64   // share of all pairs that are matches
-	// lift is by how many bits two comparisons agree together more often than apart, among pairs
-	// of two persons: people of one household share address, family name and phone.
-	lift [][]float64
+	// lift is, by context, comparison and level, by how many bits the level is met more often in the
+	// context than among all pairs of two persons.
+	lift    [][][]float64
+	implied [][][]float64 // by the same, the shares that the lifts begin with
+	// moved is by how many bits two places of a person differ more often at once than alone.
+	moved [][]float64
 	// rarity is by comparison and value what an exact agreement on it weighs above or below the
 	// average one.
 	rarity [][]float32
@@ -21,9 +24,10 @@ type weights struct {
 type breakdown struct {
 	total float64 // with the prior
 	parts [maxComparisons]float64
-	// share is how much of an exact agreement is left once what it shares with an earlier one is
-	// taken off, from 0 to 1.
+	// share is how much of an agreement is left once what an earlier one has said is taken off, from
+	// 0 to 1; moved whether a place that differs has been counted by an earlier one in part.
 	share [maxComparisons]float64
+	moved [maxComparisons]bool
 	veto  bool
 }
 
@@ -61,12 +65,17 @@ func (w *weights) weigh(v vector) *breakdown {
 			continue
 		}
 		part := w.levels[c][level-1].Weight()
-		switch {
-		case level == exactLevel:
-			b.share[c] = w.share(v, c, part)
+		b.share[c] = 1
+		if part > 0 {
+			shared := w.dependence(v, c)
+			if col.Kind == EmailKind && ofName(level) {
+				shared = max(shared, names)
+			}
+			b.share[c] = max(0, part-shared) / part
 			part *= b.share[c]
-		case col.Kind == EmailKind && ofName(level):
-			part = max(0, part-max(0, names))
+		} else if gain := w.move(v, c); gain > 0 {
+			b.moved[c] = true
+			part = min(0, part+gain)
 		}
 		if col.Kind == GivenName || col.Kind == FamilyName {
 			names += part
@@ -81,21 +90,6 @@ func (w *weights) weigh(v vector) *breakdown {
 // ofName reports whether a likeness of e-mail addresses comes from the names.
 func ofName(level int) bool {
 	return level == emailUserName || level == emailCloseName || level == emailAlikeName
-}
-
-// share is what is left of an exact agreement's weight beside the agreements before it.
-func (w *weights) share(v vector, c int, weight float64) float64 {
-	if weight <= 0 {
-		return 1
-	}
-	shared := 0.0
-	for before := range c {
-		if v.level(before) != exactLevel {
-			continue
-		}
-		shared = max(shared, w.lift[before][c])
-	}
-	return max(0, weight-shared) / weight
 }
 
 // household reports whether a pair looks like two of one household, whatever else they share:
