@@ -157,6 +157,12 @@ func (f *follower) check(t *rapid.T, m *Machine) {
 		if together && e.rejected() {
 			t.Fatalf("%v are of one contact, and a person said that they are not", p)
 		}
+		left, right := m.id(p.left), m.id(p.right)
+		want, got := e.message(left, right, &change{}), f.edges[string(schemas.EdgeKey(left, right))]
+		if got.GetVerdict() != want.Verdict || got.GetProbability() != want.Probability ||
+			got.GetEvidence() != want.Evidence || got.GetModel() != want.Model {
+			t.Fatalf("edge %v on the topic, want %v", got, want)
+		}
 	}
 }
 
@@ -262,6 +268,35 @@ func standing(m *Machine) (out []string) {
 		}
 	}
 	return out
+}
+
+// Another model, other thresholds, or none: the first record afterwards brings the topics in line.
+func TestOtherRulesHoldForAll(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		rules := func(name string) Config {
+			cfg := likely(exact())
+			cfg.Model.Prior = rapid.SampledFrom([]float64{1e-2, 1e-4, 1e-6}).Draw(t, name+" prior")
+			cfg.Review = rapid.SampledFrom([]float64{0.2, 0.9}).Draw(t, name+" review")
+			cfg.Probabilistic = rapid.IntRange(0, 3).Draw(t, name+" without") > 0
+			return cfg
+		}
+		list := recordsOf(t, drawLikely(t, true))
+		before, after := rules("before"), rules("after")
+		m, f := New(before), newFollower()
+		var out stage.Output
+		m.Apply(list[:len(list)-1], &out)
+		var checkpoints []map[string][]byte
+		for range rapid.IntRange(1, 2).Draw(t, "starts") { // one may have no record
+			one := map[string][]byte{}
+			m.Checkpoint(func(key, value []byte) { one[string(key)] = bytes.Clone(value) })
+			checkpoints = append(checkpoints, one)
+			m = New(after)
+			restoreLast(t, m, checkpoints)
+		}
+		m.Apply(list[len(list)-1:], &out)
+		f.read(t, &out)
+		f.check(t, m)
+	})
 }
 
 // V3 with the model and with reviews.

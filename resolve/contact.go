@@ -129,9 +129,9 @@ func (m *Machine) golden(members []uint32) *schemas.Contact {
 	}
 	role := true
 	for _, r := range inOrder {
-		w, email := wordsOf(&r.attributes), r.attributes.email
-		if email.Address != "" && (role || !email.Role) {
-			g.Email, role = email.Address, email.Role
+		w := &r.words
+		if w.email != "" && (role || !r.role) {
+			g.Email, role = w.email, r.role
 		}
 		set(&g.FirstName, w.firstName, r.said.FirstName)
 		set(&g.LastName, w.lastName, r.said.LastName)

@@ -58,7 +58,7 @@ func (m *Machine) match(at int, a *attributes, visitor []byte) finding {
 	switch {
 	case len(contacts) == 1:
 		f.record, f.found = contacts[0], true
-		f.why = "one contact has " + s.sameWords(a, &m.records.list[f.record].attributes)
+		f.why = "one contact has " + s.sameWords(a, m.records.list[f.record].attributes())
 	case len(contacts) > 1:
 		m.among(&f, s, a, contacts, visitor)
 	case reason != "":
@@ -83,7 +83,7 @@ func (m *Machine) match(at int, a *attributes, visitor []byte) finding {
 func (m *Machine) apart(agreeing []uint32, a *attributes) []uint32 {
 	best := map[uint32]uint32{} // by contact
 	said := wordsOf(a)
-	common := func(i uint32) int { return said.alike(wordsOf(&m.records.list[i].attributes)) }
+	common := func(i uint32) int { return said.alike(m.records.list[i].words) }
 	var contacts []uint32
 	for _, i := range agreeing {
 		c := m.records.list[i].contact
@@ -109,7 +109,7 @@ func (m *Machine) among(
 ) {
 	taken, how := 0, "the oldest is taken"
 	very := slices.IndexFunc(contacts, func(i uint32) bool {
-		return wordsOf(&m.records.list[i].attributes) == wordsOf(a)
+		return m.records.list[i].words == wordsOf(a)
 	})
 	switch own, evidence := m.own(visitor, contacts); {
 	case s.OnMany == ForReview && very >= 0:
@@ -135,7 +135,7 @@ func (m *Machine) among(
 	f.record, f.found = contacts[taken], true
 	f.others = slices.Delete(slices.Clone(contacts), taken, taken+1)
 	f.why = fmt.Sprintf("%d contacts have %s: %s, the next is %s", len(contacts),
-		s.sameWords(a, &m.records.list[f.record].attributes), how, m.contact(f.others[0]))
+		s.sameWords(a, m.records.list[f.record].attributes()), how, m.contact(f.others[0]))
 }
 
 // updated is when the contact of a record was changed last.
@@ -175,7 +175,7 @@ func (m *Machine) ownMailbox(a *attributes, visitor []byte) (record uint32, ok b
 	}
 	first, last := a.firstName.Key(), a.lastName.Key()
 	for _, i := range m.index.Members(own) {
-		of := &m.records.list[i].attributes
+		of := m.records.list[i].attributes()
 		if of.email.Address == a.email.Address && (first == "" || first == of.firstName.Key()) &&
 			(last == "" || last == of.lastName.Key()) {
 			return i, true

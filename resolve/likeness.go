@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -22,6 +23,14 @@ func (c Config) model() match.Model {
 		m.Prior = DefaultPrior
 	}
 	return m
+}
+
+// compared names what decides which edges the model makes.
+func (c Config) compared() string {
+	if !c.Probabilistic {
+		return ""
+	}
+	return fmt.Sprintf("%s from %v", c.model().Version(), c.Review)
 }
 
 // newIndex makes what compares records by the model and holds the clusters.
@@ -67,14 +76,15 @@ func (m *Machine) agree(
 	}
 	members := m.index.Members(f.record)
 	for _, i := range members {
-		if wordsOf(&m.records.list[i].attributes) == said {
+		if m.records.list[i].words == said {
 			m.repeat(i, s, a, c)
 			return i
 		}
 	}
 	if len(members) >= maxRecords {
 		f.why += "; what else it says is not kept, as the contact has enough records"
-		m.repeat(f.record, s, &m.records.list[f.record].attributes, c)
+		m.records.list[f.record].count(s, m.counts.Submissions)
+		c.records = append(c.records, f.record)
 		return f.record
 	}
 	record = m.enter(s, a, c)
@@ -114,19 +124,26 @@ func (m *Machine) enter(s *schemas.Submission, a *attributes, c *change) uint32 
 		m.index.Restore(nil)
 		return number
 	}
-	found := m.index.Add(wordsOf(a).texts())
-	c.moved = append(c.moved, found.Moved...)
+	pairs, moved := m.compare(r)
+	c.pairs, c.moved = append(c.pairs, pairs...), append(c.moved, moved...)
+	return number
+}
+
+// compare has the model compare a new record with those before it. It returns the pairs that are
+// likely, and the records whose cluster has another least record.
+func (m *Machine) compare(r *record) (pairs []pair, moved []uint32) {
+	found := m.index.Add(r.words.texts())
 	m.hotKeys += len(found.Hot)
 	for _, e := range found.Edges {
 		p := pairOf(e.I, e.J)
 		m.edges.of(p).likely = &schemas.Edge{
 			Verdict: schemas.EdgeVerdict_EDGE_VERDICT_LIKELY, Weight: e.Weight,
 			Probability: e.Probability, Evidence: e.Rule, Model: m.model,
-			DecidedAtUs: s.ReceivedAtUs, SubmissionId: s.SubmissionId, Refused: e.Refused,
+			DecidedAtUs: r.said.FirstAtUs, SubmissionId: r.said.FirstSubmissionId, Refused: e.Refused,
 		}
-		c.pairs = append(c.pairs, p)
+		pairs = append(pairs, p)
 	}
-	return number
+	return pairs, found.Moved
 }
 
 // consider has the model say who a submission is that strategies find nobody for, and returns its
@@ -165,11 +182,11 @@ func (m *Machine) consider(
 // verySame finds the first record that says the very same, where the model holds that for one
 // person.
 func (m *Machine) verySame(a *attributes) (record uint32, ok bool) {
-	same := m.records.byWords[wordsOf(a)]
-	if !m.cfg.Probabilistic || len(same) == 0 {
+	record, ok = m.records.saying(wordsOf(a))
+	if !ok || !m.cfg.Probabilistic {
 		return 0, false
 	}
-	return same[0], m.index.Explain(same[0], same[0]).Probability >= m.cfg.Threshold
+	return record, m.index.Explain(record, record).Probability >= m.cfg.Threshold
 }
 
 // likely lists what the model says of a record, the likeliest pair first.

@@ -33,8 +33,13 @@ type Machine struct {
 	// once the clusters are made of them.
 	restored restored
 	settled  bool
-	// unsettled are records whose contact is another by the rules than it was put out as.
-	unsettled []uint32
+	// unsettled are records whose contact is another by the rules than it was put out as, and pairs of
+	// which the model says something else.
+	unsettled      []uint32
+	unsettledPairs map[pair]bool
+	// compared is what all records are to be compared by, comparedBy what they were put out by: a
+	// model and from which probability on.
+	compared, comparedBy string
 	// model is the name and the version of what records are compared by.
 	model string
 	// hotKeys is how many keys too many records have to be compared by them.
@@ -52,7 +57,8 @@ func New(cfg Config) *Machine {
 		recent:     newRecent(recentWindow, recentLength),
 		contactIDs: schemas.NewNames("contact"), badIDs: schemas.NewNames("bad_beacon"),
 		model: cfg.model().Version(), reading: xxhash.Sum64(cfg.normalising()),
-		restored: newRestored(), settled: true,
+		restored: newRestored(), settled: true, unsettledPairs: map[pair]bool{},
+		compared: cfg.compared(), comparedBy: cfg.compared(),
 	}
 }
 
@@ -164,16 +170,17 @@ func (m *Machine) decide(
 	if s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_SIGNED_LINK && s.Recipient == "" {
 		f.why = "the link was made for an e-mail address, and " + f.why
 	}
-	why := f.why
 	var record uint32
+	var why string
 	switch {
 	case f.found:
 		d.Outcome = schemas.Outcome_OUTCOME_MATCHED
 		record = m.agree(s, &a, &f, c)
+		why = f.why
 	case !f.compared && !reachable(&a):
 		d.Outcome = schemas.Outcome_OUTCOME_UNRESOLVED
 		m.counts.Unresolved++
-		d.Reason = why
+		d.Reason = f.why
 		return d
 	default:
 		record, why = m.consider(s, &a, &f, d, c)

@@ -103,6 +103,35 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	}
 }
 
+// Whatever names come with one address, its contact has so many records at most, says so, and what
+// it says is what it holds.
+func TestAContactIsBounded(t *testing.T) {
+	m := New(likely(DefaultConfig()))
+	var out stage.Output
+	for i := range 150 {
+		out.Reset()
+		m.Apply([]stage.Record{submission(t, int64(i), &schemas.Submission{
+			SubmissionId: fmt.Sprintf("s%d", i), Site: "acme", Email: "all@acme.example",
+			FirstName: fmt.Sprintf("N%d", i), LastName: strings.Repeat("x", i%7), ReceivedAtUs: int64(i),
+		})}, &out)
+	}
+	var d *schemas.Decision
+	for _, message := range out.Messages() {
+		if message.Topic == string(schemas.Decisions) {
+			d = decoded(t, message.Value, &schemas.Decision{})
+		}
+	}
+	if !strings.Contains(d.Reason, "is not kept") || d.Outcome != schemas.Outcome_OUTCOME_MATCHED {
+		t.Errorf("last decision %v; %d records, members %v", d, len(m.records.list), m.index.Members(0))
+	}
+	members := m.index.Members(0)
+	g := m.golden(members)
+	if len(m.records.list) != maxRecords || len(members) != maxRecords || g.Submissions != 150 ||
+		g.FirstName != m.records.list[m.records.byID[d.RecordId]].said.FirstName {
+		t.Errorf("%d records, %d of the contact: %v", len(m.records.list), len(members), g)
+	}
+}
+
 func TestACheckpointHoldsOnlyWhatChanged(t *testing.T) {
 	m := New(DefaultConfig())
 	var out stage.Output

@@ -2,6 +2,9 @@ package resolve
 
 import (
 	"slices"
+	"strings"
+
+	"github.com/cespare/xxhash/v2"
 
 	"crumbtrail/resolve/attribute"
 	"crumbtrail/resolve/match"
@@ -11,8 +14,9 @@ import (
 // record is what submissions said of a person in one set of words.
 type record struct {
 	said *schemas.Record
-	// attributes are the words as they are compared.
-	attributes attributes
+	// words are what was said, as it is compared; role is true where the mailbox is a function's.
+	words words
+	role  bool
 	// last is the ordinal of the last submission that said it.
 	last int64
 	// contact is the number of the record that its contact has its id from, as it was put out.
@@ -36,6 +40,8 @@ func (w words) texts() []string {
 	return []string{w.email, w.firstName, w.lastName, w.phone, w.company}
 }
 
+func (w words) hash() uint64 { return xxhash.Sum64String(strings.Join(w.texts(), "\x00")) }
+
 // alike counts the words that two have in common; the very same have the most.
 func (w words) alike(other words) (count int) {
 	o := other.texts()
@@ -56,6 +62,13 @@ func (r *record) say(s *schemas.Submission, a *attributes, ordinal int64) {
 	of.Email, of.Phone = attribute.Clean(s.Email), attribute.Clean(s.Phone)
 	of.FirstName, of.LastName = attribute.Clean(s.FirstName), attribute.Clean(s.LastName)
 	of.Company = attribute.Clean(s.Company)
+	r.words, r.role = wordsOf(a), a.email.Role
+	r.count(s, ordinal)
+}
+
+// count counts a submission whose words are not those of the record.
+func (r *record) count(s *schemas.Submission, ordinal int64) {
+	of := r.said
 	if of.Submissions == 0 {
 		of.Site, of.Form = s.Site, s.Form
 		of.FirstSubmissionId, of.FirstAtUs = s.SubmissionId, s.ReceivedAtUs
@@ -64,13 +77,13 @@ func (r *record) say(s *schemas.Submission, a *attributes, ordinal int64) {
 	of.LastSubmissionId = s.SubmissionId
 	of.LastAtUs = max(of.LastAtUs, s.ReceivedAtUs)
 	r.last = ordinal
-	r.attributes = attributesOf(wordsOf(a), a.email.Role)
 }
 
-// attributesOf are what a record is compared by.
-func attributesOf(w words, role bool) attributes {
-	return attributes{
-		email:     attribute.Email{Address: w.email, Role: role},
+// attributes are what a record is compared by.
+func (r *record) attributes() *attributes {
+	w := &r.words
+	return &attributes{
+		email:     attribute.Email{Address: w.email, Role: r.role},
 		firstName: attribute.Text{Folded: w.firstName}, lastName: attribute.Text{Folded: w.lastName},
 		phone: attribute.Phone{Number: w.phone}, company: attribute.Text{Folded: w.company},
 	}
@@ -89,9 +102,10 @@ type records struct {
 	list []*record
 	byID map[string]uint32
 	// byKey has the numbers of the records that have a key of a strategy, ascending.
-	byKey   []map[string][]uint32
-	byWords map[words][]uint32 // ascending
-	changed map[uint32]bool    // since the last checkpoint
+	byKey []map[string][]uint32
+	// byWords has the first record that says the very same, by a hash.
+	byWords map[uint64]uint32
+	changed map[uint32]bool // since the last checkpoint
 	rules   []Strategy
 	// comparer tells degrees.
 	comparer comparer
@@ -101,7 +115,7 @@ type records struct {
 
 func newRecords(list []Strategy) records {
 	r := records{
-		byID: map[string]uint32{}, byWords: map[words][]uint32{}, changed: map[uint32]bool{},
+		byID: map[string]uint32{}, byWords: map[uint64]uint32{}, changed: map[uint32]bool{},
 		rules: list, comparer: comparer{match.NewTexts()},
 	}
 	for range list {
@@ -116,14 +130,22 @@ func (r *records) add(of *record) uint32 {
 	of.said.Number = int64(number)
 	r.list = append(r.list, of)
 	r.byID[of.said.RecordId] = number
+	a := of.attributes()
 	for i, s := range r.rules {
-		for _, key := range s.keys(&of.attributes) {
+		for _, key := range s.keys(a) {
 			r.byKey[i][key] = append(r.byKey[i][key], number)
 		}
 	}
-	w := wordsOf(&of.attributes)
-	r.byWords[w] = append(r.byWords[w], number)
+	if _, known := r.byWords[of.words.hash()]; !known {
+		r.byWords[of.words.hash()] = number
+	}
 	return number
+}
+
+// saying returns the first record that says the very same.
+func (r *records) saying(w words) (number uint32, ok bool) {
+	number, ok = r.byWords[w.hash()]
+	return number, ok && r.list[number].words == w
 }
 
 // number returns the number of the record with an id.
@@ -143,13 +165,13 @@ func (r *records) agreeing(
 	for _, key := range keys {
 		for _, number := range r.byKey[strategy][key] {
 			of := r.list[number]
-			differs := r.comparer.differs(s, a, &of.attributes)
+			differs := r.comparer.differs(s, a, of.attributes())
 			switch {
 			case differs == "":
 				numbers = append(numbers, number)
 			case reason == "":
 				reason = "contact " + r.list[of.contact].said.RecordId + " has " +
-					s.sameWords(a, &of.attributes) + ", but " + differs
+					s.sameWords(a, of.attributes()) + ", but " + differs
 			}
 		}
 	}
@@ -160,7 +182,7 @@ func (r *records) agreeing(
 // agree reports whether two records agree under a strategy.
 func (r *records) agree(strategy int, p pair) bool {
 	s := r.rules[strategy]
-	a, b := &r.list[p.left].attributes, &r.list[p.right].attributes
+	a, b := r.list[p.left].attributes(), r.list[p.right].attributes()
 	theirs := s.keys(b)
 	return slices.ContainsFunc(s.keys(a), func(key string) bool {
 		return slices.Contains(theirs, key)

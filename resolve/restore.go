@@ -73,8 +73,9 @@ func set[K comparable, V any, M interface {
 // Restored says that a checkpoint was restored as a whole. Another may follow, of what has changed
 // since, before the first record.
 func (m *Machine) Restored() error {
-	m.settleRecords()
-	m.settleEdges()
+	anew := m.compared != "" && m.comparedBy != m.compared
+	m.settleRecords(anew)
+	m.settleEdges(anew)
 	m.restored = newRestored()
 	m.settled = false
 	return nil
@@ -105,17 +106,24 @@ func (r *restored) any() bool {
 }
 
 // catchUp puts out what other rules than before make of the records: contacts that are one by them,
-// or are no more.
+// or are no more. Records that another model has compared were all compared anew.
 func (m *Machine) catchUp(us int64, out *stage.Output) {
-	if len(m.unsettled) == 0 {
+	m.comparedBy = m.compared
+	if len(m.unsettled)+len(m.unsettledPairs) == 0 {
 		return
 	}
-	c := &change{us: us, moved: m.unsettled}
+	c := &change{
+		us: us, moved: m.unsettled,
+		pairs: slices.SortedFunc(maps.Keys(m.unsettledPairs), comparePairs),
+	}
 	m.unsettled = nil
+	clear(m.unsettledPairs)
 	m.publish(c, out)
+	m.counts.Merged += int64(len(c.merged))
+	m.counts.Parted += int64(len(c.parted))
 }
 
-func (m *Machine) settleRecords() {
+func (m *Machine) settleRecords(anew bool) {
 	r := &m.restored
 	most := uint32(2*len(r.records) + len(m.records.list))
 	for _, i := range slices.Sorted(maps.Keys(r.records)) {
@@ -129,9 +137,9 @@ func (m *Machine) settleRecords() {
 			continue
 		}
 		for uint32(len(m.records.list)) < i {
-			m.restoreRecord(&schemas.RecordState{Record: &schemas.Record{}})
+			m.restoreRecord(&schemas.RecordState{Record: &schemas.Record{}}, false)
 		}
-		m.restoreRecord(s)
+		m.restoreRecord(s, anew)
 	}
 	var old []*schemas.Contact
 	for _, c := range r.contacts {
@@ -144,7 +152,7 @@ func (m *Machine) settleRecords() {
 	})
 	for _, c := range old {
 		number := uint32(len(m.records.list))
-		m.restoreRecord(recordOf(c, number))
+		m.restoreRecord(recordOf(c, number), anew)
 		m.records.changed[number] = true
 		m.records.gone = append(m.records.gone, c.ContactId)
 	}
@@ -168,8 +176,9 @@ func recordOf(c *schemas.Contact, number uint32) *schemas.RecordState {
 	}
 }
 
-// restoreRecord adds a record; one without an id only takes its number.
-func (m *Machine) restoreRecord(s *schemas.RecordState) {
+// restoreRecord adds a record, and where it is told compares it anew; one without an id only takes
+// its number.
+func (m *Machine) restoreRecord(s *schemas.RecordState, anew bool) {
 	r := &record{}
 	r.take(s)
 	if s.Record.RecordId == "" {
@@ -178,21 +187,27 @@ func (m *Machine) restoreRecord(s *schemas.RecordState) {
 		m.index.Restore(nil)
 		return
 	}
-	r.attributes = attributesOf(
-		words{s.Email, s.FirstName, s.LastName, s.Phone, s.Company}, s.EmailRole)
+	r.words = words{s.Email, s.FirstName, s.LastName, s.Phone, s.Company}
+	r.role = s.EmailRole
 	if s.Rules != m.reading {
 		a := m.reader.read(submissionOf(s.Record))
-		r.attributes = attributesOf(wordsOf(&a), a.email.Role)
+		r.words, r.role = wordsOf(&a), a.email.Role
 	}
 	m.records.add(r)
-	if !m.cfg.Probabilistic {
+	switch {
+	case anew:
+		pairs, _ := m.compare(r)
+		for _, p := range pairs {
+			m.unsettledPairs[p] = true
+		}
+	case m.cfg.Probabilistic:
+		m.index.Restore(r.words.texts())
+	default:
 		m.index.Restore(nil)
-		return
 	}
-	m.index.Restore(wordsOf(&r.attributes).texts())
 }
 
-func (m *Machine) settleEdges() {
+func (m *Machine) settleEdges(anew bool) {
 	r, n := &m.restored, uint32(len(m.records.list))
 	linked := map[pair]bool{}
 	for p, s := range r.edges {
@@ -200,10 +215,16 @@ func (m *Machine) settleEdges() {
 			continue
 		}
 		e := m.edges.of(p)
-		if e.likely == nil && s.Likely != nil && m.cfg.Probabilistic {
+		switch {
+		case anew:
+			m.unsettledPairs[p] = true
+		case s.Likely != nil && m.cfg.Probabilistic:
 			m.index.RestoreEdge(p.left, p.right, s.Likely.Weight)
+			fallthrough
+		default:
+			e.likely = s.Likely
 		}
-		e.likely, e.exact = s.Likely, s.Exact
+		e.exact = s.Exact
 		linked[p] = true
 	}
 	for id, s := range r.reviews {

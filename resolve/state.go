@@ -11,8 +11,8 @@ import (
 	"crumbtrail/schemas"
 )
 
-// The keys of the changelog begin with what they are of. The empty key holds the version and the
-// counts.
+// The keys of the changelog begin with what they are of. The empty key holds the version, the
+// counts, and what the records were compared by.
 const (
 	recordPrefix  = 'r' // number, big endian: RecordState
 	edgePrefix    = 'e' // both numbers, big endian: PairState
@@ -32,7 +32,7 @@ const (
 
 // About what one of each takes in memory, its keys in all maps included.
 const (
-	recordBytes  = 1700
+	recordBytes  = 1350
 	edgeBytes    = 500
 	visitorBytes = 550
 	recentBytes  = 48
@@ -97,7 +97,7 @@ func (m *Machine) Checkpoint(put func(key, value []byte)) {
 	for _, n := range m.counts.all() {
 		value = binary.AppendVarint(value, *n)
 	}
-	put([]byte{}, value)
+	put([]byte{}, append(value, m.comparedBy...))
 }
 
 func comparePairs(a, b pair) int {
@@ -113,9 +113,9 @@ func edgeKey(p pair) []byte {
 
 func (m *Machine) recordState(i uint32) *schemas.RecordState {
 	r := m.records.list[i]
-	w := wordsOf(&r.attributes)
+	w := &r.words
 	return &schemas.RecordState{
-		Record: r.said, Email: w.email, EmailRole: r.attributes.email.Role, FirstName: w.firstName,
+		Record: r.said, Email: w.email, EmailRole: r.role, FirstName: w.firstName,
 		LastName: w.lastName, Phone: w.phone, Company: w.company, Rules: m.reading,
 		LastSubmission: r.last, ContactNumber: int64(r.contact), ContactVersion: r.version,
 		ContactUpdatedAtUs: r.updatedUs,
@@ -204,5 +204,6 @@ func (m *Machine) restoreCounts(value []byte) error {
 		}
 		*n, value = v, value[size:]
 	}
+	m.comparedBy = string(value)
 	return nil
 }
