@@ -49,7 +49,7 @@ func writeExplanation(w io.Writer, e match.Explanation) {
 			rowName(e.Against.A), rowName(e.Against.B), e.Against.Weight)
 	}
 	fmt.Fprintln(w)
-	writeWaterfall(w, e)
+	writeWaterfall(w, e, left, right)
 	fmt.Fprint(w, "\nA weight of +1 doubles the odds that both are one, -1 halves them; the sum is "+
 		"the weight above.\n\"For this value\" is positive where few rows have it, negative where many "+
 		"do.\n")
@@ -83,10 +83,10 @@ func writeSteps(w io.Writer, e match.Explanation) {
 	}
 }
 
-func writeWaterfall(w io.Writer, e match.Explanation) {
+// writeWaterfall draws the way from the prior to the weight of two records, called left and right.
+func writeWaterfall(w io.Writer, e match.Explanation, left, right string) {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "\t%s\t%s\tagreement\tweight\tfor this value\tso far\t\n", rowName(e.A),
-		rowName(e.B))
+	fmt.Fprintf(t, "\t%s\t%s\tagreement\tweight\tfor this value\tso far\t\n", left, right)
 	fmt.Fprintf(t, "any two rows\t\t\t\t%+.2f\t\t%+.2f\t\n", e.Prior, e.Prior)
 	for _, l := range e.Lines {
 		rarity := ""

@@ -132,8 +132,8 @@ func (r *review) pair(ctx context.Context, ids []string) ([2]string, error) {
 		if err != nil {
 			return [2]string{}, err
 		}
-		if len(found) == 1 && found[0]["state"] == "open" {
-			return [2]string{found[0]["left_contact_id"], found[0]["right_contact_id"]}, nil
+		if len(found) == 1 && found[0].text("state") == "open" {
+			return [2]string{found[0].text("left_contact_id"), found[0].text("right_contact_id")}, nil
 		}
 		return [2]string{}, fmt.Errorf("no review %q is open: `crumbtrail review` lists those that "+
 			"are", ids[0])

@@ -14,8 +14,11 @@ type lakeReader struct {
 	database string
 }
 
-// row is a row of an answer, each value as text; empty for NULL.
-type row map[string]string
+// row is a row of an answer by its columns.
+type row map[string]any
+
+// text is a value for people, empty for NULL.
+func (r row) text(column string) string { return text(r[column]) }
 
 func (l lakeReader) rows(ctx context.Context, format string, args ...any) ([]row, error) {
 	query := duck.Query{Database: l.database, SQL: fmt.Sprintf(format, args...)}
@@ -23,7 +26,7 @@ func (l lakeReader) rows(ctx context.Context, format string, args ...any) ([]row
 	err := l.child.Rows(ctx, query, func(columns []duck.Column, values []any) error {
 		one := row{}
 		for i, c := range columns {
-			one[c.Name] = text(values[i])
+			one[c.Name] = values[i]
 		}
 		all = append(all, one)
 		return nil

@@ -72,7 +72,7 @@ func (r *review) previewPair(ctx context.Context, said *schemas.Review, out *pre
 			"they are one contact already, and stay so whatever the model says")
 	case len(parties[0].Records) == 2:
 		newer := parties[0].Records[1:]
-		out.Moves = append(out.Moves, parties[0].moves(newer[0]["record_id"], newer))
+		out.Moves = append(out.Moves, parties[0].moves(newer[0].text("record_id"), newer))
 	default:
 		out.Notes = append(out.Notes, "they are one contact now, and come apart; its other records "+
 			"go with the one that they have more in common with: `crumbtrail review split` says which do")
@@ -99,14 +99,14 @@ func (r *review) previewSplit(ctx context.Context, said *schemas.Review, out *pr
 	// Who has the oldest record keeps the contact's id.
 	var going []row
 	for _, one := range p.Records {
-		if leaving[one["record_id"]] != leaving[p.Records[0]["record_id"]] {
+		if leaving[one.text("record_id")] != leaving[p.Records[0].text("record_id")] {
 			going = append(going, one)
 		}
 	}
 	if len(going) == 0 {
 		return fmt.Errorf("nothing would be left of contact %s", p.ContactID)
 	}
-	out.Moves = append(out.Moves, p.moves(going[0]["record_id"], going))
+	out.Moves = append(out.Moves, p.moves(going[0].text("record_id"), going))
 	if len(p.Records) > 2 {
 		out.Notes = append(out.Notes, "records stay together as far as something else joins them")
 	}
@@ -118,7 +118,7 @@ func (r *review) previewWithdraw(ctx context.Context, said *schemas.Review, out 
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 || found[0]["state"] != "decided" || found[0]["verdict"] == "withdraw" {
+	if len(found) == 0 || found[0].text("state") != "decided" || found[0].text("verdict") == "withdraw" {
 		return fmt.Errorf("no review %s holds: `crumbtrail review --all` lists those that do",
 			said.Withdraws)
 	}
@@ -135,7 +135,7 @@ func (p party) moves(to string, records []row) moved {
 		Visits: going.count("visits"), Submissions: going.count("submissions"),
 	}
 	for _, one := range records {
-		first, last := one["first_visit_at"], one["last_visit_at"]
+		first, last := one.text("first_visit_at"), one.text("last_visit_at")
 		if first != "" && (m.FirstVisitAt == "" || first < m.FirstVisitAt) {
 			m.FirstVisitAt = first
 		}

@@ -5,11 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
 
 	"crumbtrail/internal/duck"
+	"crumbtrail/resolve/match"
+	"crumbtrail/schemas"
 )
 
 // openSQL lists the pairs that a person has to say something of, the likeliest first.
@@ -53,8 +56,8 @@ type party struct {
 func (p party) count(column string) int {
 	sum := 0
 	for _, one := range p.Records {
-		n, _ := strconv.Atoi(one[column])
-		sum += n
+		n, _ := one[column].(int64)
+		sum += int(n)
 	}
 	return sum
 }
@@ -63,7 +66,7 @@ func (p party) count(column string) int {
 func (p party) ids() []string {
 	var ids []string
 	for _, one := range p.Records {
-		ids = append(ids, one["record_id"])
+		ids = append(ids, one.text("record_id"))
 	}
 	return ids
 }
@@ -73,7 +76,7 @@ func (p party) has(ids ...string) bool {
 	for _, id := range ids {
 		found := false
 		for _, one := range p.Records {
-			found = found || one["record_id"] == id
+			found = found || one.text("record_id") == id
 		}
 		if !found {
 			return false
@@ -91,8 +94,8 @@ func (l lakeReader) parties(ctx context.Context, ids ...string) ([]party, error)
 	}
 	var all []party
 	for _, one := range records {
-		if n := len(all); n == 0 || all[n-1].ContactID != one["contact_id"] {
-			all = append(all, party{ContactID: one["contact_id"]})
+		if n := len(all); n == 0 || all[n-1].ContactID != one.text("contact_id") {
+			all = append(all, party{ContactID: one.text("contact_id")})
 		}
 		last := &all[len(all)-1]
 		last.Records = append(last.Records, one)
@@ -114,6 +117,21 @@ func (l lakeReader) parties(ctx context.Context, ids ...string) ([]party, error)
 type exhibit struct {
 	Review   row     `json:"review,omitempty"`
 	Contacts []party `json:"contacts"`
+	// Likeness is how the model compares two contacts, by the likeliest pair of their records.
+	Likeness *likeness `json:"likeness,omitempty"`
+}
+
+// likeness is an explanation of two records.
+type likeness struct {
+	LeftRecordID  string              `json:"left_record_id"`
+	RightRecordID string              `json:"right_record_id"`
+	Sentence      string              `json:"sentence"`
+	Probability   float64             `json:"match_probability"`
+	Weight        float64             `json:"weight"`
+	Prior         float64             `json:"prior_weight"`
+	Columns       []columnExplanation `json:"columns"`
+
+	explained match.Explanation
 }
 
 // show prints a review, a contact, or two side by side.
@@ -139,20 +157,80 @@ func (r *review) show(ctx context.Context, ids []string) error {
 	if len(s.Contacts) == 0 && s.Review == nil {
 		return fmt.Errorf("no review, contact or record %s is in the lake", strings.Join(ids, ", "))
 	}
+	if len(s.Contacts) == 2 {
+		if s.Likeness, err = r.explain(ctx, s.Contacts[0], s.Contacts[1]); err != nil {
+			return err
+		}
+	}
 	if r.format == "json" {
 		return json.NewEncoder(r.call.stdout).Encode(s)
 	}
 	return s.print(r.call.stdout)
 }
 
+// explain compares the likeliest records of two contacts; where the model holds none for likely,
+// their oldest.
+func (r *review) explain(ctx context.Context, left, right party) (*likeness, error) {
+	cfg, _, err := r.call.settings()
+	if err != nil {
+		return nil, err
+	}
+	rules, err := cfg.resolveConfig()
+	if err != nil {
+		return nil, err
+	}
+	a, b := left.Records[0], right.Records[0]
+	likeliest, err := r.lake.rows(ctx, "SELECT left_record_id, right_record_id FROM edges "+
+		"WHERE weight IS NOT NULL AND [left_contact_id, right_contact_id] IN ([%s, %s], [%[2]s, %[1]s]) "+
+		"ORDER BY weight DESC, left_record_id, right_record_id LIMIT 1",
+		literal(left.ContactID), literal(right.ContactID))
+	if err != nil {
+		return nil, err
+	}
+	if len(likeliest) > 0 {
+		ids := []string{likeliest[0].text("left_record_id"), likeliest[0].text("right_record_id")}
+		for _, one := range left.Records {
+			if slices.Contains(ids, one.text("record_id")) {
+				a = one
+			}
+		}
+		for _, one := range right.Records {
+			if slices.Contains(ids, one.text("record_id")) {
+				b = one
+			}
+		}
+	}
+	e := rules.Explain(recordOf(a), recordOf(b))
+	return &likeness{
+		LeftRecordID: a.text("record_id"), RightRecordID: b.text("record_id"), Sentence: e.Sentence(),
+		Probability: e.Probability, Weight: e.Weight, Prior: e.Prior, Columns: explanationOf(e).Columns,
+		explained: e,
+	}, nil
+}
+
+func recordOf(r row) *schemas.Record {
+	return &schemas.Record{
+		RecordId: r.text("record_id"), Email: r.text("email"), FirstName: r.text("first_name"),
+		LastName: r.text("last_name"), Phone: r.text("phone"), Company: r.text("company"), Site: r.text("site"),
+		Form: r.text("form"),
+	}
+}
+
+// print says in a sentence what the likeness comes to, and how.
+func (l *likeness) print(w io.Writer) {
+	fmt.Fprintf(w, "\n%s\nProbability %s, weight %+.2f: +1 doubles the odds that both are one, -1 "+
+		"halves them.\n\n", l.Sentence, probabilityText(l.Probability), l.Weight)
+	writeWaterfall(w, l.explained, "older", "newer")
+}
+
 // idsOf are the contacts that a review speaks of.
 func idsOf(review row) []string {
-	ids := []string{review["left_contact_id"]}
-	if right := review["right_contact_id"]; right != "" {
+	ids := []string{review.text("left_contact_id")}
+	if right := review.text("right_contact_id"); right != "" {
 		ids = append(ids, right)
 	}
 	var records []string
-	if json.Unmarshal([]byte(review["records"]), &records) == nil {
+	if json.Unmarshal([]byte(review.text("records")), &records) == nil {
 		ids = append(ids, records...)
 	}
 	return ids
@@ -166,6 +244,7 @@ func (s exhibit) print(w io.Writer) error {
 		if err := sideBySide(w, s.Contacts[0], s.Contacts[1]); err != nil {
 			return err
 		}
+		s.Likeness.print(w)
 	}
 	for _, p := range s.Contacts {
 		if len(s.Contacts) == 2 && len(p.Records) == 1 {
@@ -187,18 +266,18 @@ func (s exhibit) print(w io.Writer) error {
 // reviewLine says in a line what a review is and what came of it.
 func reviewLine(r row) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "review %s is %s", r["review_id"], r["state"])
-	if r["verdict"] != "" {
-		fmt.Fprintf(&b, ": %s by %s", r["verdict"], r["decided_by"])
+	fmt.Fprintf(&b, "review %s is %s", r.text("review_id"), r.text("state"))
+	if r.text("verdict") != "" {
+		fmt.Fprintf(&b, ": %s by %s", r.text("verdict"), r.text("decided_by"))
 	}
-	if r["withdraws"] != "" {
-		fmt.Fprintf(&b, " of review %s", r["withdraws"])
+	if r.text("withdraws") != "" {
+		fmt.Fprintf(&b, " of review %s", r.text("withdraws"))
 	}
-	if r["note"] != "" {
-		fmt.Fprintf(&b, " (%q)", r["note"])
+	if r.text("note") != "" {
+		fmt.Fprintf(&b, " (%q)", r.text("note"))
 	}
-	if r["reason"] != "" {
-		b.WriteString("; " + r["reason"])
+	if r.text("reason") != "" {
+		b.WriteString("; " + r.text("reason"))
 	}
 	return b.String()
 }
@@ -220,7 +299,7 @@ func sideBySide(w io.Writer, left, right party) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "\tolder\tnewer\n\t%s\t%s\n", left.ContactID, right.ContactID)
 	for _, f := range facts() {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", f[0], clean(left.Contact[f[1]]), clean(right.Contact[f[1]]))
+		fmt.Fprintf(table, "%s\t%s\t%s\n", f[0], clean(left.Contact.text(f[1])), clean(right.Contact.text(f[1])))
 	}
 	for _, column := range []string{"submissions", "visitors", "visits"} {
 		fmt.Fprintf(table, "%s\t%d\t%d\n", column, left.count(column), right.count(column))
@@ -237,16 +316,17 @@ func (p party) print(w io.Writer) error {
 	for _, one := range p.Records {
 		var says []string
 		for _, column := range []string{"first_name", "last_name", "email", "phone", "company"} {
-			if value := clean(one[column]); value != "" {
+			if value := clean(one.text(column)); value != "" {
 				says = append(says, value)
 			}
 		}
-		why := one["because"]
+		why := one.text("because")
 		if why == "" {
 			why = "the oldest"
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", one["record_id"], strings.Join(says, ", "),
-			one["submissions"], one["visitors"], one["visits"], one["first_at"], clean(why))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", one.text("record_id"),
+			strings.Join(says, ", "), one.text("submissions"), one.text("visitors"),
+			one.text("visits"), one.text("first_at"), clean(why))
 	}
 	return table.Flush()
 }

@@ -58,13 +58,13 @@ func TestReviewIsPrinted(t *testing.T) {
 // Who has the oldest record keeps the contact's id, whoever is named to leave.
 func TestMovesOfAParty(t *testing.T) {
 	p := party{ContactID: "r0", Records: []row{
-		{"record_id": "r0", "visits": "1", "visitors": "1", "submissions": "1"},
+		{"record_id": "r0", "visits": int64(1), "visitors": int64(1), "submissions": int64(1)},
 		{
-			"record_id": "r1", "visits": "2", "visitors": "1", "submissions": "3",
+			"record_id": "r1", "visits": int64(2), "visitors": int64(1), "submissions": int64(3),
 			"first_visit_at": "2026-01-02", "last_visit_at": "2026-01-05",
 		},
 		{
-			"record_id": "r2", "visits": "4", "visitors": "2", "submissions": "5",
+			"record_id": "r2", "visits": int64(4), "visitors": int64(2), "submissions": int64(5),
 			"first_visit_at": "2026-01-01", "last_visit_at": "2026-01-03",
 		},
 	}}

@@ -38,6 +38,7 @@ func edgesTable() *rowTable[edgeRow] {
 		text(9, "submission_id", "The submission or the review that it comes from.", func(r *row) string { return r.SubmissionId }),
 		key(integer(10, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(11, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
+		text(12, "refused", "Why a likely pair was not joined although its probability suffices, as it was found.", func(r *row) string { return r.Refused }),
 	)
 }
 

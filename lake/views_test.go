@@ -248,7 +248,7 @@ func (w *world) putPeople(
 			Left: f["left"], Right: f["right"], Weight: real("weight"),
 			Verdict:     schemas.EdgeVerdict(schemas.EdgeVerdict_value["EDGE_VERDICT_"+f["verdict"]]),
 			Probability: real("p"), Evidence: f["by"], DecidedAtUs: at("at"),
-			SubmissionId: f["submission"],
+			SubmissionId: f["submission"], Refused: f["refused"],
 		})
 	case "alias":
 		w.log.Append(schemas.Aliases, 0, &schemas.Alias{

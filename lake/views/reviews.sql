@@ -11,6 +11,7 @@
 -- probability: Of the likeliest pair of records: how probable it is that both are one.
 -- pairs: How many pairs of their records are likely to be one.
 -- evidence: What brought the likeliest pair together.
+-- refused: Why they are not one although that is likely enough; NULL: it is not.
 -- model: Name and version of the model.
 -- submission_id: The submission that the likeliest pair comes from.
 -- asked_at: When the first pair became known, or somebody said what they said.
@@ -22,14 +23,14 @@ SELECT substr(sha256(left_contact_id || ' ' || right_contact_id), 1, 12) AS revi
        'open' AS state, NULL::VARCHAR AS verdict, left_contact_id, right_contact_id,
        NULL::VARCHAR[] AS records, NULL::VARCHAR AS withdraws, likeliest.weight AS weight,
        likeliest.probability AS probability, pairs, likeliest.evidence AS evidence,
-       likeliest.model AS model, likeliest.submission_id AS submission_id, asked_at,
-       NULL::TIMESTAMPTZ AS decided_at, NULL::VARCHAR AS decided_by, NULL::VARCHAR AS note,
-       NULL::VARCHAR AS reason
+       likeliest.refused AS refused, likeliest.model AS model,
+       likeliest.submission_id AS submission_id, asked_at, NULL::TIMESTAMPTZ AS decided_at,
+       NULL::VARCHAR AS decided_by, NULL::VARCHAR AS note, NULL::VARCHAR AS reason
 FROM (
   SELECT older AS left_contact_id, newer AS right_contact_id, count(DISTINCT pair) AS pairs,
          min(decided_at) AS asked_at,
-         first({'weight': weight, 'probability': probability, 'evidence': evidence, 'model': model,
-                'submission_id': submission_id}
+         first({'weight': weight, 'probability': probability, 'evidence': evidence,
+                'refused': refused, 'model': model, 'submission_id': submission_id}
                ORDER BY weight DESC NULLS LAST, pair) AS likeliest
   FROM (
     SELECT p.* EXCLUDE (left_contact_id, right_contact_id),
@@ -37,12 +38,12 @@ FROM (
            CASE WHEN l.number > r.number THEN left_contact_id ELSE right_contact_id END AS newer
     FROM (
       SELECT left_contact_id, right_contact_id, [left_record_id, right_record_id] AS pair, verdict,
-             weight, probability, evidence, model, submission_id, decided_at
+             weight, probability, evidence, refused, model, submission_id, decided_at
       FROM edges
       UNION ALL
       -- Where a strategy fits several contacts, there may be nothing that the model says.
       SELECT d.contact_id, coalesce(a.current_contact_id, other), [other, d.record_id], 'likely',
-             NULL, NULL, strategy, NULL, d.submission_id, decided_at
+             NULL, NULL, strategy, NULL, NULL, d.submission_id, decided_at
       FROM (
         SELECT contact_id, record_id, strategy, submission_id, decided_at,
                unnest(CAST(runners_up AS JSON[]))->>'record_id' AS other
@@ -54,7 +55,7 @@ FROM (
     WHERE left_contact_id <> right_contact_id
   )
   GROUP BY ALL
-  HAVING bool_and(verdict = 'likely')
+  HAVING NOT bool_or(verdict = 'rejected')
 )
 UNION ALL
 SELECT s.submission_id,
@@ -63,7 +64,7 @@ SELECT s.submission_id,
        END,
        s.verdict, coalesce(l.current_contact_id, s.left_id), coalesce(r.current_contact_id, right_id),
        s.records, s.withdraws, e.weight, e.probability, e.pairs,
-       NULL, e.model, NULL, s.received_at, d.decided_at, s.decided_by, s.note, d.reason
+       NULL, NULL, e.model, NULL, s.received_at, d.decided_at, s.decided_by, s.note, d.reason
 FROM (
   SELECT submission_id, received_at, (review->>'verdict') AS verdict, (review->>'left') AS left_id,
          (review->>'right') AS right_id, CAST(review->'records' AS VARCHAR[]) AS records,
