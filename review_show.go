@@ -299,7 +299,8 @@ func sideBySide(w io.Writer, left, right party) error {
 	table := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(table, "\tolder\tnewer\n\t%s\t%s\n", left.ContactID, right.ContactID)
 	for _, f := range facts() {
-		fmt.Fprintf(table, "%s\t%s\t%s\n", f[0], clean(left.Contact.text(f[1])), clean(right.Contact.text(f[1])))
+		fmt.Fprintf(table, "%s\t%s\t%s\n", f[0], clean(left.Contact.text(f[1])),
+			clean(right.Contact.text(f[1])))
 	}
 	for _, column := range []string{"submissions", "visitors", "visits"} {
 		fmt.Fprintf(table, "%s\t%d\t%d\n", column, left.count(column), right.count(column))
