@@ -118,7 +118,8 @@ func (r *review) previewWithdraw(ctx context.Context, said *schemas.Review, out 
 	if err != nil {
 		return err
 	}
-	if len(found) == 0 || found[0].text("state") != "decided" || found[0].text("verdict") == "withdraw" {
+	if len(found) == 0 || found[0].text("state") != "decided" ||
+		found[0].text("verdict") == "withdraw" {
 		return fmt.Errorf("no review %s holds: `crumbtrail review --all` lists those that do",
 			said.Withdraws)
 	}

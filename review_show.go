@@ -211,8 +211,8 @@ func (r *review) explain(ctx context.Context, left, right party) (*likeness, err
 func recordOf(r row) *schemas.Record {
 	return &schemas.Record{
 		RecordId: r.text("record_id"), Email: r.text("email"), FirstName: r.text("first_name"),
-		LastName: r.text("last_name"), Phone: r.text("phone"), Company: r.text("company"), Site: r.text("site"),
-		Form: r.text("form"),
+		LastName: r.text("last_name"), Phone: r.text("phone"), Company: r.text("company"),
+		Site: r.text("site"), Form: r.text("form"),
 	}
 }
 

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// smiths is recorded input that ends an hour ago: Ann and Robert Smith share a mailbox, and Robert's
+// smiths is recorded input of the last days: Ann and Robert Smith share a mailbox, and Robert's
 // browser once; Ulrike has written twice, from two addresses, so that the model is not sure. Ann's
 // record is the first, Robert's the second, Ulrike's are the third and the fourth.
 func smiths(t *testing.T) string {
@@ -184,7 +184,9 @@ func TestReviewsAreReversible(t *testing.T) {
 		t.Errorf("the list is\n%s", list)
 	}
 	show := must(t, "review", "show", open[0][0], "--data", data, "--config", config)
-	for _, part := range []string{"u.hagenbuch@home.example", "Probably one person: ", "accept " + first} {
+	for _, part := range []string{
+		"u.hagenbuch@home.example", "Probably one person: ", "accept " + first,
+	} {
 		if !strings.Contains(show, part) {
 			t.Errorf("%q is not shown in\n%s", part, show)
 		}
