@@ -1,7 +1,5 @@
 package match
 
-import "strconv"
-
 // Quality holds found pairs against the true ones.
 type Quality struct {
 	True, Found, Right int
@@ -47,14 +45,23 @@ func (b Bin) Share() float64 { return ratio(b.True, b.Pairs) }
 func (r *Result) Judge(entity []string, threshold float64) Judgement {
 	var j Judgement
 	same := func(p Pair) bool { return entity[p.A] == entity[p.B] && entity[p.A] != "" }
+	owner, known := make([]uint64, len(entity)), map[string]uint64{"": 0}
+	for at, text := range entity {
+		number, ok := known[text]
+		if !ok {
+			number = uint64(len(known))
+			known[text] = number
+		}
+		owner[at] = number
+	}
 	j.Clusters = Quality{
-		True:  r.within(func(at int) string { return entity[at] }),
-		Found: r.within(func(at int) string { return strconv.Itoa(r.Cluster[at]) }),
-		Right: r.within(func(at int) string {
-			if entity[at] == "" {
-				return ""
+		True:  r.within(func(at int) uint64 { return owner[at] }),
+		Found: r.within(func(at int) uint64 { return uint64(r.Cluster[at]) + 1 }),
+		Right: r.within(func(at int) uint64 {
+			if owner[at] == 0 {
+				return 0
 			}
-			return strconv.Itoa(r.Cluster[at]) + " " + entity[at]
+			return uint64(r.Cluster[at])<<32 | owner[at]
 		}),
 	}
 	q := Quality{True: j.Clusters.True}
@@ -107,11 +114,11 @@ func (r *Result) bins(same func(Pair) bool) []Bin {
 	return out
 }
 
-// within counts the pairs that have the same key; the empty key is of no pair.
-func (r *Result) within(key func(at int) string) int {
-	counts := map[string][2]int{}
+// within counts the pairs that have the same key; key 0 is of no pair.
+func (r *Result) within(key func(at int) uint64) int {
+	counts := map[uint64][2]int{}
 	for at := range r.Cluster {
-		if k := key(at); k != "" {
+		if k := key(at); k != 0 {
 			n := counts[k]
 			n[r.weights.source[r.place[at]]]++
 			counts[k] = n

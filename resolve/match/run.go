@@ -1,6 +1,9 @@
 package match
 
-import "slices"
+import (
+	"maps"
+	"slices"
+)
 
 // low is the weight down to which pairs are kept: what is learnt from the clusters may lift them.
 const low = -8
@@ -121,8 +124,8 @@ func (h hands) weigh(edges []edge, w *weights, o Options) {
 // model alone would not have found included.
 func (w *weights) relearn(c *comparer, model Model, r rates, k *clusters) {
 	m := newMatched(c.records, doubtOfClusters)
-	for i := range uint32(c.len()) {
-		members := k.members[i]
+	for _, root := range slices.Sorted(maps.Keys(k.members)) {
+		members := k.members[root]
 		for x, a := range members {
 			for _, b := range members[x+1:] {
 				if c.across(a, b) {
@@ -141,24 +144,28 @@ func (w *weights) relearn(c *comparer, model Model, r rates, k *clusters) {
 
 // ownCounts sums, by comparison and value, the squares of how many records of one cluster have it.
 func (w *weights) ownCounts(k *clusters) [][]float64 {
+	alone := make([]bool, w.len())
+	for i := range alone {
+		alone[i] = k.members[k.find(uint32(i))] == nil
+	}
 	sums := make([][]float64, len(w.columns))
 	for c, col := range w.columns {
-		sums[c] = make([]float64, len(col.values))
+		own := make([]float64, len(col.values))
 		for i, id := range col.rows {
-			root := k.find(uint32(i))
-			if k.members[root] == nil {
-				sums[c][id]++
+			if alone[i] {
+				own[id]++
 			}
 		}
-		for root := range uint32(len(col.rows)) {
-			for _, a := range k.members[root] {
-				for _, b := range k.members[root] {
+		for _, members := range k.members {
+			for _, a := range members {
+				for _, b := range members {
 					if col.rows[a] == col.rows[b] {
-						sums[c][col.rows[a]]++
+						own[col.rows[a]]++
 					}
 				}
 			}
 		}
+		sums[c] = own
 	}
 	return sums
 }

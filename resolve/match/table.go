@@ -20,10 +20,10 @@ func (t *table) slot(hash uint64, same func(id uint32) bool) *uint32 {
 	}
 }
 
-// added is told once an id has been put into a slot. A table that is three quarters full is made
-// twice as large.
+// added is told once an id has been put into a slot. A table that is half full is made twice as
+// large.
 func (t *table) added(hash func(id uint32) uint64) {
-	if t.used++; t.used*4 < len(t.slots)*3 {
+	if t.used++; t.used*2 < len(t.slots) {
 		return
 	}
 	old := t.slots
