@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"context"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -75,7 +76,7 @@ func (c *Client) Share(
 			a.Partitions = append(a.Partitions, int32(p.ID))
 		}
 		slices.Sort(a.Partitions)
-		balancer.hold(a.Partitions)
+		balancer.hold(gen.ID, a.Partitions)
 		gen.Start(func(ended context.Context) {
 			held, cancel := context.WithCancel(context.WithoutCancel(ctx))
 			defer cancel()
@@ -88,35 +89,56 @@ func (c *Client) Share(
 }
 
 // sticky shares out partitions evenly and leaves each where it is as far as that allows. A member
-// tells what it holds when it joins; who leads the group computes the shares for all.
+// tells what it holds when it joins, and since when; who leads the group computes the shares for
+// all.
 type sticky struct {
 	topic string
 
 	mu   sync.Mutex
-	held []int32
+	held claim
 }
 
-func (s *sticky) hold(partitions []int32) {
+// claim is what a member held in its last generation. One that was silent for long claims what
+// another has now, who has it from a later one.
+type claim struct {
+	generation int32
+	partitions []byte // a bit for each
+}
+
+func (c claim) has(p int) bool {
+	return p/8 < len(c.partitions) && c.partitions[p/8]&(1<<(p%8)) != 0
+}
+
+func (s *sticky) hold(generation int32, partitions []int32) {
+	c := claim{generation: generation}
+	for _, p := range partitions {
+		for int(p)/8 >= len(c.partitions) {
+			c.partitions = append(c.partitions, 0)
+		}
+		c.partitions[p/8] |= 1 << (p % 8)
+	}
 	s.mu.Lock()
-	s.held = partitions
+	s.held = c
 	s.mu.Unlock()
 }
 
 // ProtocolName keeps members apart that would not read each other's user data.
-func (*sticky) ProtocolName() string { return "crumbtrail-sticky-1" }
+func (*sticky) ProtocolName() string { return "crumbtrail-sticky-2" }
 
-// UserData lists the partitions that this member holds, one byte for eight of them.
+// UserData is this member's claim: four bytes of its generation, then the partitions.
 func (s *sticky) UserData() ([]byte, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var bits []byte
-	for _, p := range s.held {
-		for int(p)/8 >= len(bits) {
-			bits = append(bits, 0)
-		}
-		bits[p/8] |= 1 << (p % 8)
+	out := binary.BigEndian.AppendUint32(nil, uint32(s.held.generation))
+	return append(out, s.held.partitions...), nil
+}
+
+// claimOf reads what UserData wrote.
+func claimOf(data []byte) claim {
+	if len(data) < 4 {
+		return claim{}
 	}
-	return bits, nil
+	return claim{int32(binary.BigEndian.Uint32(data)), data[4:]}
 }
 
 // AssignGroups is called where this member leads the group.
@@ -124,9 +146,9 @@ func (s *sticky) AssignGroups(
 	members []kafkago.GroupMember, partitions []kafkago.Partition,
 ) kafkago.GroupMemberAssignments {
 	names := make([]string, len(members))
-	held := map[string][]byte{}
+	claims := map[string]claim{}
 	for i, m := range members {
-		names[i], held[m.ID] = m.ID, m.UserData
+		names[i], claims[m.ID] = m.ID, claimOf(m.UserData)
 	}
 	slices.Sort(names)
 	numbers := make([]int, 0, len(partitions))
@@ -136,22 +158,25 @@ func (s *sticky) AssignGroups(
 		}
 	}
 	slices.Sort(numbers)
+	holder := map[int]string{}
+	for _, name := range names {
+		for _, p := range numbers {
+			before, claimed := holder[p]
+			if c := claims[name]; c.has(p) && (!claimed || c.generation > claims[before].generation) {
+				holder[p] = name
+			}
+		}
+	}
 	out := kafkago.GroupMemberAssignments{}
-	for name, share := range shares(names, numbers, func(member string, p int) bool {
-		bits := held[member]
-		return p/8 < len(bits) && bits[p/8]&(1<<(p%8)) != 0
-	}) {
+	for name, share := range shares(names, numbers, holder) {
 		out[name] = map[string][]int{s.topic: share}
 	}
 	return out
 }
 
 // shares gives every partition to one member. No member has more than one more than another, and
-// a member keeps what it holds up to its share. Members and partitions are in ascending order;
-// where two members claim a partition, the first has it.
-func shares(
-	members []string, partitions []int, holds func(member string, partition int) bool,
-) map[string][]int {
+// a member keeps what it holds up to its share. Members and partitions are in ascending order.
+func shares(members []string, partitions []int, holder map[int]string) map[string][]int {
 	out := make(map[string][]int, len(members))
 	if len(members) == 0 {
 		return out
@@ -160,7 +185,7 @@ func shares(
 	taken := map[int]bool{}
 	keep := func(member string, most int) {
 		for _, p := range partitions {
-			if len(out[member]) < most && !taken[p] && holds(member, p) {
+			if len(out[member]) < most && !taken[p] && holder[p] == member {
 				out[member], taken[p] = append(out[member], p), true
 			}
 		}
