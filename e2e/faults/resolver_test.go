@@ -382,3 +382,33 @@ func (r *resolvers) takeover(p *process) string {
 	sums := p.metric("crumbtrail_stage_restore_seconds_sum", "")
 	return fmt.Sprintf("in %.2f s, %.3f s of them to take the state over", all.Seconds(), sums[""])
 }
+
+// V2, V4: a resolver that stood still for longer than its session finds on waking that the one that
+// stood by has its work. It writes nothing, reads the state again and stands by in its turn.
+func TestZombieResolver(t *testing.T) {
+	b := onEmbedded(t)
+	_, seed := seeded(t)
+	r := newResolvers(t, b, seed)
+	go r.crowd.run(5)
+	zombie := r.stage()
+	r.awaitWork(zombie)
+	other := r.stage()
+	r.awaitStandby(other)
+	r.commitsMore(5)
+	zombie.signal(syscall.SIGSTOP)
+	r.awaitWork(other)
+	r.commitsMore(5)
+	zombie.signal(syscall.SIGCONT)
+	r.kills++
+	eventually(t, patience, "one to resolve and one to stand by", func() bool {
+		if zombie.works() { // on a machine where the other one was too slow for its session
+			zombie, other = other, zombie
+		}
+		return other.works() && zombie.standsBy()
+	})
+	r.commitsMore(5)
+	r.fell(other)
+	r.awaitWork(zombie)
+	r.commitsMore(5)
+	r.settle()
+}
