@@ -62,6 +62,11 @@ func benches() []bench {
 			benchDedupe,
 		},
 		{
+			"matching", "how good the matching of labelled sets is: writes matching.md and a picture",
+			[]string{"sets", "out"},
+			benchMatching,
+		},
+		{
 			"people", "no measurement: writes the contacts of dedupe to a file, with the truth",
 			[]string{"rows", "seed", "out"},
 			benchPeople,
@@ -74,6 +79,7 @@ type benchOptions struct {
 	events, visitors, rate int
 	visits                 string
 	batch, profile, out    string
+	sets                   string
 	rows, seed             int
 	connections, seconds   int
 }
@@ -150,6 +156,26 @@ func benchDedupe(
 	return benchmarks.Dedupe(ctx, cfg, o.people())
 }
 
+func benchMatching(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	var sets []benchmarks.LabelledSet
+	for _, text := range splitList(o.sets) {
+		name, at, _ := strings.Cut(text, "=")
+		colon := strings.LastIndexByte(at, ':')
+		if name == "" || colon < 1 || colon == len(at)-1 {
+			return benchmarks.Result{}, usagef("--sets %s: want name=file:column with the truth", text)
+		}
+		sets = append(sets, benchmarks.LabelledSet{
+			Name: name, File: at[:colon], Truth: at[colon+1:],
+		})
+	}
+	if len(sets) == 0 {
+		return benchmarks.Result{}, usagef("matching: want --sets name=file:column,…")
+	}
+	return benchmarks.Labelled(ctx, cfg, sets, cmp.Or(o.out, "."))
+}
+
 func benchPeople(
 	ctx context.Context, cfg benchmarks.Config, o benchOptions,
 ) (benchmarks.Result, error) {
@@ -204,7 +230,10 @@ func runBench(ctx context.Context, c *call) error {
 		"file for a CPU profile of the collector at its capacity; default: none")
 	c.flags.IntVar(&o.rows, "rows", 0, "how many contacts; default: 1000000 of dedupe and people")
 	c.flags.IntVar(&o.seed, "seed", 0, "the contacts follow from this number; default: 1")
-	c.flags.StringVar(&o.out, "out", "", "file for people; default: people.csv")
+	c.flags.StringVar(&o.sets, "sets", "",
+		"labelled sets of matching: `NAME=FILE:COLUMN,…`, the column with the truth")
+	c.flags.StringVar(&o.out, "out", "",
+		"file for people, folder for matching; default: people.csv, the current one")
 	c.flags.StringVar(&c.brokers, "brokers", "",
 		"Kafka brokers, host:port,...; default: an embedded broker in a process of its own")
 	asJSON := c.flags.Bool("json", false, "print one JSON object")
@@ -284,7 +313,7 @@ func printResult(w io.Writer, r benchmarks.Result) {
 
 // counted is what the events of a bench are.
 func counted(r benchmarks.Result) string {
-	if r.Name == "dedupe" || r.Name == "people" {
+	if r.Name == "dedupe" || r.Name == "people" || r.Name == "matching" {
 		return "rows"
 	}
 	return "beacons"

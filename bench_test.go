@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -33,5 +35,40 @@ func TestBenchUsage(t *testing.T) {
 			t.Errorf("bench %s: exit code %d and %q, want %d and %q", c.args, code, stderr.String(),
 				exitUsage, c.want)
 		}
+	}
+}
+
+// TestBenchMatching holds that the page and the picture tell of each set.
+func TestBenchMatching(t *testing.T) {
+	all, _, _ := contactFiles(t)
+	dir := t.TempDir()
+	var out, errs strings.Builder
+	code := run(t.Context(), []string{
+		"bench", "matching", "--sets", "febrl1=" + all + ":person,other=" + all + ":person", "--out", dir,
+	}, strings.NewReader(""), &out, &errs)
+	if code != exitDone || !strings.Contains(out.String(), "matching: 240 rows") {
+		t.Fatalf("code %d: %s%s", code, out.String(), errs.String())
+	}
+	for name, wants := range map[string][]string{
+		"matching.md": {
+			"# Matching, measured", "| febrl1 | 120 | 60 | 1.000 (1.000, 1.000)", "| other | 120 | 60 |",
+			"| febrl1 | 0.995 | 1.000 | 0.995 | 6.9 s | 1.000 |",
+		},
+		"calibration.svg": {"<svg", ">febrl1</text>", ">other</text>", "60 pairs: said"},
+	} {
+		text, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, want := range wants {
+			if !strings.Contains(string(text), want) {
+				t.Errorf("no %q in %s:\n%s", want, name, text)
+			}
+		}
+	}
+	code = run(t.Context(), []string{"bench", "matching", "--sets", "febrl1"}, strings.NewReader(""),
+		&out, &errs)
+	if code != exitUsage || !strings.Contains(errs.String(), "name=file:column") {
+		t.Errorf("code %d: %s", code, errs.String())
 	}
 }

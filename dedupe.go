@@ -39,7 +39,7 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 			return nil
 		})
 	c.flags.StringVar(&f.format, "format", formatText,
-		"what --explain writes: text, or json, an object on each line")
+		"what --explain and --truth write: text, or json, an object on each line")
 	c.flags.StringVar(&f.out, "out", "", "write the clusters to `FILE`, not to standard output")
 	c.flags.StringVar(&f.review, "review", "",
 		"write to `FILE` the pairs that a person should look at, both rows side by side")
@@ -155,10 +155,10 @@ func runDedupe(ctx context.Context, c *call) error {
 		return nil
 	}
 	to := c.stdout
-	if f.out == "" && pairs == nil || f.format == formatJSON {
-		to = c.stderr // standard output has what a program reads
+	if f.out == "" && pairs == nil {
+		to = c.stderr // standard output has the clusters
 	}
-	return writeJudgement(to, result.Judge(entity, f.threshold), f.threshold)
+	return writeJudgement(to, f.format, result, result.Judge(entity, f.threshold), f.threshold)
 }
 
 // verdicts reads what people decided, and says how much of it no row is left for.

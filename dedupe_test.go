@@ -13,10 +13,14 @@ import (
 	"crumbtrail/internal/duck"
 )
 
-// TestMain lets the test's own binary be the child that reads Parquet.
+// TestMain lets the test's own binary be the child that reads Parquet, and the program that a bench
+// runs.
 func TestMain(m *testing.M) {
-	if len(os.Args) > 1 && os.Args[1] == duck.ChildCommand {
+	switch {
+	case len(os.Args) > 1 && os.Args[1] == duck.ChildCommand:
 		os.Exit(duck.Main(os.Args[2:], os.Stdin, os.Stdout, os.Stderr))
+	case len(os.Args) > 1 && os.Args[1] == "dedupe":
+		os.Exit(run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
 	}
 	os.Exit(m.Run())
 }
@@ -192,7 +196,9 @@ func TestDedupeExplainJSON(t *testing.T) {
 			t.Errorf("%d: %+v", i, e)
 		}
 	}
-	if in.More() {
-		t.Errorf("more than two objects in %s", stdout)
+	var j judgement
+	if err := in.Decode(&j); err != nil || j.Rows != 120 || j.Clusters.F1 != 1 ||
+		j.Pairs.Threshold != 0.5 || j.Pairs.True != 60 || len(j.Bins) != 10 || in.More() {
+		t.Errorf("%v: %+v, the last of %s", err, j, stdout)
 	}
 }

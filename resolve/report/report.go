@@ -27,7 +27,7 @@ type Input struct {
 	Values bool
 }
 
-//go:embed page.gohtml style.css
+//go:embed page.gohtml style.css calibration.gosvg
 var files embed.FS
 
 // Write writes the page.

@@ -1,7 +1,10 @@
 package report
 
 import (
+	"encoding/xml"
+	"errors"
 	"fmt"
+	"io"
 	"regexp"
 	"strings"
 	"testing"
@@ -183,5 +186,38 @@ func TestNumbers(t *testing.T) {
 	values, end := steps(1929)
 	if fmt.Sprint(values, end) != "[0 500 1000 1500 2000] 2000" {
 		t.Errorf("%v to %v", values, end)
+	}
+}
+
+// TestCalibrations holds that the picture is well-formed and that all its plots are within it.
+func TestCalibrations(t *testing.T) {
+	in := people(t, false)
+	bins := in.Result.Judge(in.Entity, in.Threshold).Bins
+	var b strings.Builder
+	sets := []Calibration{{"a<b", bins}, {"b", bins}, {"c", nil}, {"d", bins}}
+	if err := WriteCalibrations(&b, sets); err != nil {
+		t.Fatal(err)
+	}
+	decoder, texts, groups := xml.NewDecoder(strings.NewReader(b.String())), "", 0
+	for {
+		token, err := decoder.Token()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		switch token := token.(type) {
+		case xml.CharData:
+			texts += string(token)
+		case xml.StartElement:
+			if token.Name.Local == "g" && len(token.Attr) > 0 {
+				groups++
+			}
+		}
+	}
+	if !strings.Contains(texts, "a<b") || groups != len(sets) ||
+		!strings.Contains(b.String(), `viewBox="0 0 894 672"`) {
+		t.Errorf("%d plots in %s", groups, b.String())
 	}
 }
