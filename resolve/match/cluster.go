@@ -12,8 +12,8 @@ type edge struct {
 	weight float32
 }
 
-// maxCluster is how many records a cluster may have: a greater one is a sign of chaining.
-const maxCluster = 100
+// MaxCluster is how many records a cluster may have: a greater one is a sign of chaining.
+const MaxCluster = 100
 
 // joining is what clusters are made of. Its records have ordinals of their own, in an order that
 // depends on what they say alone.
@@ -146,7 +146,7 @@ func (k *clusters) unite(e edge, mean float64) {
 // have to weigh on average.
 func (k *clusters) against(a, b uint32, mean float64) string {
 	left, right := k.of(a), k.of(b)
-	if len(left)+len(right) > maxCluster {
+	if len(left)+len(right) > MaxCluster {
 		return "the cluster would have more than 100 records"
 	}
 	if len(k.apart) > 0 {

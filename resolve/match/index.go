@@ -20,7 +20,7 @@ type Index struct {
 	comparer  *comparer
 	rules     []blocking
 	postings  []*postings // of each rule
-	hot       []DroppedBlock
+	hot       []hotKey
 	graph     graph
 	hashes    []uint64 // of what each record says
 	groups    groups
@@ -36,6 +36,13 @@ type Index struct {
 type blocking struct {
 	rule
 	columns []int
+}
+
+// hotKey is a key under a rule that too many records share, and what it says.
+type hotKey struct {
+	rule int
+	key  uint64
+	said DroppedBlock
 }
 
 // Found is what became of a record.
@@ -185,7 +192,7 @@ func (x *Index) Add(texts []string) Found {
 	seeds := []uint32{n}
 	for _, k := range hot {
 		seeds = x.cool(k, seeds)
-		f.Hot = append(f.Hot, x.hot[len(x.hot)-1])
+		f.Hot = append(f.Hot, x.hot[len(x.hot)-1].said)
 	}
 	x.candidates = x.candidates[:0]
 	for k, p := range x.postings {
@@ -193,18 +200,24 @@ func (x *Index) Add(texts []string) Found {
 	}
 	slices.Sort(x.candidates)
 	for at, j := range x.candidates {
-		if j == n || at > 0 && x.candidates[at-1] == j {
-			continue
-		}
-		x.compared++
-		if weight := float32(x.weight(j, n)); float64(weight) >= x.review {
-			x.graph.add(j, n, weight, Unset)
+		if j != n && (at == 0 || x.candidates[at-1] != j) {
+			x.compare(j, n)
 		}
 	}
 	var refused map[[2]uint32]string
 	f.Moved, refused = x.cluster(seeds)
 	f.Edges = x.edges(n, refused)
 	return f
+}
+
+// compare makes an edge of a pair that may be one.
+func (x *Index) compare(i, j uint32) (ok bool) {
+	x.compared++
+	weight := float32(x.weight(i, j))
+	if ok = float64(weight) >= x.review; ok {
+		x.graph.add(i, j, weight, Unset)
+	}
+	return ok
 }
 
 // weight is what the model says of a pair.
@@ -224,7 +237,8 @@ func (x *Index) cool(k int, seeds []uint32) []uint32 {
 	records := p.appendTo(nil, key)
 	p.cut(key)
 	b := x.rules[k]
-	x.hot = append(x.hot, x.droppedBlock(b.rule, b.columns, records[0], len(records)))
+	said := x.droppedBlock(b.rule, b.columns, records[0], int(p.find(key).n))
+	x.hot = append(x.hot, hotKey{k, key, said})
 	for _, i := range records {
 		for _, e := range x.graph.of(i) {
 			if e.kind != Unset {
@@ -251,7 +265,14 @@ func (x *Index) together(i, j uint32) (rule string, ok bool) {
 }
 
 // Hot lists the keys that too many records share to compare by them.
-func (x *Index) Hot() []DroppedBlock { return slices.Clone(x.hot) }
+func (x *Index) Hot() []DroppedBlock {
+	all := make([]DroppedBlock, len(x.hot))
+	for at, h := range x.hot {
+		all[at] = h.said
+		all[at].Records = int(x.postings[h.rule].find(h.key).n)
+	}
+	return all
+}
 
 // Members are the records of a record's cluster, ascending.
 func (x *Index) Members(i uint32) []uint32 { return x.groups.members(i) }

@@ -7,7 +7,7 @@ type postings struct {
 	slots []slot // as many as a power of two
 	used  int
 	next  []uint32 // of each record, the one before it plus 1; 0 is none
-	most  uint32   // records that a key may have; one with more is hot and has none
+	most  uint32   // records that a key may have; one with more is hot, and none is under it
 }
 
 // slot is a key and its newest record plus 1. A slot without records under it yet has key 0.
@@ -47,7 +47,7 @@ func (p *postings) add(key uint64) {
 		p.used++
 	}
 	record := uint32(len(p.next) - 1)
-	if s.n++; s.n <= p.most+1 {
+	if s.n++; s.n <= p.most {
 		p.next[record], s.head = s.head, record+1
 	}
 }
@@ -83,4 +83,27 @@ func (p *postings) cut(key uint64) {
 		at, p.next[at-1] = p.next[at-1], 0
 	}
 	s.head = 0
+}
+
+// remove takes a record from under a key.
+func (p *postings) remove(key uint64, record uint32) {
+	if key == 0 {
+		return
+	}
+	s := p.find(key)
+	s.n--
+	for from := &s.head; *from != 0; from = &p.next[*from-1] {
+		if *from == record+1 {
+			*from, p.next[record] = p.next[record], 0
+			return
+		}
+	}
+}
+
+// warm puts records under a key that is not hot any more.
+func (p *postings) warm(key uint64, records []uint32) {
+	s := p.find(key)
+	for _, record := range records {
+		p.next[record], s.head = s.head, record+1
+	}
 }
