@@ -107,7 +107,9 @@ func (h *history) remove(t *testing.T, row int) {
 		return
 	}
 	h.gone[row] = true
-	maps.DeleteFunc(h.links, func(pair [2]int, _ Link) bool { return pair[0] == row || pair[1] == row })
+	maps.DeleteFunc(h.links, func(pair [2]int, _ Link) bool {
+		return pair[0] == row || pair[1] == row
+	})
 	h.least[i] = i
 	h.moved(t, h.x.Remove(i))
 }
@@ -380,6 +382,34 @@ func TestHotKey(t *testing.T) {
 	x.Restore(row)
 	if moved := x.Settle(); len(moved) != maxBlockOfOne-1 || len(x.Members(3)) != 1 {
 		t.Errorf("restored one too many: %d moved", len(moved))
+	}
+}
+
+// TestRemoveForgets holds that nothing of what a removed record alone said is left, and that what
+// others say, too, still counts.
+func TestRemoveForgets(t *testing.T) {
+	m := DefaultModel()
+	m.Prior = 0.003
+	x := newIndex(t, m)
+	x.Add(contact(map[int]string{people.Email: "ada@mail.example", people.Given: "Ada"}))
+	x.Add(contact(map[int]string{people.Email: "ada@mail.example", people.Family: "Lace"}))
+	if len(x.Edges(1)) != 1 {
+		t.Fatal("the two are not alike")
+	}
+	x.Remove(0)
+	for _, p := range x.pools {
+		for _, v := range p.values {
+			if v.text == "ada" {
+				t.Error("the given name is still there")
+			}
+		}
+	}
+	if x.Explain(0, 1).Weight != logit(m.Prior) || len(x.Edges(1)) != 0 {
+		t.Errorf("it is still compared: %+v", x.Explain(0, 1))
+	}
+	f := x.Add(contact(map[int]string{people.Email: "ada@mail.example", people.Given: "Ada"}))
+	if len(f.Edges) != 1 || f.Edges[0].I != 1 || len(x.Members(0)) != 1 {
+		t.Errorf("who comes again is %+v", f)
 	}
 }
 

@@ -20,6 +20,7 @@ func (x *Index) Remove(i uint32) (moved []uint32) {
 		c.rows[i] = 0
 		x.forget(k, id)
 	}
+	clear(x.comparer.lines.of(i))
 	x.hashes[i] = 0
 	for k, key := range keys {
 		x.postings[k].remove(key, i)
@@ -44,8 +45,7 @@ func (x *Index) forget(k int, id uint32) {
 			return
 		}
 	}
-	delete(p.known, p.values[id].text)
-	p.values[id] = value{}
+	p.values[id] = value{hash: mix(1, uint64(id))} // nothing is equal to it; its id stays in the table
 }
 
 // warm compares the records of a key that is not hot any more, the one that is being removed apart,
