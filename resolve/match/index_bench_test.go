@@ -14,7 +14,10 @@ func BenchmarkAdd(b *testing.B) {
 	const before, after = 1_000_000, 50_000
 	p := newPeople(1, before+after)
 	columns := []Column{
-		{"email", EmailKind}, {"first_name", GivenName}, {"last_name", FamilyName}, {"phone", Phone},
+		{"email", EmailKind},
+		{"first_name", GivenName},
+		{"last_name", FamilyName},
+		{"phone", Phone},
 		{"company", Company},
 	}
 	places := []int{people.Email, people.Given, people.Family, people.Phone, people.Company}
