@@ -128,7 +128,7 @@ func TestReadModel(t *testing.T) {
 		},
 		{
 			"together:\n  - {given: a, column: b, level: exact, bits: 1000}\n",
-			"m.yaml:2: together[0].bits: b given a: bits are from -100 to 100",
+			"m.yaml:2: together[0].bits: b given a: bits are from 0 to 100",
 		},
 		{
 			"frequencies:\n  email:\n    rare: 0.1\n    common: {x: 2}\n",
