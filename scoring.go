@@ -16,7 +16,8 @@ import (
 const (
 	// scoreEvery is how often `up` scores again, if the lake has changed.
 	scoreEvery = time.Minute
-	// regroupEvery is how often it does so at most because contacts have become one, or several.
+	// regroupEvery is how long it pauses at least before it does so again because contacts have
+	// become one, or several. Else it pauses as long as that took: half its time is enough.
 	regroupEvery = 5 * time.Second
 	// scoreTimeout bounds one run of one model.
 	scoreTimeout = 10 * time.Minute
@@ -188,7 +189,7 @@ func (p *pipeline) scorePart(models []*score.Model) part {
 	return part{"score", func(ctx context.Context) error {
 		ticker := time.NewTicker(scoreEvery)
 		defer ticker.Stop()
-		scored, regrouped := int64(-1), time.Time{}
+		scored, next := int64(-1), time.Now()
 		for {
 			var err error
 			select {
@@ -197,8 +198,14 @@ func (p *pipeline) scorePart(models []*score.Model) part {
 			case <-ticker.C:
 				scored, err = p.rescore(ctx, models, scored)
 			case <-p.lake.Regrouped():
-				scored, err = p.rescoreRegrouped(ctx, models, scored, regrouped.Add(regroupEvery))
-				regrouped = time.Now()
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-time.After(time.Until(next)):
+				}
+				began := time.Now()
+				scored, err = p.rescoreRegrouped(ctx, models, scored)
+				next = time.Now().Add(max(regroupEvery, time.Since(began)))
 			}
 			if ctx.Err() != nil {
 				return nil
@@ -228,15 +235,10 @@ func (p *pipeline) rescore(
 }
 
 // rescoreRegrouped has the lake show how contacts have been regrouped, scores that and has the
-// lake show the scores; not before an instant.
+// lake show the scores.
 func (p *pipeline) rescoreRegrouped(
-	ctx context.Context, models []*score.Model, scored int64, from time.Time,
+	ctx context.Context, models []*score.Model, scored int64,
 ) (int64, error) {
-	select {
-	case <-ctx.Done():
-		return scored, ctx.Err()
-	case <-time.After(time.Until(from)):
-	}
 	if err := p.drainLake(ctx); err != nil {
 		return scored, err
 	}

@@ -89,7 +89,7 @@ func decisionsTable() *rowTable[decisionRow] {
 		double(13, "weight", "Of the likeliest pair: logarithm to base 2 of the odds that both are one; NULL: a strategy decided.", func(r *row) float64 { return r.Weight }),
 		double(14, "probability", "Of the likeliest pair: how probable it is that both are one.", func(r *row) float64 { return r.Probability }),
 		jsonText(15, "runners_up", "Other contacts that it could have been, as they were then: a list of contact_id, record_id, weight, probability and reason.", func(r *row) []byte { return candidatesJSON(r.RunnersUp) }),
-		jsonText(16, "evidence", "How the probability comes about: a list of attribute, level, weight, rarity and note.", func(r *row) []byte { return evidenceJSON(r.Evidence) }),
+		jsonText(16, "comparison", "How the probability comes about: a list of attribute, level, weight, rarity and note.", func(r *row) []byte { return evidenceJSON(r.Evidence) }),
 		jsonText(17, "merged", "Contacts that contact_id took over.", func(r *row) []byte { return listJSON(r.Merged) }),
 		jsonText(18, "parted", "Contacts that stand for themselves again.", func(r *row) []byte { return listJSON(r.Parted) }),
 		text(19, "model", "Name and version of the model that compared.", func(r *row) string { return r.Model }),

@@ -2,10 +2,10 @@
 -- like: decisions
 -- contact_id: The contact that it went to, as of now.
 -- contact_id_then: The contact that it went to.
-SELECT d.* EXCLUDE (contact_id, record_id, runners_up, evidence, merged, parted),
+SELECT d.* EXCLUDE (contact_id, record_id, runners_up, comparison, merged, parted),
        coalesce(current_contact_id, record_id, d.contact_id) AS contact_id,
        d.contact_id AS contact_id_then, coalesce(record_id, d.contact_id) AS record_id,
-       TRY_CAST(runners_up AS JSON) AS runners_up, TRY_CAST(evidence AS JSON) AS evidence,
+       TRY_CAST(runners_up AS JSON) AS runners_up, TRY_CAST(comparison AS JSON) AS comparison,
        CAST(TRY_CAST(merged AS JSON) AS VARCHAR[]) AS merged,
        CAST(TRY_CAST(parted AS JSON) AS VARCHAR[]) AS parted
 FROM (

@@ -3,7 +3,7 @@
 -- state: open; or sent (not decided on yet), decided, refused (nothing was to be done) or withdrawn.
 -- verdict: What was said: accept (one), reject (two), split (records leave a contact) or withdraw
 -- (an earlier review holds no more); NULL: nothing yet.
--- left_contact_id: The older contact, or the one that was named first, as of now.
+-- left_contact_id: The older contact; of what was said, the contact or record that was named first.
 -- right_contact_id: The other one.
 -- records: Of a split: the records that left.
 -- withdraws: Of a withdrawal: the review that holds no more.
@@ -62,8 +62,7 @@ SELECT s.submission_id,
        CASE WHEN d.outcome IS NULL THEN 'sent' WHEN d.outcome = 'refused' THEN 'refused'
             WHEN w.withdraws IS NOT NULL THEN 'withdrawn' ELSE 'decided'
        END,
-       s.verdict, coalesce(l.current_contact_id, s.left_id), coalesce(r.current_contact_id, right_id),
-       s.records, s.withdraws, e.weight, e.probability, e.pairs,
+       s.verdict, s.left_id, s.right_id, s.records, s.withdraws, e.weight, e.probability, e.pairs,
        NULL, NULL, e.model, NULL, s.received_at, d.decided_at, s.decided_by, s.note, d.reason
 FROM (
   SELECT submission_id, received_at, (review->>'verdict') AS verdict, (review->>'left') AS left_id,
@@ -86,5 +85,3 @@ LEFT JOIN (
   FROM files.submissions JOIN decisions USING (submission_id)
   WHERE review IS NOT NULL AND outcome = 'withdrawn'
 ) w ON w.withdraws = s.submission_id
-LEFT JOIN aliases l ON l.contact_id = s.left_id
-LEFT JOIN aliases r ON r.contact_id = s.right_id
