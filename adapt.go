@@ -39,7 +39,7 @@ func (c *Config) resolveConfig() (resolve.Config, error) {
 	}
 	out := resolve.DefaultConfig()
 	out.Default, out.KeepTags, out.MailDomains = s.Strategy, s.KeepTags, s.MailDomains
-	out.Probabilistic, out.Model = s.Probabilistic, model
+	out.SharedBy, out.Probabilistic, out.Model = s.SharedBy, s.Probabilistic, model
 	out.Threshold, out.Review = s.Threshold, s.Review
 	for _, strategy := range c.Strategies {
 		out.Strategies = append(out.Strategies, strategy.resolved())

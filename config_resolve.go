@@ -77,6 +77,9 @@ func namesOf[T ~string](list []T) (names []string) {
 type ResolveSettings struct {
 	// Strategy names the strategies of forms that name none, in their order.
 	Strategy []string `yaml:"strategy,single"`
+	// SharedBy is how many people may give an address or a number before it counts with the same name
+	// only; 0 is any number.
+	SharedBy int `yaml:"shared_by"`
 	// Probabilistic has the model look for whom no strategy finds.
 	Probabilistic bool `yaml:"probabilistic"`
 	// Model is a file that `crumbtrail dedupe --train` wrote; empty is the shipped one. In the file it
@@ -109,7 +112,8 @@ type Deny struct {
 func defaultResolve() ResolveSettings {
 	d := resolve.DefaultConfig()
 	return ResolveSettings{
-		Strategy: d.Default, Probabilistic: d.Probabilistic, Threshold: d.Threshold, Review: d.Review,
+		Strategy: d.Default, SharedBy: d.SharedBy, Probabilistic: d.Probabilistic,
+		Threshold: d.Threshold, Review: d.Review,
 	}
 }
 
@@ -190,6 +194,7 @@ func (r *configRules) named(path string, list, known []string) {
 func (r *configRules) resolve(strategies []string) {
 	s := r.cfg.Resolve
 	r.named("resolve.strategy", s.Strategy, strategies)
+	r.count("resolve.shared_by", s.SharedBy, 0, maxLimit)
 	if s.Model != "" {
 		r.file("resolve.model", s.Model)
 	}

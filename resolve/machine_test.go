@@ -106,7 +106,9 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 // Whatever names come with one address, its contact has so many records at most, says so, and what
 // it says is what it holds.
 func TestAContactIsBounded(t *testing.T) {
-	m := New(likely(DefaultConfig()))
+	cfg := likely(DefaultConfig())
+	cfg.SharedBy = 0
+	m := New(cfg)
 	var out stage.Output
 	for i := range 150 {
 		out.Reset()
@@ -368,6 +370,7 @@ func TestEncode(t *testing.T) {
 		func(c *Config) { c.Regions = map[string]string{"acme": "GB"} },
 		func(c *Config) { c.Deny.Emails = []string{"kiosk@"} },
 		func(c *Config) { c.Deny.Visitors = []string{"kiosk"} },
+		func(c *Config) { c.SharedBy = 3 },
 		func(c *Config) { c.Probabilistic = true },
 		func(c *Config) { c.Model = match.DefaultModel() },
 		func(c *Config) { c.Threshold = 0.9 },

@@ -1,6 +1,7 @@
 package resolve
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 
@@ -107,16 +108,18 @@ type records struct {
 	byWords map[uint64]uint32
 	changed map[uint32]bool // since the last checkpoint
 	rules   []Strategy
+	// sharedBy is how many people may have given what a key is of; 0 is any number.
+	sharedBy int
 	// comparer tells degrees.
 	comparer comparer
 	// gone are ids whose keys in the changelog are of version 2.
 	gone []string
 }
 
-func newRecords(list []Strategy) records {
+func newRecords(list []Strategy, sharedBy int) records {
 	r := records{
 		byID: map[string]uint32{}, byWords: map[uint64]uint32{}, changed: map[uint32]bool{},
-		rules: list, comparer: comparer{match.NewTexts()},
+		rules: list, sharedBy: sharedBy, comparer: comparer{match.NewTexts()},
 	}
 	for range list {
 		r.byKey = append(r.byKey, map[string][]uint32{})
@@ -163,20 +166,43 @@ func (r *records) agreeing(
 	s := r.rules[strategy]
 	keys := s.keys(a)
 	for _, key := range keys {
+		shared := r.shared(r.byKey[strategy][key])
 		for _, number := range r.byKey[strategy][key] {
 			of := r.list[number]
-			differs := r.comparer.differs(s, a, of.attributes())
+			said := of.attributes()
+			differs := r.comparer.differs(s, a, said)
+			if differs == "" && shared && !a.samePerson(said) {
+				differs = fmt.Sprintf("more than %d people gave that: it is nobody's own without the name",
+					r.sharedBy)
+			}
 			switch {
 			case differs == "":
 				numbers = append(numbers, number)
 			case reason == "":
 				reason = "contact " + r.list[of.contact].said.RecordId + " has " +
-					s.sameWords(a, of.attributes()) + ", but " + differs
+					s.sameWords(a, said) + ", but " + differs
 			}
 		}
 	}
 	slices.Sort(numbers)
 	return slices.Compact(numbers), reason, len(keys) > 0
+}
+
+// shared reports whether more people gave what records have in common than one contact may be.
+func (r *records) shared(numbers []uint32) bool {
+	if r.sharedBy == 0 || len(numbers) <= r.sharedBy {
+		return false
+	}
+	people := map[string]bool{}
+	for _, number := range numbers {
+		if person := r.list[number].attributes().person(); person != "" {
+			people[person] = true
+		}
+		if len(people) > r.sharedBy {
+			return true
+		}
+	}
+	return false
 }
 
 // agree reports whether two records agree under a strategy.

@@ -41,6 +41,9 @@ type Config struct {
 	Regions map[string]string
 	// Deny has what names nobody, besides what never does.
 	Deny attribute.Deny
+	// SharedBy is how many people may have given a value that a strategy compares: what more have
+	// given, such as a switchboard's number, counts with the same name only; 0 is any number.
+	SharedBy int
 	// Probabilistic has the model look for whom no strategy finds.
 	Probabilistic bool
 	// Model is what it goes by.
@@ -61,9 +64,10 @@ type FormStrategies struct {
 	Strategies []string `json:"strategies"`
 }
 
-// The thresholds that hold unless others are given. A wrong merge costs more here than in a file
+// The bounds that hold unless others are given. A wrong merge costs more here than in a file
 // that somebody looks through.
 const (
+	DefaultSharedBy  = 10
 	DefaultThreshold = 0.95
 	DefaultReview    = 0.5
 )
@@ -71,7 +75,8 @@ const (
 // DefaultConfig finds a contact by its e-mail address, else by the shipped model.
 func DefaultConfig() Config {
 	return Config{
-		Strategies: []Strategy{ByEmail()}, Default: []string{ByEmail().Name}, Probabilistic: true,
+		Strategies: []Strategy{ByEmail()}, Default: []string{ByEmail().Name},
+		SharedBy: DefaultSharedBy, Probabilistic: true,
 		Model: match.DefaultModel(), Threshold: DefaultThreshold, Review: DefaultReview,
 	}
 }
@@ -117,6 +122,9 @@ func (c Config) Validate() error {
 			report("site %q: no region is called %q: use two letters, such as GB", site, region)
 		}
 	}
+	if c.SharedBy < 0 {
+		report("shared_by %d: it is a number of people, 0 for any", c.SharedBy)
+	}
 	if !(c.Threshold >= 0 && c.Threshold <= 1 && c.Review >= 0 && c.Review <= c.Threshold) {
 		report("threshold %v, review %v: both are probabilities, and review is not above threshold",
 			c.Threshold, c.Review)
@@ -140,6 +148,7 @@ type encodedConfig struct {
 	MailDomains   map[string]string `json:"mail_domains,omitempty"`
 	Regions       map[string]string `json:"regions,omitempty"`
 	Deny          attribute.Deny    `json:"deny"`
+	SharedBy      int               `json:"shared_by"`
 	Probabilistic bool              `json:"probabilistic"`
 	Model         match.Model       `json:"model"`
 	Threshold     float64           `json:"threshold"`
@@ -155,7 +164,7 @@ func (c Config) Encode() []byte {
 	})
 	out, err := json.Marshal(encodedConfig{
 		rulesVersion, c.Strategies, c.Default, forms, c.KeepTags, c.MailDomains, c.Regions, c.Deny,
-		c.Probabilistic, c.Model, c.Threshold, c.Review,
+		c.SharedBy, c.Probabilistic, c.Model, c.Threshold, c.Review,
 	})
 	if err != nil {
 		panic("resolve: encode: " + err.Error())
@@ -192,7 +201,7 @@ func DecodeConfig(encoded []byte) (Config, error) {
 	}
 	c := Config{
 		e.Strategies, e.Default, e.Forms, e.KeepTags, e.MailDomains, e.Regions, e.Deny,
-		e.Probabilistic, e.Model, e.Threshold, e.Review,
+		e.SharedBy, e.Probabilistic, e.Model, e.Threshold, e.Review,
 	}
 	return c, c.Validate()
 }

@@ -47,6 +47,19 @@ func (r reader) read(s *schemas.Submission) attributes {
 // named reports whether there is a first and a last name.
 func (a *attributes) named() bool { return a.firstName.Folded != "" && a.lastName.Folded != "" }
 
+// person is the first and the last name, as they are compared; empty where there is none.
+func (a *attributes) person() string {
+	if a.firstName.Folded == "" && a.lastName.Folded == "" {
+		return ""
+	}
+	return a.firstName.Key() + " " + a.lastName.Key()
+}
+
+// samePerson reports whether two have a name, and the same.
+func (a *attributes) samePerson(b *attributes) bool {
+	return a.person() != "" && a.person() == b.person()
+}
+
 // value is what is equal where two agree in a whole attribute; empty where it names nobody.
 func (a *attributes) value(of Attribute) string {
 	switch of {

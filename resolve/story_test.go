@@ -21,7 +21,8 @@ import (
 //	config [keep_tags] [likely] [strategy=(name,condition,...)]... [form=(site,form,strategy,...)]...
 //	       [region=(site,region)]... [deny=(attribute,value,...)]... [same=(domain,domain)]:
 //	       a strategy's conditions have _ for spaces; any:, also: and unless: begin other parts,
-//	       | is or, and many:rule says what happens with several; likely: the model has its say
+//	       | is or, and many:rule says what happens with several; likely: the model has its say;
+//	       shared=2: how many people may have given what a strategy compares
 //	submit: one submission a line, its id first, then key=value: site, visitor, consent, email,
 //	        first, last, phone, company, form, kind, at (clock of 2026-01-01), occurred, until (when
 //	        it must be confirmed by), spam (a rule), recipient
@@ -73,6 +74,10 @@ func scriptedConfig(t *testing.T, d *datadriven.TestData) Config {
 	cfg := exact()
 	for _, arg := range d.CmdArgs {
 		switch arg.Key {
+		case "shared":
+			if _, err := fmt.Sscan(arg.Vals[0], &cfg.SharedBy); err != nil {
+				t.Fatal(err)
+			}
 		case "keep_tags":
 			cfg.KeepTags = true
 		case "likely":
