@@ -108,6 +108,46 @@ func TestDedupe(t *testing.T) {
 	}
 }
 
+// TestDedupeStream holds that rows which come one by one end in the same clusters, by weights that
+// are learnt first and by those of a file, which are taken as they are.
+func TestDedupeStream(t *testing.T) {
+	all, _, two := contactFiles(t)
+	code, batch, stderr := dedupe(all, "--truth", "person")
+	model, again := filepath.Join(t.TempDir(), "m.yaml"), filepath.Join(t.TempDir(), "n.yaml")
+	if code != exitDone {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	code, learnt, stderr := dedupe(all, "--stream", "--truth", "person", "--train", model)
+	if code != exitDone || !strings.Contains(stderr, "clusters") {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	code, given, stderr := dedupe(all, "--stream", "--model", model, "--train", again)
+	if code != exitDone {
+		t.Fatalf("code %d: %s", code, stderr)
+	}
+	if learnt != given {
+		t.Error("the weights of the file gave another result than those that were just learnt")
+	}
+	for at, row := range rowsOf(t, batch) {
+		if got := rowsOf(t, learnt)[at]; got[0] != row[0] || got[1] != row[1] {
+			t.Errorf("row %s is in cluster %s, of all at once in %s", got[0], got[1], row[1])
+		}
+	}
+	first, _ := os.ReadFile(model)
+	second, _ := os.ReadFile(again)
+	if len(first) == 0 || string(first) != string(second) {
+		t.Error("a stream changed the weights")
+	}
+	code, stdout, _ := dedupe(all, "--stream", "--model", model, "--explain", "1,61")
+	if code != exitDone || !strings.Contains(stdout, "Match: they are in one cluster") {
+		t.Errorf("code %d: %s", code, stdout)
+	}
+	if code, _, stderr = dedupe(all, "--stream", "--link", two); code != exitUsage ||
+		!strings.Contains(stderr, "--stream and --link") {
+		t.Errorf("code %d: %s", code, stderr)
+	}
+}
+
 func TestDedupeLink(t *testing.T) {
 	_, one, two := contactFiles(t)
 	code, stdout, stderr := dedupe(one, "--link", two)

@@ -48,6 +48,7 @@ func BenchmarkAdd(b *testing.B) {
 		add(row)
 	}
 	perRecord := (heap() - empty) / before
+	memory := x.Memory()
 	var took []time.Duration
 	at, compared := before, x.compared
 	b.ResetTimer()
@@ -56,6 +57,7 @@ func BenchmarkAdd(b *testing.B) {
 		at = before + (at+1-before)%after
 	}
 	b.ReportMetric(perRecord, "B/record")
+	b.ReportMetric(float64(memory)/before, "estimated-B/record")
 	slices.Sort(took)
 	for name, share := range map[string]float64{"p50-µs": 0.5, "p99-µs": 0.99, "max-µs": 1} {
 		d := took[int(share*float64(len(took)-1))]

@@ -413,6 +413,22 @@ func TestRemoveForgets(t *testing.T) {
 	}
 }
 
+// TestMemory holds that the estimate follows the records.
+func TestMemory(t *testing.T) {
+	const rows = 2000
+	p := newPeople(12, rows)
+	x := newIndex(t, learnt(t, p))
+	before := x.Memory()
+	for _, row := range p.rows {
+		x.Restore(row)
+	}
+	if each := (x.Memory() - before) / rows; each < 300 || each > 3000 {
+		t.Errorf("%d bytes a record", each)
+	} else {
+		t.Logf("%d bytes a record of %d columns", each, len(x.columns))
+	}
+}
+
 // TestIndexTwins holds that of two records which say the same, and of which different things are
 // known, it is always the same one that gets what either could have, whichever came first.
 func TestIndexTwins(t *testing.T) {

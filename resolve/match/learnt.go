@@ -6,12 +6,19 @@ import (
 	"slices"
 )
 
-// Which values a model lists: those that tell less than others of their column. What few have is
-// nobody's business but theirs.
-const (
-	mostListed  = 5000
-	leastListed = 2 // other people's records with a value
-)
+// mostListed is how many values of a column a model lists.
+const mostListed = 5000
+
+// leastListed is how many of other people's records have a value that a model lists: what tells
+// less than others of its column. An address or a number that few share is nobody's business but
+// theirs.
+func leastListed(k Kind) float64 {
+	switch k {
+	case EmailKind, Phone, Code, Address:
+		return 4
+	}
+	return 1
+}
 
 // Learnt is the model with the weights that these records gave, by column, and all else that an
 // Index needs to go by it.
@@ -60,11 +67,12 @@ func (w *weights) frequencies(c int) Frequencies {
 		return cmp.Or(cmp.Compare(w.rarity[c][a], w.rarity[c][b]),
 			cmp.Compare(col.values[a].text, col.values[b].text))
 	})
+	const rounding = 0.01 // of rarity
 	f := Frequencies{Common: map[string]float64{}}
-	bits, records := 0.0, 0.0
+	bits, records, least := 0.0, 0.0, leastListed(col.Kind)-rounding
 	for at, id := range ids {
 		others := of(id)*(float64(w.len())+priorChance/u) - priorChance
-		if at < mostListed && others >= leastListed {
+		if at < mostListed && others >= least {
 			f.Common[col.values[id].text] = asWritten(of(id))
 			continue
 		}
