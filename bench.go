@@ -67,6 +67,11 @@ func benches() []bench {
 			benchMatching,
 		},
 		{
+			"resolve", "the resolver: its decisions, its start, from a submission to its decision",
+			[]string{"submissions", "seconds", "rate", "brokers"},
+			benchResolve,
+		},
+		{
 			"people", "no measurement: writes the contacts of dedupe to a file, with the truth",
 			[]string{"rows", "seed", "out"},
 			benchPeople,
@@ -81,6 +86,7 @@ type benchOptions struct {
 	batch, profile, out    string
 	sets                   string
 	rows, seed             int
+	submissions            int
 	connections, seconds   int
 }
 
@@ -176,6 +182,15 @@ func benchMatching(
 	return benchmarks.Labelled(ctx, cfg, sets, cmp.Or(o.out, "."))
 }
 
+func benchResolve(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	cfg.Topics = topicSpecs(DefaultConfig(""), false)
+	return benchmarks.Resolve(ctx, cfg, benchmarks.ResolveOptions{
+		Submissions: orElse(o.submissions, 1_000_000), Seconds: orElse(o.seconds, 10), Rate: o.rate,
+	})
+}
+
 func benchPeople(
 	ctx context.Context, cfg benchmarks.Config, o benchOptions,
 ) (benchmarks.Result, error) {
@@ -225,10 +240,13 @@ func runBench(ctx context.Context, c *call) error {
 	c.flags.IntVar(&o.connections, "connections", 0,
 		"how many at once; default: 256 of ingest, 4000 of overload")
 	c.flags.IntVar(&o.seconds, "seconds", 0,
-		"how long each load lasts; default: 10 of ingest, 20 of overload")
+		"how long each load lasts; default: 10 of ingest and resolve, 20 of overload")
 	c.flags.StringVar(&o.profile, "profile", "",
 		"file for a CPU profile of the collector at its capacity; default: none")
-	c.flags.IntVar(&o.rows, "rows", 0, "how many contacts; default: 1000000 of dedupe and people")
+	c.flags.IntVar(&o.rows, "rows", 0,
+		"how many contacts; default: 1000000 of dedupe and people")
+	c.flags.IntVar(&o.submissions, "submissions", 0,
+		"how many the resolver has decided before; default: 1000000 of resolve")
 	c.flags.IntVar(&o.seed, "seed", 0, "the contacts follow from this number; default: 1")
 	c.flags.StringVar(&o.sets, "sets", "",
 		"labelled sets of matching: `NAME=FILE:COLUMN,…`, the column with the truth")
@@ -308,15 +326,32 @@ func printResult(w io.Writer, r benchmarks.Result) {
 	printCollectors(w, r.Collectors)
 	printOverload(w, r.Overload)
 	printMatching(w, r.Matching)
+	printResolver(w, r.Resolver)
 	printRecoveries(w, r.Recoveries)
 }
 
 // counted is what the events of a bench are.
 func counted(r benchmarks.Result) string {
-	if r.Name == "dedupe" || r.Name == "people" || r.Name == "matching" {
+	switch r.Name {
+	case "dedupe", "people", "matching":
 		return "rows"
+	case "resolve":
+		return "submissions"
 	}
 	return "beacons"
+}
+
+func printResolver(w io.Writer, r *benchmarks.Resolver) {
+	if r == nil {
+		return
+	}
+	c := r.Core
+	fmt.Fprintf(w, "the core alone: a decision p50 %.2f ms, p99 %.2f ms, at most %.0f ms; all "+
+		"of them %.0f core-seconds, peak memory %d MB\n", c.DecisionMS.P50, c.DecisionMS.P99,
+		c.DecisionMS.Max, c.CoreSeconds, c.PeakRSSBytes/mebi)
+	fmt.Fprintf(w, "ready again after %.1f s (%d keys, %d MB in the changelog, peak memory %d MB)\n",
+		r.RestartSeconds, r.Keys, r.ChangelogBytes/mebi, r.RestartPeakRSS/mebi)
+	fmt.Fprintf(w, "the latency is that of %.0f submissions a second\n", r.Rate)
 }
 
 func printMatching(w io.Writer, m *benchmarks.Matching) {

@@ -25,6 +25,7 @@ func TestBenchUsage(t *testing.T) {
 		{"ingest --batch 1,0", "--batch 1,0: want numbers from 1 on"},
 		{"overload --batch 1,2", "--batch 1,2: want one number"},
 		{"dedupe --out x", "dedupe: takes no --out"},
+		{"resolve --rows 5", "resolve: takes no --rows"},
 		{"people --rows 0", "--rows 0: want at least 1"},
 		{"ingest --seconds 0", "--seconds 0: want at least 1"},
 	} {

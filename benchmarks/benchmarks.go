@@ -42,6 +42,7 @@ type Result struct {
 	Collectors        []Collector     `json:"collectors,omitempty"`
 	Overload          *Overload       `json:"overload,omitempty"`
 	Matching          *Matching       `json:"matching,omitempty"`
+	Resolver          *Resolver       `json:"resolver,omitempty"`
 	// Repeated beacons are in the topic more than once: their first answer was not certain.
 	Repeated int `json:"repeated,omitempty"`
 }

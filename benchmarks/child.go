@@ -15,19 +15,22 @@ const ChildCommand = "bench-child"
 
 // The children.
 const (
-	childLoad = "load"
-	childPeer = "peer"
+	childLoad   = "load"
+	childPeer   = "peer"
+	childDecide = "decide"
 )
 
 // Child is the whole of such a process; it returns the exit code.
 func Child(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	err := fmt.Errorf("%s: want %s or %s", ChildCommand, childLoad, childPeer)
+	err := fmt.Errorf("%s: want %s, %s or %s", ChildCommand, childLoad, childPeer, childDecide)
 	if len(args) > 0 {
 		switch args[0] {
 		case childLoad:
 			err = edge.Main(ctx, args[1:], stdout)
 		case childPeer:
 			err = peers.Main(ctx, args[1:], slog.New(slog.NewJSONHandler(stderr, nil)))
+		case childDecide:
+			err = decide(args[1:], stdout)
 		}
 	}
 	if err != nil {
