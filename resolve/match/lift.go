@@ -117,7 +117,11 @@ func (w *weights) learnLift(x context, at, c int, r rates, m *matched) {
 	}
 	for i, level := range w.levels[c] {
 		share := max(w.implied[at][c][i+1], level.U)
-		share = (rest[i+1] + impliedPairs*share) / (total + impliedPairs)
+		seen := rest[i+1]
+		if share == level.U { // nothing speaks for it but a few pairs: less the error of counting
+			seen = max(0, seen-math.Sqrt(seen)-1)
+		}
+		share = (seen + impliedPairs*share) / (total + impliedPairs)
 		w.lift[at][c][i+1] = max(0, math.Log2(share)-math.Log2(level.U))
 	}
 }
