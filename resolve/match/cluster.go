@@ -49,6 +49,7 @@ type cross struct {
 	left, right int // members
 	sum         int64
 	pairs       int
+	conflict    bool // in a verified column
 }
 
 // refusal is a pair above the threshold whose clusters did not become one.
@@ -162,6 +163,10 @@ func (k *clusters) against(a, b uint32, mean float64) string {
 		return ""
 	}
 	known := k.sum(a, b, left, right)
+	if known.conflict {
+		k.across[[2]uint32{a, b}] = known
+		return "two of their records have different verified values"
+	}
 	if float64(known.sum) < mean*float64(known.pairs)*unit {
 		k.across[[2]uint32{a, b}] = known
 		return "the records of the two clusters do not agree on the whole"
@@ -177,7 +182,7 @@ func (k *clusters) sum(a, b uint32, left, right []uint32) cross {
 		p, q = min(p, q), max(p, q)
 		kept = k.kept.at(p, q)
 		if kept.a == p && kept.b == q {
-			return cross{len(left), len(right), kept.sum, kept.pairs}
+			return cross{len(left), len(right), kept.sum, kept.pairs, kept.conflict}
 		}
 		kept.a, kept.b = p, q
 	}
@@ -186,7 +191,7 @@ func (k *clusters) sum(a, b uint32, left, right []uint32) cross {
 	k.add(&known, left[known.left:], right)
 	known.left, known.right = len(left), len(right)
 	if kept != nil {
-		kept.sum, kept.pairs = known.sum, known.pairs
+		kept.sum, kept.pairs, kept.conflict = known.sum, known.pairs, known.conflict
 	}
 	return known
 }
@@ -196,9 +201,10 @@ func (k *clusters) sum(a, b uint32, left, right []uint32) cross {
 type crossCache []keptCross
 
 type keptCross struct {
-	a, b  uint64
-	sum   int64
-	pairs int
+	a, b     uint64
+	sum      int64
+	pairs    int
+	conflict bool
 }
 
 const crossCacheSize = 1 << 16
@@ -217,7 +223,9 @@ func (k *clusters) add(to *cross, left, right []uint32) {
 		for _, j := range right {
 			if p, q := k.record(i), k.record(j); k.w.across(p, q) {
 				to.pairs++
-				weight := k.w.score(k.c.compare(p, q), p, q)
+				v := k.c.compare(p, q)
+				to.conflict = to.conflict || k.w.conflict(v, p, q) >= 0
+				weight := k.w.score(v, p, q)
 				to.sum += int64(math.Round(min(max(weight, -clipped), clipped) * unit))
 			}
 		}

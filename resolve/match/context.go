@@ -53,23 +53,25 @@ func (r *records) within(v vector, context int) bool {
 		v.level(r.family) == exactLevel
 }
 
-// shared is what record i has of a context of same values; 0 where it has nothing.
+// shared is what record i has of a context of same values, as a hash: the order of ids is that of
+// the input. It is 0 where it has nothing.
 func (r *records) shared(context int, i uint32) uint64 {
 	if context != r.bothNames() {
 		col := r.columns[context]
-		if id := col.rows[i]; !col.values[id].role {
-			return uint64(id)
+		if v := &col.values[col.rows[i]]; !v.role {
+			return v.hash
 		}
 		return 0
 	}
 	if r.given < 0 || r.family < 0 {
 		return 0
 	}
-	given, family := r.columns[r.given].rows[i], r.columns[r.family].rows[i]
-	if given == 0 || family == 0 {
+	given, family := r.columns[r.given], r.columns[r.family]
+	a, b := &given.values[given.rows[i]], &family.values[family.rows[i]]
+	if a.hash == 0 || b.hash == 0 {
 		return 0
 	}
-	return uint64(given)<<32 | uint64(family)
+	return mix(a.hash, b.hash)
 }
 
 // contextPairs is how many pairs of a context are looked at, at most.

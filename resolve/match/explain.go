@@ -138,10 +138,15 @@ func (w *weights) explain(k *comparer, i, j uint32) Explanation {
 		line.Total = total
 		e.Lines = append(e.Lines, line)
 	}
-	if parts.veto && total > vetoWeight {
+	note := ""
+	if c := w.conflict(v, i, j); c >= 0 {
+		note = w.columns[c].Name + " is verified, and differs"
+	} else if parts.veto {
+		note = "the given names differ, and so does the birth date or the e-mail address"
+	}
+	if note != "" && total > vetoWeight {
 		e.Lines = append(e.Lines, Line{
-			Level: levelVeto, Weight: vetoWeight - total, Total: vetoWeight,
-			Note: "the given names differ, and so does the birth date or the e-mail address",
+			Level: levelVeto, Weight: vetoWeight - total, Total: vetoWeight, Note: note,
 		})
 		total = vetoWeight
 	}

@@ -125,6 +125,7 @@ func fixedWeights(r *records, m Model) *weights {
 		w.rarity[c] = make([]float32, 1)
 	}
 	w.setLifts(m)
+	w.setVerified(m)
 	return w
 }
 

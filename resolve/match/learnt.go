@@ -29,7 +29,8 @@ func (r *Result) Learnt() Model {
 	w := r.weights
 	m := Model{
 		Name: r.options.Model.Name, Prior: asWritten(r.Prior), Region: r.options.Model.Region,
-		Columns: map[string]Kind{}, Comparisons: map[string][]Level{},
+		Verified: r.options.Model.Verified,
+		Columns:  map[string]Kind{}, Comparisons: map[string][]Level{},
 		Frequencies: map[string]Frequencies{},
 	}
 	for _, raw := range r.set.columns {

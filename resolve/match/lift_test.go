@@ -3,6 +3,7 @@ package match
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -151,5 +152,43 @@ func TestMoves(t *testing.T) {
 		if weight < -1 {
 			t.Errorf("another %s, too, weighs %.2f", kind, weight)
 		}
+	}
+}
+
+// TestOrderOfAll holds that shuffled rows give the same clusters and the same model to the last
+// digit, where not all pairs are looked at.
+func TestOrderOfAll(t *testing.T) {
+	namesakes := newTown(5, "first_name|last_name|email|phone|company|date_of_birth")
+	given, family := strings.Fields(fewGiven), strings.Fields(fewFamily)
+	for len(namesakes.rows) < 2500 { // more pairs of a name than are looked at
+		a, b := given[namesakes.IntN(4)], family[namesakes.IntN(5)]
+		record := fmt.Sprintf("%s|%s|%s|%%s|%s|%%s", a, b, namesakes.address(a+b, "mail.example"),
+			family[namesakes.IntN(9)])
+		rows := []string{fmt.Sprintf(record, namesakes.phone(), "1970-02-03")}
+		if namesakes.IntN(3) == 0 {
+			rows = append(rows, fmt.Sprintf(record, "", "1970-02-05"), fmt.Sprintf(record, "", ""))
+		}
+		namesakes.person(rows...)
+	}
+	order := inOrder(len(namesakes.rows))
+	var want []int
+	var model string
+	for seed := range uint64(3) {
+		rows := make([]string, len(order))
+		for at, from := range order {
+			rows[at] = namesakes.rows[from]
+		}
+		r := run(t, setOf(t, namesakes.columns, rows...), defaults())
+		got, learnt := partition(r, order), string(r.Learnt().YAML())
+		if want == nil {
+			want, model = got, learnt
+		}
+		if !slices.Equal(got, want) || learnt != model {
+			t.Errorf("seed %d: the clusters are the same: %v, the model is: %v", seed,
+				slices.Equal(got, want), learnt == model)
+		}
+		rand.New(rand.NewPCG(seed, 7)).Shuffle(len(order), func(i, j int) {
+			order[i], order[j] = order[j], order[i]
+		})
 	}
 }

@@ -19,6 +19,9 @@ type Model struct {
 	Region string
 	// MonthFirst are the columns whose dates have the month before the day, where the year is last.
 	MonthFirst []string
+	// Verified are columns whose values are beyond doubt, such as the number of a customer who signed
+	// in: two records with different ones are never one, through others neither.
+	Verified []string
 	// Columns says what columns hold whose names do not tell.
 	Columns map[string]Kind
 	// Comparisons are the levels by column, or by kind for all columns of it. A kind that is not in
@@ -194,7 +197,7 @@ func (m Model) fits(columns []*column) error {
 				want[len(want)-1].Name))
 		}
 	}
-	return errors.Join(problems...)
+	return errors.Join(append(problems, m.fitsVerified(columns))...)
 }
 
 // Validate reports every problem of the model at once, each with what to do.

@@ -63,11 +63,17 @@ func (m Model) writeColumns(b *strings.Builder) {
 			fmt.Fprintf(b, "  %s: %s\n", strconv.Quote(name), m.Columns[name])
 		}
 	}
-	if len(m.MonthFirst) > 0 {
-		b.WriteString("month_first:\n")
-		for _, name := range m.MonthFirst {
-			fmt.Fprintf(b, "  - %s\n", strconv.Quote(name))
-		}
+	writeNames(b, "month_first", m.MonthFirst)
+	writeNames(b, "verified", m.Verified)
+}
+
+func writeNames(b *strings.Builder, key string, names []string) {
+	if len(names) == 0 {
+		return
+	}
+	fmt.Fprintf(b, "%s:\n", key)
+	for _, name := range names {
+		fmt.Fprintf(b, "  - %s\n", strconv.Quote(name))
 	}
 }
 

@@ -250,7 +250,7 @@ func (c *rawColumn) kind(o Options) Kind {
 		}
 	}
 	if kind, ok := kindByName(c.name); ok {
-		if kind == Code && len(c.texts)-1 == rows {
+		if kind == Code && len(c.texts)-1 == rows && !slices.Contains(o.Model.Verified, c.name) {
 			return Ignored // a number of its own for each row
 		}
 		return kind

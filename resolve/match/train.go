@@ -245,6 +245,7 @@ func train(c *comparer, model Model, r rates, t tally) *weights {
 			m.level[at][l+1] = m.total * shipped.M
 		}
 	}
+	w.setVerified(model)
 	w.learn(model, r, m)
 	w.shipLifts()
 	order := t.sorted()

@@ -102,6 +102,9 @@ func emailValue(raw string) (value, []string) {
 		return value{}, []string{"a placeholder: as if empty"}
 	case attribute.Malformed:
 		text := strings.ToLower(strings.Join(strings.Fields(raw), ""))
+		if text != raw { // the same text is the same value
+			return emailValue(text)
+		}
 		part, _, found := strings.Cut(text, "@")
 		if !found {
 			part = ""
@@ -140,14 +143,20 @@ func phoneValue(raw, region string) (value, []string) {
 // How many digits a text has that is compared as a phone number, without being one.
 const fewestDigits, mostDigits = 6, 15
 
+// dateValue reads the digits again where the text is no day: the same text is the same value.
 func dateValue(raw string, order dateOrder) (value, []string) {
-	if day, ok := parseDate(raw, order); ok {
+	text := alphanumeric(raw)
+	day, ok := parseDate(raw, order)
+	if !ok {
+		day, ok = parseDate(text, order)
+	}
+	if ok {
 		if attribute.IsPlaceholderDay(int(day.year), int(day.month), int(day.day)) {
 			return value{}, []string{"a placeholder: as if empty"}
 		}
 		return value{text: day.digits(), day: day}, []string{"read as a date"}
 	}
-	return value{text: alphanumeric(raw)}, []string{"no day of the calendar: compared as text"}
+	return value{text: text}, []string{"no day of the calendar: compared as text"}
 }
 
 func alphanumeric(text string) string {

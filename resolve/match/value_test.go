@@ -196,3 +196,23 @@ func TestLevels(t *testing.T) {
 		}
 	}
 }
+
+// TestSameText holds that texts that are compared as the same are the same in all they say: which
+// of them comes first makes no difference.
+func TestSameText(t *testing.T) {
+	for _, c := range []struct {
+		kind  Kind
+		texts []string
+	}{
+		{Date, []string{"1963-11-07", "196311-07", "19631107", "1963 1107"}},
+		{EmailKind, []string{"info@firm.example", "in fo@firm.example", "INFO@firm .example"}},
+	} {
+		n := normaliser{kind: c.kind}
+		want, _ := n.of(c.texts[0])
+		for _, text := range c.texts[1:] {
+			if got, _ := n.of(text); got != want {
+				t.Errorf("%q: %+v, want that of %q: %+v", text, got, c.texts[0], want)
+			}
+		}
+	}
+}

@@ -17,7 +17,9 @@ type weights struct {
 	// rarity is by comparison and value what an exact agreement on it weighs above or below the
 	// average one.
 	rarity [][]float32
-	known  map[vector]*breakdown
+	// verified are the columns that two records of one person never differ in.
+	verified []int
+	known    map[vector]*breakdown
 }
 
 // breakdown is what a vector weighs, comparison by comparison, without the rarity of its values.
@@ -124,7 +126,7 @@ func (w *weights) score(v vector, i, j uint32) float64 {
 			total += w.rare(b, c, i)
 		}
 	}
-	if b.veto {
+	if b.veto || w.conflict(v, i, j) >= 0 {
 		total = min(total, vetoWeight)
 	}
 	return total
