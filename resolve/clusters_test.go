@@ -177,6 +177,7 @@ func TestTopicsSayWhoIsOne(t *testing.T) {
 			f.read(t, &out)
 			f.check(t, m)
 		}
+		compareWithAnew(t, m)
 		c := m.Counts()
 		if c.Submissions != int64(len(list)) || c.Submissions != c.Matched+c.Created+c.Review+
 			c.Unresolved+c.Duplicates+c.Pending+c.Spam+c.Accepted+c.Rejected+c.Split+c.Withdrawn+c.Refused {
@@ -296,7 +297,34 @@ func TestOtherRulesHoldForAll(t *testing.T) {
 		m.Apply(list[len(list)-1:], &out)
 		f.read(t, &out)
 		f.check(t, m)
+		compareWithAnew(t, m)
 	})
+}
+
+// compareWithAnew holds the clusters and the likely edges against those of an index that has had
+// all records from the start.
+func compareWithAnew(t *rapid.T, m *Machine) {
+	x, likely := newIndex(m.cfg), map[pair]float64{}
+	for _, r := range m.records.list {
+		if !m.cfg.Probabilistic {
+			x.Restore(nil)
+			continue
+		}
+		for _, e := range x.Add(r.words.texts()).Edges {
+			likely[pairOf(e.I, e.J)] = e.Probability
+		}
+	}
+	for p, e := range m.edges.byPair {
+		x.Link(p.left, p.right, e.link())
+		if m.cfg.Probabilistic && e.likely.GetProbability() != likely[p] {
+			t.Fatalf("edge %v: %v, anew %v", p, e.likely, likely[p])
+		}
+	}
+	for i := range m.records.list {
+		if got, want := m.index.Members(uint32(i)), x.Members(uint32(i)); !slices.Equal(got, want) {
+			t.Fatalf("record %d is one with %v, anew with %v", i, got, want)
+		}
+	}
 }
 
 // V3 with the model and with reviews.

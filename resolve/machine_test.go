@@ -103,6 +103,33 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	}
 }
 
+// A review that comes again after everything else has been forgotten has no effect.
+func TestAReviewIsDecidedOnce(t *testing.T) {
+	m := New(exact())
+	m.recent = newRecent(1, 1)
+	id := func(s string) string { return m.contactIDs.ID([]byte("acme\x00\x00" + s)) }
+	var out stage.Output
+	for i, s := range []*schemas.Submission{
+		{SubmissionId: "s1", Site: "acme", Email: "ada@acme.example"},
+		{SubmissionId: "s2", Site: "acme", Email: "bob@acme.example"},
+		{SubmissionId: "r1", Kind: schemas.SubmissionKind_SUBMISSION_KIND_REVIEW, Review: &schemas.Review{
+			Verdict: schemas.Verdict_VERDICT_ACCEPT, Left: id("s1"), Right: id("s2"),
+		}},
+		{SubmissionId: "r2", Kind: schemas.SubmissionKind_SUBMISSION_KIND_REVIEW, Review: &schemas.Review{
+			Verdict: schemas.Verdict_VERDICT_REJECT, Left: id("s1"), Right: id("s2"),
+		}},
+		{SubmissionId: "r1", Kind: schemas.SubmissionKind_SUBMISSION_KIND_REVIEW, Review: &schemas.Review{
+			Verdict: schemas.Verdict_VERDICT_ACCEPT, Left: id("s1"), Right: id("s2"),
+		}},
+	} {
+		m.Apply([]stage.Record{submission(t, int64(i), s)}, &out)
+	}
+	c := m.Counts()
+	if c.Accepted != 1 || c.Rejected != 1 || c.Refused != 1 || m.contact(1) != m.id(1) {
+		t.Errorf("counts %+v, the second contact is %s", c, m.contact(1))
+	}
+}
+
 // Whatever names come with one address, its contact has so many records at most, says so, and what
 // it says is what it holds.
 func TestAContactIsBounded(t *testing.T) {
