@@ -22,6 +22,7 @@ func drawLikely(t *rapid.T, reviews bool) []*schemas.Submission {
 	of := func(name string, values ...string) string { return rapid.SampledFrom(values).Draw(t, name) }
 	n := rapid.IntRange(2, 40).Draw(t, "submissions")
 	var list []*schemas.Submission
+	said := []string{"none"} // reviews so far
 	id := func(name string) string {
 		if rapid.IntRange(0, 19).Draw(t, name+" unknown") == 0 {
 			return of(name, "", "nobody")
@@ -38,9 +39,10 @@ func drawLikely(t *rapid.T, reviews bool) []*schemas.Submission {
 				Review: &schemas.Review{
 					Verdict: schemas.Verdict(rapid.IntRange(0, 4).Draw(t, "verdict")), Left: id("left"),
 					Right: id("right"), Records: []string{id("record"), id("record")},
-					Withdraws: fmt.Sprintf("r%d", rapid.IntRange(2, n).Draw(t, "withdraws")), By: "eve",
+					Withdraws: of("withdraws", said...), By: "eve",
 				},
 			})
+			said = append(said, list[i].SubmissionId)
 			continue
 		}
 		first, last := of("first", "Ada", "Bob", "Robert", ""), of("last", "Kingsley", "Rosenberg")
