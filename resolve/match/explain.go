@@ -2,6 +2,7 @@ package match
 
 import (
 	"cmp"
+	"math"
 	"slices"
 )
 
@@ -124,12 +125,16 @@ func (w *weights) explain(k *comparer, i, j uint32) Explanation {
 			line.Edits = n
 		}
 		switch {
+		case v.level(c) == nullLevel:
 		case v.level(c) == exactLevel:
 			line.Rarity = w.rare(parts, c, i)
 			fallthrough
 		case col.Kind != EmailKind || !ofName(v.level(c)):
-			if parts.share[c] < 0.95 || parts.moved[c] {
-				line.Note = "partly counted before"
+			switch share := parts.share[c]; {
+			case share < 0.05:
+				line.Note = "an earlier column says it already"
+			case share < 0.95 || parts.moved[c]:
+				line.Note = "an earlier column says some of it already"
 			}
 		default:
 			line.Note = "only as far as it says more than the name"
@@ -216,9 +221,21 @@ func (o outcome) decide(e *Explanation) {
 			cmp.Or(o.refused, "their clusters do not agree on the whole")
 	case e.Weight >= logit(o.options.Review):
 		e.Verdict, e.Decision = NearMiss, "near miss: below the threshold, worth a look"
+	case e.vetoed() >= logit(o.options.Threshold):
+		last := e.Lines[len(e.Lines)-1]
+		e.Verdict, e.Decision = NoMatch, "no match, whatever else they share: "+last.Note
 	default:
 		e.Verdict, e.Decision = NoMatch, "no match"
 	}
+}
+
+// vetoed is what a pair would weigh, had a veto not kept it apart; minus infinity where none did.
+func (e *Explanation) vetoed() float64 {
+	last := len(e.Lines) - 1
+	if last < 1 || e.Lines[last].Level != levelVeto {
+		return math.Inf(-1)
+	}
+	return e.Lines[last-1].Total
 }
 
 // members are the records of the cluster that a record is in, ascending.

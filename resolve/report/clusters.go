@@ -215,6 +215,9 @@ func (d *Drawing) ring(place map[int][2]float64, which int, rows []int, end int)
 		n := Node{X: coordinate(x), Y: coordinate(y), Label: fmt.Sprint(row + 1), Anchor: "middle"}
 		outward := math.Cos(angle - towards) // 1 towards the other part
 		tx, ty := x, y-11
+		if k == 0 && which == 1 {
+			ty = y + 19 // the other end's is above
+		}
 		switch {
 		case radius > 0 && outward < -0.5 && which == 0:
 			tx, ty, n.Anchor = x-10, y+4, "end"

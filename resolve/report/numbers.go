@@ -16,10 +16,10 @@ func number(n int) string {
 	return digits
 }
 
-// short is a count in at most four characters: 950, 1.2k, 48k, 3.1M.
+// short is a count in at most five characters: 950, 1.2k, 48k, 3.1M, 4.2bn.
 func short(n int) string {
 	x := float64(n)
-	for _, unit := range []string{"", "k", "M", "G"} {
+	for _, unit := range []string{"", "k", "M", "bn"} {
 		switch {
 		case unit == "" && n < 1000:
 			return strconv.Itoa(n)
@@ -78,7 +78,7 @@ func probability(p float64) string {
 	case p > 0.99 || p < 0.01:
 		return fmt.Sprintf("%.4f", p)
 	}
-	return fmt.Sprintf("%.2f", p)
+	return fmt.Sprintf("%.3f", p)
 }
 
 // logit is the weight of a probability, in bits.

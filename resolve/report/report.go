@@ -32,7 +32,8 @@ var files embed.FS
 
 // Write writes the page.
 func Write(w io.Writer, in Input) error {
-	t, err := template.New("page.gohtml").ParseFS(files, "page.gohtml")
+	t := template.New("page.gohtml").Funcs(template.FuncMap{"number": number})
+	t, err := t.ParseFS(files, "page.gohtml")
 	if err != nil {
 		return err
 	}

@@ -159,7 +159,7 @@ func TestNumbers(t *testing.T) {
 		{short(1249), "1.2k"},
 		{short(48_300), "48k"},
 		{short(999_700), "1M"},
-		{short(3_100_000_000), "3.1G"},
+		{short(3_100_000_000), "3.1bn"},
 		{percent(0), "0%"},
 		{percent(1), "100%"},
 		{percent(0.99999), ">99.9%"},
@@ -173,7 +173,7 @@ func TestNumbers(t *testing.T) {
 		{probability(0.999999), ">0.9999"},
 		{probability(1e-9), "<0.0001"},
 		{probability(0.9987), "0.9987"},
-		{probability(0.501), "0.50"},
+		{probability(0.501), "0.501"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s, want %s", c.got, c.want)
