@@ -45,3 +45,20 @@ func TestVerdicts(t *testing.T) {
 		}
 	}
 }
+
+// TestVetoIsSaid holds that a pair that only a veto keeps apart says so.
+func TestVetoIsSaid(t *testing.T) {
+	e := Explanation{Weight: vetoWeight, Lines: []Line{
+		{Column: Column{Name: "email", Kind: EmailKind}, Total: 9},
+		{Level: levelVeto, Weight: vetoWeight - 9, Total: vetoWeight, Note: "the names differ"},
+	}}
+	outcome{options: defaults(), compared: true}.decide(&e)
+	if e.Verdict != NoMatch || e.Decision != "no match, whatever else they share: the names differ" {
+		t.Errorf("%s: %s", e.Verdict, e.Decision)
+	}
+	e.Lines[0].Total = -1
+	outcome{options: defaults(), compared: true}.decide(&e)
+	if e.Decision != "no match" {
+		t.Errorf("a pair that is unlike as it is: %s", e.Decision)
+	}
+}
