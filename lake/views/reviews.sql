@@ -19,6 +19,7 @@
 -- decided_by: Who said it.
 -- note: What they said of it.
 -- reason: What was done, and why, in a sentence.
+WITH numbers AS (SELECT record_id, any_value(number) AS number FROM files.records GROUP BY record_id)
 SELECT substr(sha256(left_contact_id || ' ' || right_contact_id), 1, 12) AS review_id,
        'open' AS state, NULL::VARCHAR AS verdict, left_contact_id, right_contact_id,
        NULL::VARCHAR[] AS records, NULL::VARCHAR AS withdraws, likeliest.weight AS weight,
@@ -50,8 +51,8 @@ FROM (
         FROM decisions WHERE outcome = 'review'
       ) d LEFT JOIN aliases a ON other = a.contact_id
     ) p
-    LEFT JOIN records l ON l.record_id = left_contact_id
-    LEFT JOIN records r ON r.record_id = right_contact_id
+    LEFT JOIN numbers l ON l.record_id = left_contact_id
+    LEFT JOIN numbers r ON r.record_id = right_contact_id
     WHERE left_contact_id <> right_contact_id
   )
   GROUP BY ALL
