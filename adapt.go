@@ -66,7 +66,7 @@ func (c *Config) resolveConfig() (resolve.Config, error) {
 	for _, number := range s.Deny.Phone {
 		out.Deny.Phones = append(out.Deny.Phones, attribute.NormalisePhone(number, s.Region).Number)
 	}
-	return out, nil
+	return out, out.Validate()
 }
 
 // resolved is the strategy as the resolver knows it.

@@ -21,10 +21,6 @@ func (k *checker) strategies() {
 		k.problems = append(k.problems, k.doc.Problem("resolve.model", err.Error(), ""))
 		return
 	}
-	if err := cfg.Validate(); err != nil {
-		k.problems = append(k.problems, k.doc.Problem("resolve", err.Error(), ""))
-		return
-	}
 	if len(k.cfg.Strategies) == 0 {
 		return
 	}

@@ -38,7 +38,7 @@ func commands() []command {
 		{"up", "", "all stages in one process, embedded broker unless --brokers", runUp},
 		{"ingest", "", "the collector alone, against --brokers", runIngest},
 		{"sessionize", "", "the sessionizer alone, against --brokers", runSessionize},
-		{"resolve", "", "the resolver alone, against --brokers", runResolve},
+		{"resolve", "", "the resolver alone, against --brokers; --dry-run: what it would decide", runResolve},
 		{"lake", "", "the lake alone, against --brokers", runLake},
 		{"broker", "", "the embedded broker alone, for stages in processes of their own", runBroker},
 		{"replay", "FILE...", "recorded traffic through the same stages", runReplay},

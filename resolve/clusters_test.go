@@ -306,7 +306,7 @@ func TestOtherRulesHoldForAll(t *testing.T) {
 // compareWithAnew holds the clusters and the likely edges against those of an index that has had
 // all records from the start.
 func compareWithAnew(t *rapid.T, m *Machine) {
-	x, likely := newIndex(m.cfg), map[pair]float64{}
+	x, likely := mustIndex(m.cfg), map[pair]float64{}
 	for _, r := range m.records.list {
 		if !m.cfg.Probabilistic {
 			x.Restore(nil)

@@ -33,8 +33,9 @@ func (c Config) compared() string {
 	return fmt.Sprintf("%s from %v", c.model().Version(), c.Review)
 }
 
-// newIndex makes what compares records by the model and holds the clusters.
-func newIndex(cfg Config) *match.Index {
+// newIndex makes what compares records by the model and holds the clusters. An error means that the
+// model does not fit what a record says.
+func newIndex(cfg Config) (*match.Index, error) {
 	columns := []match.Column{
 		{Name: string(AttributeEmail), Kind: match.EmailKind},
 		{Name: string(AttributeFirstName), Kind: match.GivenName},
@@ -47,16 +48,21 @@ func newIndex(cfg Config) *match.Index {
 		o.Model = match.DefaultModel()
 		o.Model.Prior, o.Threshold, o.Review = 0.5, 1, 1
 	}
-	x, err := match.NewIndex(columns, o)
+	return match.NewIndex(columns, o)
+}
+
+// mustIndex is newIndex of a valid configuration, whose model fits.
+func mustIndex(cfg Config) *match.Index {
+	x, err := newIndex(cfg)
 	if err != nil {
-		panic("resolve: " + err.Error()) // a valid configuration has a model that fits
+		panic("resolve: " + err.Error())
 	}
 	return x
 }
 
 // Explain says how the model compares what two records say.
 func (c Config) Explain(left, right *schemas.Record) match.Explanation {
-	x, read := newIndex(c), newReader(c).read
+	x, read := mustIndex(c), newReader(c).read
 	for _, r := range []*schemas.Record{left, right} {
 		a := read(submissionOf(r))
 		x.Restore(wordsOf(&a).texts())

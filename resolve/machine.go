@@ -52,7 +52,7 @@ type Machine struct {
 func New(cfg Config) *Machine {
 	return &Machine{
 		cfg: cfg, strategies: newStrategies(cfg), reader: newReader(cfg),
-		records: newRecords(cfg.Strategies, cfg.SharedBy), edges: newEdges(), index: newIndex(cfg),
+		records: newRecords(cfg.Strategies, cfg.SharedBy), edges: newEdges(), index: mustIndex(cfg),
 		identities: newIdentities(), pending: newPending(),
 		recent:     newRecent(recentWindow, recentLength),
 		contactIDs: schemas.NewNames("contact"), badIDs: schemas.NewNames("bad_beacon"),

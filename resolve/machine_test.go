@@ -368,6 +368,11 @@ func TestValidate(t *testing.T) {
 	if err := propertyConfig().Validate(); err != nil {
 		t.Error(err)
 	}
+	other := DefaultConfig()
+	other.Model.Comparisons[string(match.EmailKind)] = []match.Level{{Name: "exact", M: 1, U: 0.1}}
+	if err := other.Validate(); err == nil || !strings.Contains(err.Error(), "want its") {
+		t.Errorf("a model that does not fit is %v", err)
+	}
 	if err := (Config{}).Validate(); err == nil {
 		t.Error("a configuration without a strategy is valid")
 	}

@@ -131,6 +131,8 @@ func (c Config) Validate() error {
 	}
 	if err := c.Model.Validate(); err != nil {
 		report("model: %w", err)
+	} else if _, err := newIndex(c); err != nil {
+		report("model: %w", err)
 	}
 	return errors.Join(problems...)
 }
