@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +52,8 @@ func newCrew(
 			p.kill()
 		}
 		if t.Failed() {
-			for _, p := range c.stages[max(0, len(c.stages)-2):] {
+			last := append(slices.Clone(b.past), c.stages[max(0, len(c.stages)-2):]...)
+			for _, p := range last {
 				t.Logf("%s said:\n%s", p.name, p.said())
 			}
 		}

@@ -303,6 +303,7 @@ func (r *resolvers) dieAt(
 	switch {
 	case stands && name == fault.Replay:
 		other = r.unsaved(other)
+		r.awaitWork(other)
 		p = r.condemn(random, name, most)
 		r.awaitStandby(p.process)
 		r.awaitUnsaved()
