@@ -196,6 +196,7 @@ func (b *Broker) Damage() []Damage { return b.keeper.known() }
 func (b *Broker) Close() {
 	b.stop()
 	b.ran.Wait()
+	b.notes.finish()
 	b.cluster.Close()
 	if err := b.notes.file.Close(); err != nil {
 		b.keeper.log.Error("embedded broker: close the notes of commits", "error", err)

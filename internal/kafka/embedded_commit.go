@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -75,6 +77,10 @@ type commitNotes struct {
 	sync   bool
 	topics []topicAtRest
 	listed time.Time // when the list of topics was changed
+
+	mu      sync.Mutex
+	closing bool
+	last    logEnd // of the producers, before the last commit
 }
 
 // noteCommits has every commit noted. The broker handles nothing else while it is.
@@ -89,6 +95,12 @@ func (b *Broker) noteCommits(lazy bool) error {
 		if !ok || !end.Commit {
 			return nil, nil, false
 		}
+		b.notes.mu.Lock()
+		defer b.notes.mu.Unlock()
+		if b.notes.closing {
+			b.cluster.KeepControl()
+			return nil, errClosing, true
+		}
 		if err := b.notes.note(end.ProducerID, end.ProducerEpoch); err != nil {
 			// Not to be able to say what a stop would leave undone is no reason to do it: the client
 			// is left without an answer, and asks a new producer what became of it.
@@ -99,6 +111,29 @@ func (b *Broker) noteCommits(lazy bool) error {
 		return nil, nil, false
 	})
 	return nil
+}
+
+var errClosing = errors.New("the broker is being closed")
+
+// finishing bounds the wait for a commit that the broker may have refused, which leaves no entry.
+const finishing = time.Second
+
+// finish lets no other commit begin and waits for the end of the last one. A stop that the broker
+// begins between the note and the commit writes the broker's state first: what the commit then does
+// is half of one.
+func (n *commitNotes) finish() {
+	n.mu.Lock()
+	n.closing = true
+	last := n.last
+	n.mu.Unlock()
+	path := filepath.Join(n.broker.keeper.scrub.dir, "pids.log")
+	for deadline := time.Now().Add(finishing); time.Now().Before(deadline); {
+		info, err := os.Stat(path)
+		if err != nil || info.Size() != last.Size {
+			return
+		}
+		Pause(context.Background(), time.Millisecond)
+	}
 }
 
 func (n *commitNotes) note(id int64, epoch int16) error {
@@ -129,6 +164,7 @@ func (n *commitNotes) note(id int64, epoch int16) error {
 	if e.Groups, err = endOfLog(filepath.Join(dir, "groups.log"), -1); err != nil {
 		return err
 	}
+	n.last = e.Producers
 	return n.write(e)
 }
 
@@ -203,6 +239,14 @@ func (s *scrub) takeBackHalfCommit(now time.Time) error {
 	groups := filepath.Join(s.dir, "groups.log")
 	if at, err := endOfLog(groups, e.Groups.Size); err == nil && at == e.Groups {
 		if err := truncateSynced(groups, e.Groups.Size); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if len(undo) > 0 {
+		// The broker has not ended well, whatever it wrote at the end: what is open in the partitions
+		// that are read anew is aborted, as after a kill.
+		s.killed = true
+		if err := removeIfThere(filepath.Join(s.dir, "session_state.json")); err != nil {
 			return err
 		}
 	}
