@@ -159,7 +159,7 @@ func (k *clusters) against(a, b uint32, mean float64) string {
 			}
 		}
 	}
-	if math.IsInf(mean, -1) {
+	if math.IsInf(mean, -1) && len(k.w.verified) == 0 {
 		return ""
 	}
 	known := k.sum(a, b, left, right)

@@ -57,6 +57,7 @@ func (x *Index) result(s *Set, columns []Column) *Result {
 			r.Ignored = append(r.Ignored, c)
 		}
 	}
+	r.Dropped = slices.DeleteFunc(r.Dropped, func(d DroppedBlock) bool { return d.Rule == anyPair })
 	done := make([]bool, s.Len())
 	for i := range uint32(s.Len()) {
 		if x.graph.head[i] == 0 || done[i] {
