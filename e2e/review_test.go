@@ -3,6 +3,7 @@ package e2e
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -13,7 +14,8 @@ import (
 
 // smiths is recorded input of the last days: Ann and Robert Smith share a mailbox, and Robert's
 // browser once; Ulrike has written twice, from two addresses, so that the model is not sure. Ann's
-// record is the first, Robert's the second, Ulrike's are the third and the fourth.
+// record is the first, Robert's the second, Ulrike's are the third and the fourth. The fifth and
+// the sixth are of two cousins of one name and phone, whom the model takes for one.
 func smiths(t *testing.T) string {
 	t.Helper()
 	var lines strings.Builder
@@ -50,6 +52,14 @@ func smiths(t *testing.T) string {
 		"form": "demo", "email": "u.hagenbuch@home.example", "first_name": "Ulrike",
 		"last_name": "Hagenbuch", "company": "Acme GmbH",
 	})
+	maria := map[string]string{
+		"form": "demo", "email": "maria.lopez@acme.example", "first_name": "Maria",
+		"last_name": "Lopez", "phone": "+49 40 7654321",
+	}
+	put("e2", "ve", "form_submit", "/demo", maria)
+	cousin := maps.Clone(maria)
+	cousin["email"], cousin["company"] = "m.lopez@home.example", "Lopez"
+	put("f2", "vf", "form_submit", "/demo", cousin)
 	put("a3", "va", "page_view", "/pricing", nil)
 	put("b3", "vb", "page_view", "/docs", nil)
 	put("b4", "vb", "form_submit", "/demo", robert)
@@ -109,9 +119,9 @@ func say(t *testing.T, data string, args ...string) (answer struct {
 	return answer
 }
 
-// Two people who were taken for one are split: their visits, their timelines, their scores and all
-// else that is known of them are as if they had always been two, though a browser has passed from
-// one to the other meanwhile. Their scores need nobody to ask for them.
+// People who were taken for one, by a strategy or by the model, are split: their visits, their
+// timelines, their scores and all else that is known of them are as if they had always been two,
+// though a browser has passed from one to the other meanwhile. Their scores need nobody to ask.
 func TestSplitLeavesNoTrace(t *testing.T) {
 	input, asOf := smiths(t), time.Now().UTC().Add(time.Hour).Truncate(time.Second)
 	dir := t.TempDir()
@@ -134,10 +144,14 @@ func TestSplitLeavesNoTrace(t *testing.T) {
 		"split" || !cmp.Equal(answer.Parted, []string{robert}) {
 		t.Errorf("%+v", answer)
 	}
+	cousins := say(t, merged, "split", ids[4][0], ids[5][0])
+	if !cmp.Equal(cousins.Parted, []string{ids[5][0]}) {
+		t.Errorf("the cousins: %+v", cousins)
+	}
 	// The next scheduled run is later than that.
-	eventually(t, 40*time.Second, "a score of both at once", func() bool {
+	eventually(t, 40*time.Second, "a score of each at once", func() bool {
 		return number(t, merged, fmt.Sprintf("SELECT count(*) FROM scores WHERE score > 0 AND "+
-			"subject_id IN ('%s', '%s')", ann, robert)) == 2
+			"subject_id IN ('%s', '%s', '%s', '%s')", ann, robert, ids[4][0], ids[5][0])) == 4
 	})
 	got := peopleOf(t, merged, asOf)
 	s.stop()
@@ -148,7 +162,7 @@ func TestSplitLeavesNoTrace(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if len(want.Contacts) != 4 || len(want.Scores) != 4 || len(want.Visits) != 11 {
+	if len(want.Contacts) != 6 || len(want.Scores) != 6 || len(want.Visits) != 13 {
 		t.Errorf("there are %d contacts, %d scores, %d visits", len(want.Contacts), len(want.Scores),
 			len(want.Visits))
 	}
