@@ -28,15 +28,7 @@ func (r *Result) summary(c Column, compared bool) ColumnSummary {
 	s := ColumnSummary{Column: c, Compared: compared}
 	at := slices.IndexFunc(r.set.columns, func(raw *rawColumn) bool { return raw.name == c.Name })
 	if at < 0 {
-		at = slices.IndexFunc(r.weights.columns, func(col *column) bool { return col.Name == c.Name })
-		s.Reason = "a part of the full name"
-		s.Filled = r.weights.columns[at].filled
-		for _, n := range r.weights.columns[at].counts[1:] {
-			if n > 0 {
-				s.Distinct++
-			}
-		}
-		return s
+		return r.summaryOfPart(s)
 	}
 	raw := r.set.columns[at]
 	s.Distinct = len(raw.texts) - 1
@@ -46,6 +38,26 @@ func (r *Result) summary(c Column, compared bool) ColumnSummary {
 		}
 	}
 	s.Reason = r.reason(s, raw)
+	return s
+}
+
+// summaryOfPart is that of a column that was made of another one.
+func (r *Result) summaryOfPart(s ColumnSummary) ColumnSummary {
+	s.Reason = "a part of the full name"
+	for _, col := range r.weights.columns {
+		if col.Name != s.Name {
+			continue
+		}
+		s.Filled = col.filled
+		for _, n := range col.counts[1:] {
+			if n > 0 {
+				s.Distinct++
+			}
+		}
+	}
+	if !s.Compared {
+		s.Reason += " that tells too little"
+	}
 	return s
 }
 

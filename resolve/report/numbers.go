@@ -62,6 +62,9 @@ func oneIn(share float64) string {
 // signed is a weight with its sign and one digit; minus is the sign of typesetters.
 func signed(weight float64) string {
 	text := fmt.Sprintf("%+.1f", weight)
+	if math.IsInf(weight, 0) {
+		text = text[:1] + "∞"
+	}
 	if text == "+0.0" || text == "-0.0" {
 		return "0.0"
 	}

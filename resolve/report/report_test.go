@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"regexp"
 	"strings"
 	"testing"
@@ -170,6 +171,7 @@ func TestNumbers(t *testing.T) {
 		{oneIn(1e-6), "1 in 1M"},
 		{signed(-7.96), "−8.0"},
 		{signed(-0.01), "0.0"},
+		{signed(math.Inf(-1)), "−∞"},
 		{probability(0.999999), ">0.9999"},
 		{probability(1e-9), "<0.0001"},
 		{probability(0.9987), "0.9987"},
@@ -219,5 +221,41 @@ func TestCalibrations(t *testing.T) {
 	if !strings.Contains(texts, "a<b") || groups != len(sets) ||
 		!strings.Contains(b.String(), `viewBox="0 0 894 672"`) {
 		t.Errorf("%d plots in %s", groups, b.String())
+	}
+}
+
+// TestPageOfLittle holds that a page can be made of two records, of thresholds that nothing or
+// everything reaches, and of records that came one by one.
+func TestPageOfLittle(t *testing.T) {
+	for _, threshold := range []float64{0, 0.5, 1} {
+		for _, stream := range []bool{false, true} {
+			set := match.NewSet([]string{"name", "email", "nothing"})
+			for _, row := range [][]string{
+				{"ada king", "ada@mail.example", ""}, {"bob", "bob@mail.example", ""},
+			} {
+				if err := set.Add(row, 0); err != nil {
+					t.Fatal(err)
+				}
+			}
+			o := match.Options{
+				Model: match.DefaultModel(), Threshold: threshold, Review: min(threshold, 0.1),
+			}
+			r, err := set.Run(o)
+			if err == nil && stream {
+				o.Model = r.Learnt()
+				r, err = set.Stream(o)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			text := page(t, Input{
+				Name: "two", Result: r, Files: []int{2}, Threshold: threshold, Review: o.Review,
+				Entity: []string{"a", "b"}, Asked: [][2]int{{0, 1}},
+			})
+			if strings.Contains(text, "NaN") || strings.Contains(text, "Inf") ||
+				!strings.Contains(text, "Rows 1 and 2") || !strings.Contains(text, "name (family)") {
+				t.Errorf("threshold %v, one by one %v: %s", threshold, stream, text)
+			}
+		}
 	}
 }
