@@ -172,7 +172,8 @@ func TestSplitLeavesNoTrace(t *testing.T) {
 func TestReviewsAreReversible(t *testing.T) {
 	needThorough(t)
 	input, asOf := smiths(t), time.Now().UTC().Add(time.Hour).Truncate(time.Second)
-	data, config := filepath.Join(t.TempDir(), "data"), write(t, "crumbtrail.yaml", quick)
+	data := filepath.Join(t.TempDir(), "data")
+	config := write(t, "crumbtrail.yaml", quick+"resolve: {threshold: 0.9999, review: 0.01}\n")
 	must(t, "replay", "--data", data, "--config", config, input)
 	ids := rows(t, data, "SELECT record_id FROM records ORDER BY number")
 	first, second := ids[2][0], ids[3][0]
@@ -189,8 +190,9 @@ func TestReviewsAreReversible(t *testing.T) {
 	}
 	before := peopleOf(t, data, asOf)
 
-	open := rows(t, data, "SELECT review_id, left_contact_id, right_contact_id FROM reviews")
-	if len(open) != 1 || open[0][1] != first || open[0][2] != second {
+	open := rows(t, data, "SELECT review_id, left_contact_id FROM reviews "+
+		"WHERE state = 'open' AND right_contact_id = '"+second+"'")
+	if len(open) != 1 || open[0][1] != first {
 		t.Fatalf("open are %v", open)
 	}
 	if list := must(t, "review", "--data", data, "--format", "csv"); !strings.Contains(list,
@@ -199,7 +201,7 @@ func TestReviewsAreReversible(t *testing.T) {
 	}
 	show := must(t, "review", "show", open[0][0], "--data", data, "--config", config)
 	for _, part := range []string{
-		"u.hagenbuch@home.example", "Probably one person: ", "accept " + first,
+		"u.hagenbuch@home.example", "the same family name", "accept " + first,
 	} {
 		if !strings.Contains(show, part) {
 			t.Errorf("%q is not shown in\n%s", part, show)
@@ -236,7 +238,8 @@ func TestReviewsAreReversible(t *testing.T) {
 	become(1)
 	say(t, data, "withdraw", accepted.ReviewID)
 	become(2)
-	states := rows(t, data, "SELECT state, verdict FROM reviews ORDER BY asked_at, review_id")
+	states := rows(t, data, "SELECT state, verdict FROM reviews WHERE verdict IS NOT NULL "+
+		"ORDER BY asked_at, review_id")
 	if diff := cmp.Diff([][]string{
 		{"withdrawn", "accept"},
 		{"decided", "withdraw"},
