@@ -21,6 +21,10 @@ func (k *checker) strategies() {
 		k.problems = append(k.problems, k.doc.Problem("resolve.model", err.Error(), ""))
 		return
 	}
+	for _, a := range cfg.Untrained() {
+		k.note("resolve.model says nothing of %s: the shipped weights hold; train it on a file whose "+
+			"columns are called as the attributes are", a)
+	}
 	if len(k.cfg.Strategies) == 0 {
 		return
 	}

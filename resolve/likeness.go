@@ -25,6 +25,18 @@ func (c Config) model() match.Model {
 	return m
 }
 
+// Untrained lists the attributes of which the model says nothing, neither by their names nor by
+// what they are: the shipped weights hold for them.
+func (c Config) Untrained() (list []Attribute) {
+	for _, a := range Attributes() {
+		_, named := c.Model.Comparisons[string(a)]
+		if _, kind := c.Model.Comparisons[string(a.kind())]; !named && !kind {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
 // compared names what decides which edges the model makes.
 func (c Config) compared() string {
 	if !c.Probabilistic {

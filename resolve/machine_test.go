@@ -369,6 +369,13 @@ func TestValidate(t *testing.T) {
 		t.Error(err)
 	}
 	other := DefaultConfig()
+	if none := other.Untrained(); len(none) > 0 {
+		t.Errorf("the shipped model says nothing of %v", none)
+	}
+	delete(other.Model.Comparisons, string(match.FamilyName))
+	if got := other.Untrained(); len(got) != 1 || got[0] != AttributeLastName {
+		t.Errorf("without family names the model says nothing of %v", got)
+	}
 	other.Model.Comparisons[string(match.EmailKind)] = []match.Level{{Name: "exact", M: 1, U: 0.1}}
 	if err := other.Validate(); err == nil || !strings.Contains(err.Error(), "want its") {
 		t.Errorf("a model that does not fit is %v", err)
