@@ -161,10 +161,11 @@ func (m *Machine) own(visitor []byte, contacts []uint32) (at int, evidence strin
 // whose is the number of the contact that a browser is now.
 func (m *Machine) whose(visitor []byte) (contact uint32, ok bool) {
 	last := m.identities.last(visitor)
-	if last == nil {
+	record, ok := m.records.number(last.GetRecordId())
+	if !ok {
 		return 0, false
 	}
-	return m.records.list[m.records.byID[last.RecordId]].contact, true
+	return m.records.list[record].contact, true
 }
 
 // ownMailbox finds the record by which a browser's contact gave a role mailbox before.

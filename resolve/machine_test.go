@@ -465,6 +465,17 @@ func BenchmarkApply(b *testing.B) {
 func FuzzApply(f *testing.F) {
 	f.Add([]byte("\n\x02s1\x1a\x04acme"), []byte("cx"), []byte("\n\x01x"))
 	f.Add([]byte{0xff}, []byte{}, []byte{1, 2, 4})
+	edges := mustEncode(&schemas.VisitorEdges{Edges: []*schemas.Identity{{RecordId: "x"}}})
+	f.Add(mustEncode(&schemas.Submission{
+		SubmissionId: "s1", Site: "acme", VisitorId: "v1", Email: "info@acme.example",
+		Consent: schemas.Consent_CONSENT_IDENTIFIED,
+	}), []byte("vacme\x00v1"), edges)
+	f.Add(mustEncode(&schemas.Submission{
+		SubmissionId: "r1", Kind: schemas.SubmissionKind_SUBMISSION_KIND_REVIEW,
+		Review: &schemas.Review{Verdict: schemas.Verdict_VERDICT_SPLIT, Left: "x", Records: []string{"x"}},
+	}), []byte("r\x00\x00\x00\x01"), mustEncode(&schemas.RecordState{
+		Record: &schemas.Record{RecordId: "x"}, ContactNumber: 7,
+	}))
 	f.Add([]byte{}, []byte("s12345678"), []byte("12345678"))
 	f.Fuzz(func(t *testing.T, record, key, value []byte) {
 		m := New(propertyConfig())

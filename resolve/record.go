@@ -57,10 +57,13 @@ func (w words) alike(other words) (count int) {
 	return count
 }
 
-// say puts a submission into the record. Its words as they were sent are those of the last one.
+// say puts a submission into the record. Names are written as in the last one; address and number as
+// in the first, whose site says how they are read.
 func (r *record) say(s *schemas.Submission, a *attributes, ordinal int64) {
 	of := r.said
-	of.Email, of.Phone = attribute.Clean(s.Email), attribute.Clean(s.Phone)
+	if of.Submissions == 0 {
+		of.Email, of.Phone = attribute.Clean(s.Email), attribute.Clean(s.Phone)
+	}
 	of.FirstName, of.LastName = attribute.Clean(s.FirstName), attribute.Clean(s.LastName)
 	of.Company = attribute.Clean(s.Company)
 	r.words, r.role = wordsOf(a), a.email.Role

@@ -94,8 +94,11 @@ func (m *Machine) settle() {
 	m.settled = true
 	m.index.Settle()
 	m.hotKeys = len(m.index.Hot())
-	for i := range m.records.list {
-		if now := m.index.Members(uint32(i))[0]; now != m.records.list[i].contact {
+	for i, r := range m.records.list {
+		if int(r.contact) >= len(m.records.list) {
+			r.contact = uint32(i)
+		}
+		if now := m.index.Members(uint32(i))[0]; now != r.contact {
 			m.unsettled = append(m.unsettled, uint32(i))
 		}
 	}
