@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"crumbtrail/internal/stage"
+	"crumbtrail/resolve/match"
 	"crumbtrail/schemas"
 )
 
@@ -14,9 +15,9 @@ import (
 // without anything being lost: only the golden records are made anew, and aliases say which contact
 // a record's id stands for.
 
-// maxRecords bounds the records of a contact, as the clusters do. What a contact that has as many
-// says in new words is put into the record that it agrees with.
-const maxRecords = 100
+// maxRecords bounds the records of a contact. What one that has as many says in new words is
+// counted, and not kept.
+const maxRecords = match.MaxCluster
 
 // change is what a submission changes, until it is put out.
 type change struct {

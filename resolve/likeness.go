@@ -246,17 +246,27 @@ func (m *Machine) runnersUp(d *schemas.Decision, record uint32, f *finding) {
 		})
 	}
 	for _, i := range f.others {
+		reason := "it agrees, too"
+		if why := m.refusal(i, record); why != "" {
+			reason = why
+		}
 		var weight, probability float64
 		at := slices.IndexFunc(likely, func(e match.Edge) bool { return e.I+e.J-record == i })
 		if at >= 0 {
 			weight, probability = likely[at].Weight, likely[at].Probability
 		}
-		candidate(i, weight, probability, "it agrees, too")
+		candidate(i, weight, probability, reason)
 	}
 	for _, e := range likely {
 		i := e.I + e.J - record
 		candidate(i, e.Weight, e.Probability, m.against(pairOf(i, record), e))
 	}
+}
+
+// refusal says why two records are not one although a strategy or a person says so.
+func (m *Machine) refusal(i, j uint32) string {
+	_, why, _ := strings.Cut(m.index.Explain(i, j).Decision, ", but ")
+	return why
 }
 
 // against says why a likely pair is not one.

@@ -3,6 +3,7 @@ package resolve
 import (
 	"bytes"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -176,6 +177,13 @@ func (m *Machine) decide(
 	case f.found:
 		d.Outcome = schemas.Outcome_OUTCOME_MATCHED
 		record = m.agree(s, &a, &f, c)
+		if members := m.index.Members(record); !slices.Contains(members, f.record) {
+			f.others = slices.Insert(f.others, 0, f.record)
+			f.why += ", but they cannot be one: " + m.refusal(f.record, record)
+			if len(members) == 1 {
+				d.Outcome = schemas.Outcome_OUTCOME_CREATED
+			}
+		}
 		why = f.why
 	case !f.compared && !reachable(&a):
 		d.Outcome = schemas.Outcome_OUTCOME_UNRESOLVED

@@ -57,8 +57,8 @@ func (w words) alike(other words) (count int) {
 	return count
 }
 
-// say puts a submission into the record. Names are written as in the last one; address and number as
-// in the first, whose site says how they are read.
+// say puts a submission into the record. Names are written as in the last one; address and number
+// as in the first, whose site says how they are read.
 func (r *record) say(s *schemas.Submission, a *attributes, ordinal int64) {
 	of := r.said
 	if of.Submissions == 0 {

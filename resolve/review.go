@@ -120,10 +120,16 @@ func (m *Machine) accept(s *schemas.Submission, d *schemas.Decision, c *change) 
 	if !ok {
 		return
 	}
-	before := m.records.list[left].contact == m.records.list[right].contact
+	one := m.records.list[left].contact == m.records.list[right].contact
+	lefts, rights := m.index.Members(left), m.index.Members(right)
+	if n := len(lefts) + len(rights); !one && n > maxRecords {
+		d.Reason = fmt.Sprintf("the two cannot be one: they have %d records, and a contact has at "+
+			"most %d", n, maxRecords)
+		return
+	}
 	rulings := []ruled{{pairOf(left, right), schemas.EdgeVerdict_EDGE_VERDICT_ACCEPTED}}
-	for _, i := range m.index.Members(left) {
-		for _, j := range m.index.Members(right) {
+	for _, i := range lefts {
+		for _, j := range rights {
 			p := pairOf(i, j)
 			if e := m.edges.byPair[p]; i != j && p != rulings[0].pair && e != nil && e.rejected() {
 				rulings = append(rulings, ruled{p, schemas.EdgeVerdict_EDGE_VERDICT_UNSPECIFIED})
@@ -132,14 +138,14 @@ func (m *Machine) accept(s *schemas.Submission, d *schemas.Decision, c *change) 
 	}
 	r := m.impose(s, rulings, c)
 	if m.index.Members(left)[0] != m.index.Members(right)[0] {
+		why := m.refusal(left, right)
 		m.lift(r, c)
-		d.Reason = fmt.Sprintf("the two cannot be one: they would have more than %d records, or a "+
-			"record in between is kept apart from one of them", maxRecords)
+		d.Reason = "the two cannot be one: " + why
 		return
 	}
 	d.Outcome = schemas.Outcome_OUTCOME_ACCEPTED
 	d.Reason = "a person said that the two are one"
-	if before {
+	if one {
 		d.Reason += "; they were already, and are from now on whatever the model says"
 	}
 }
