@@ -53,7 +53,8 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 	c.flags.BoolVar(&f.values, "values", false, "put what rows say into the report, too")
 	c.flags.Float64Var(&f.threshold, "threshold", match.DefaultThreshold,
 		"probability from which two rows are one person")
-	c.flags.StringVar(&f.model, "model", "", "begin with the weights in `FILE`, which --train wrote")
+	c.flags.StringVar(&f.model, "model", "", "begin with the weights in `FILE`, which "+
+		"--train wrote; contact is the shipped model of contacts")
 	c.flags.StringVar(&f.train, "train", "",
 		"write the weights that these rows gave to `FILE`, to read or keep")
 	c.flags.BoolVar(&f.stream, "stream", false, "let the rows come one by one, each compared with "+
@@ -307,11 +308,14 @@ func writeClusters(w io.Writer, input *records, r *match.Result) error {
 
 func probabilityText(p float64) string { return strconv.FormatFloat(p, 'g', 6, 64) }
 
-// loadMatchModel reads a model; without a file it is the shipped one.
+// loadMatchModel reads a model, or takes a shipped one: what rows learn from where there is no file.
 func loadMatchModel(file string) (match.Model, error) {
 	model := match.DefaultModel()
-	if file == "" {
+	switch file {
+	case "":
 		return model, nil
+	case match.ContactModelName:
+		return match.ContactModel(), nil
 	}
 	text, err := os.ReadFile(file)
 	if err != nil {

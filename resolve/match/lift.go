@@ -201,7 +201,11 @@ func (w *weights) lifts() (together, apart []Lift) {
 			for i, level := range w.levels[c] {
 				l := given
 				l.Column, l.Level, l.Bits = col.Name, level.Name, asWritten(w.lift[at][c][i+1])
-				if (at == 2*k || at%k != c) && l.Bits > 0 && level.Weight() > 0 {
+				counts := at%k != c
+				if at == w.bothNames() {
+					counts = col.Kind == EmailKind && i+1 != exactLevel
+				}
+				if counts && l.Bits > 0 && level.Weight() > 0 {
 					together = append(together, l)
 				}
 			}
