@@ -33,13 +33,15 @@ func (c *Config) sessionizeConfig() sessionize.Config {
 // resolveConfig is how a contact is found, form by form. It reads the model.
 func (c *Config) resolveConfig() (resolve.Config, error) {
 	s := c.Resolve
-	model, err := loadMatchModel(s.Model)
-	if err != nil {
-		return resolve.Config{}, err
-	}
 	out := resolve.DefaultConfig()
+	if s.Model != "" {
+		var err error
+		if out.Model, err = loadMatchModel(s.Model); err != nil {
+			return resolve.Config{}, err
+		}
+	}
 	out.Default, out.KeepTags, out.MailDomains = s.Strategy, s.KeepTags, s.MailDomains
-	out.SharedBy, out.Probabilistic, out.Model = s.SharedBy, s.Probabilistic, model
+	out.SharedBy, out.Probabilistic = s.SharedBy, s.Probabilistic
 	out.Threshold, out.Review = s.Threshold, s.Review
 	for _, strategy := range c.Strategies {
 		out.Strategies = append(out.Strategies, strategy.resolved())

@@ -77,7 +77,7 @@ func DefaultConfig() Config {
 	return Config{
 		Strategies: []Strategy{ByEmail()}, Default: []string{ByEmail().Name},
 		SharedBy: DefaultSharedBy, Probabilistic: true,
-		Model: match.DefaultModel(), Threshold: DefaultThreshold, Review: DefaultReview,
+		Model: match.ContactModel(), Threshold: DefaultThreshold, Review: DefaultReview,
 	}
 }
 
