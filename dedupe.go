@@ -274,7 +274,7 @@ func (c *call) tellOfMatching(r *match.Result) {
 		ignored = append(ignored, col.Name)
 	}
 	c.log.Info("compared", "columns", strings.Join(compared, ", "), "ignored",
-		strings.Join(ignored, ", "), "pairs", r.Compared, "prior", fmt.Sprintf("%.3g", r.Prior))
+		strings.Join(ignored, ", "), "pairs", r.Compared, "prior", r.PriorText())
 	for i, d := range r.Dropped {
 		if i == worst {
 			c.log.Warn("more keys have too many records", "keys", len(r.Dropped)-worst)
@@ -308,7 +308,8 @@ func writeClusters(w io.Writer, input *records, r *match.Result) error {
 
 func probabilityText(p float64) string { return strconv.FormatFloat(p, 'g', 6, 64) }
 
-// loadMatchModel reads a model, or takes a shipped one: what rows learn from where there is no file.
+// loadMatchModel reads a model, or takes a shipped one: what rows learn from, where there is no
+// file.
 func loadMatchModel(file string) (match.Model, error) {
 	model := match.DefaultModel()
 	switch file {

@@ -2,6 +2,7 @@ package match
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
 )
 
@@ -40,6 +41,12 @@ type Pair struct {
 	Probability float64
 	// Refused says why a pair above the threshold did not join its clusters; else empty.
 	Refused string
+}
+
+// PriorText is how the prior comes about.
+func (r *Result) PriorText() string {
+	pairs := r.weights.pairs()
+	return fmt.Sprintf("%.3g: %.0f matches in %.0f pairs", r.Prior, r.Prior*pairs, pairs)
 }
 
 func newResult(w *weights, k *clusters, edges []edge, o Options) *Result {
