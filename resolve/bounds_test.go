@@ -126,6 +126,37 @@ func TestAContactIsBounded(t *testing.T) {
 	}
 }
 
+// What thousands have given is looked through for one person alone, who is found by the name.
+func TestWhatManyGiveIsLookedUpByPerson(t *testing.T) {
+	m := New(exact())
+	var out stage.Output
+	give := func(at int, first string) {
+		m.Apply([]stage.Record{submission(t, int64(at), &schemas.Submission{
+			SubmissionId: fmt.Sprintf("s%d", at), Site: "acme", FirstName: first,
+			Email: "info-desk@acme.example",
+		})}, &out)
+	}
+	const people = 2000
+	for i := range people {
+		give(i, fmt.Sprintf("N%d", i))
+	}
+	give(people, "N1500")
+	give(people+1, "")
+	c := m.Counts()
+	if c.Matched != DefaultSharedBy+1 || c.Created != people-DefaultSharedBy+1 {
+		t.Errorf("%+v: only the name tells people of one address", c)
+	}
+	a := m.reader.read(&schemas.Submission{Email: "info-desk@acme.example", FirstName: "N1500"})
+	numbers, _, _ := m.records.agreeing(0, &a)
+	if !slices.Equal(numbers, []uint32{1500}) {
+		t.Errorf("records %v agree", numbers)
+	}
+	allocated := testing.AllocsPerRun(10, func() { m.records.agreeing(0, &a) })
+	if allocated > 100 {
+		t.Errorf("%v allocations: all %d records are looked at", allocated, people)
+	}
+}
+
 // Whatever a form is flooded with, so many submissions wait at most, and nothing is left of those
 // that do not.
 func TestWhatWaitsIsBounded(t *testing.T) {

@@ -30,10 +30,14 @@ type change struct {
 	parted     []string // contacts that stand for themselves again
 }
 
-// link brings the clusters in line with what is known of a pair.
-func (m *Machine) link(p pair, c *change) {
-	c.pairs = append(c.pairs, p)
-	c.moved = append(c.moved, m.index.Link(p.left, p.right, m.edges.of(p).link())...)
+// link brings the clusters in line with what is known of pairs, all at once: a review may be of
+// thousands.
+func (m *Machine) link(pairs []pair, c *change) {
+	for _, p := range pairs {
+		m.index.RestoreLink(p.left, p.right, m.edges.of(p).link())
+	}
+	c.pairs = append(c.pairs, pairs...)
+	c.moved = append(c.moved, m.index.Settle()...)
 }
 
 // publish puts out what has changed: records, edges, aliases and contacts.

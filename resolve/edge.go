@@ -42,6 +42,14 @@ type ruled struct {
 	verdict schemas.EdgeVerdict
 }
 
+// pairs are those that the review is of.
+func (r *review) pairs() (list []pair) {
+	for _, one := range r.rulings {
+		list = append(list, one.pair)
+	}
+	return list
+}
+
 // ruled is what the last review says, nil where none says anything.
 func (e *edge) ruled() *ruling {
 	n := len(e.rulings)

@@ -111,7 +111,7 @@ func (m *Machine) agree(
 		Verdict: schemas.EdgeVerdict_EDGE_VERDICT_EXACT, Evidence: f.strategy,
 		DecidedAtUs: s.ReceivedAtUs, SubmissionId: s.SubmissionId,
 	}
-	m.link(p, c)
+	m.link([]pair{p}, c)
 	return record
 }
 

@@ -363,3 +363,62 @@ func FuzzApply(f *testing.F) {
 		applyAndCheckpoint(t, m, record)
 	})
 }
+
+// FuzzSubmission holds that nothing that a submission or a review says of two known people panics,
+// before a restart and after it.
+func FuzzSubmission(f *testing.F) {
+	known := []*schemas.Submission{
+		{SubmissionId: "s1", Site: "acme", Email: "ada@acme.example", FirstName: "Ada", LastName: "King"},
+		{SubmissionId: "s2", Site: "acme", Email: "bob@acme.example", Phone: "+442079460958"},
+	}
+	id := func(s string) string { return schemas.NewNames("contact").ID([]byte("acme\x00\x00" + s)) }
+	review := int32(schemas.SubmissionKind_SUBMISSION_KIND_REVIEW)
+	for verdict := range int32(len(schemas.Verdict_name)) {
+		f.Add(review, verdict, id("s1"), id("s2"), id("s2"), "x2", "", "", "")
+		f.Add(review, verdict, id("s1"), id("s1"), id("s1"), "x0", "", "", "")
+	}
+	f.Add(int32(0), int32(0), "", "", "", "", "ada@acme.example", "Bob Ng", "020 7946 0958")
+	f.Add(int32(0), int32(0), "", "", "", "", "a\xff@\x00", "\x00 \xff", "+")
+	f.Fuzz(func(
+		t *testing.T, kind, verdict int32, left, right, record, withdraws, email, name, phone string,
+	) {
+		cfg := likely(DefaultConfig())
+		cfg.Strategies = append(cfg.Strategies, Strategy{
+			Name: "line", OnMany: ForReview, Any: []Condition{
+				{Attribute: AttributePhone, Last: 4}, {Attribute: AttributeLastName, First: 2},
+			},
+			Also: [][]Condition{{{Attribute: AttributeEmail, Degree: match.Alike}}},
+		})
+		cfg.Default = append(cfg.Default, "line")
+		m, restarted := New(cfg), New(cfg)
+		var out stage.Output
+		first, last, _ := strings.Cut(name, " ")
+		apply := func(to *Machine, prefix string) {
+			for i := range int64(3) {
+				said := &schemas.Submission{
+					SubmissionId: fmt.Sprint(prefix, i), Site: "acme", Kind: schemas.SubmissionKind(kind),
+					Email: email, FirstName: first, LastName: last, Company: name, Phone: phone,
+					Recipient: withdraws,
+					Review: &schemas.Review{
+						Verdict: schemas.Verdict(verdict), Left: left, Right: right, Withdraws: withdraws,
+						Records: []string{record},
+					},
+				}
+				to.Apply([]stage.Record{submission(t, i, said)}, &out)
+			}
+		}
+		for i, s := range known {
+			m.Apply([]stage.Record{submission(t, int64(i), s)}, &out)
+		}
+		apply(m, "x")
+		m.Checkpoint(func(key, value []byte) {
+			if err := restarted.Restore(key, value); err != nil {
+				t.Fatal(err)
+			}
+		})
+		apply(restarted, "y")
+		if n := restarted.Counts().Submissions; n != 8 {
+			t.Errorf("%d submissions were read", n)
+		}
+	})
+}

@@ -107,6 +107,9 @@ type records struct {
 	byID map[string]uint32
 	// byKey has the numbers of the records that have a key of a strategy, ascending.
 	byKey []map[string][]uint32
+	// byPerson has, of the keys that are shared, the records of each person who has a name. So a
+	// value that everybody gives is not looked through for each of them.
+	byPerson []map[string]map[string][]uint32
 	// byWords has the first record that says the very same, by a hash.
 	byWords map[uint64]uint32
 	changed map[uint32]bool // since the last checkpoint
@@ -126,6 +129,7 @@ func newRecords(list []Strategy, sharedBy int) records {
 	}
 	for range list {
 		r.byKey = append(r.byKey, map[string][]uint32{})
+		r.byPerson = append(r.byPerson, map[string]map[string][]uint32{})
 	}
 	return r
 }
@@ -140,6 +144,9 @@ func (r *records) add(of *record) uint32 {
 	for i, s := range r.rules {
 		for _, key := range s.keys(a) {
 			r.byKey[i][key] = append(r.byKey[i][key], number)
+			if people, person := r.byPerson[i][key], a.person(); people != nil && person != "" {
+				people[person] = append(people[person], number)
+			}
 		}
 	}
 	if _, known := r.byWords[of.words.hash()]; !known {
@@ -169,8 +176,13 @@ func (r *records) agreeing(
 	s := r.rules[strategy]
 	keys := s.keys(a)
 	for _, key := range keys {
-		shared := r.shared(r.byKey[strategy][key])
-		for _, number := range r.byKey[strategy][key] {
+		having := r.byKey[strategy][key]
+		people := r.people(strategy, key)
+		shared := people != nil
+		if own := people[a.person()]; shared {
+			having = append(having[:1:1], own...) // the first says why nobody is meant
+		}
+		for _, number := range having {
 			of := r.list[number]
 			said := of.attributes()
 			differs := r.comparer.differs(s, a, said)
@@ -191,21 +203,27 @@ func (r *records) agreeing(
 	return slices.Compact(numbers), reason, len(keys) > 0
 }
 
-// shared reports whether more people gave what records have in common than one contact may be.
-func (r *records) shared(numbers []uint32) bool {
-	if r.sharedBy == 0 || len(numbers) <= r.sharedBy {
-		return false
+// people returns by person the records with a key, nil where no more people gave what it is of than
+// one contact may be.
+func (r *records) people(strategy int, key string) map[string][]uint32 {
+	if people := r.byPerson[strategy][key]; people != nil {
+		return people
 	}
-	people := map[string]bool{}
+	numbers := r.byKey[strategy][key]
+	if r.sharedBy == 0 || len(numbers) <= r.sharedBy {
+		return nil
+	}
+	people := map[string][]uint32{}
 	for _, number := range numbers {
 		if person := r.list[number].attributes().person(); person != "" {
-			people[person] = true
-		}
-		if len(people) > r.sharedBy {
-			return true
+			people[person] = append(people[person], number)
 		}
 	}
-	return false
+	if len(people) <= r.sharedBy {
+		return nil
+	}
+	r.byPerson[strategy][key] = people
+	return people
 }
 
 // agree reports whether two records agree under a strategy.

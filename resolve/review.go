@@ -99,9 +99,7 @@ func (m *Machine) impose(
 	}
 	m.edges.hold(r)
 	m.edges.changedReviews[r.id] = true
-	for _, one := range rulings {
-		m.link(one.pair, c)
-	}
+	m.link(r.pairs(), c)
 	return r
 }
 
@@ -109,9 +107,7 @@ func (m *Machine) impose(
 func (m *Machine) lift(r *review, c *change) {
 	m.edges.withdraw(r)
 	m.edges.changedReviews[r.id] = true
-	for _, one := range r.rulings {
-		m.link(one.pair, c)
-	}
+	m.link(r.pairs(), c)
 }
 
 // accept makes one contact of two. What earlier reviews said against it holds no more.
@@ -181,6 +177,7 @@ func (m *Machine) spellOut(members []uint32, c *change) {
 			used[e.exact.Evidence] = true
 		}
 	})
+	var spelt []pair
 	for at, s := range m.cfg.Strategies {
 		if !used[s.Name] {
 			continue
@@ -193,9 +190,10 @@ func (m *Machine) spellOut(members []uint32, c *change) {
 				Verdict: schemas.EdgeVerdict_EDGE_VERDICT_EXACT, Evidence: s.Name,
 				DecidedAtUs: c.us, SubmissionId: c.submission,
 			}
-			m.link(p, c)
+			spelt = append(spelt, p)
 		})
 	}
+	m.link(spelt, c)
 }
 
 func eachPair(numbers []uint32, do func(pair)) {

@@ -401,11 +401,15 @@ func (x *Index) RestoreLink(i, j uint32, v Link) {
 // together that are hot by now are left out. It returns the records whose cluster has another least
 // record than before, ascending.
 func (x *Index) Settle() (moved []uint32) {
-	seeds := x.restored
+	slices.Sort(x.restored)
+	seeds := slices.Compact(x.restored)
 	x.restored = nil
 	for _, i := range seeds {
 		for _, e := range x.graph.of(i) {
-			if _, ok := x.together(i, e.to); !ok && e.kind == Unset {
+			if e.kind != Unset {
+				continue
+			}
+			if _, ok := x.together(i, e.to); !ok {
 				x.graph.drop(i, e.to, Unset)
 			}
 		}
