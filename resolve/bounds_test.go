@@ -190,3 +190,20 @@ func TestWhatWaitsIsBounded(t *testing.T) {
 		t.Errorf("%d wait after their time, the state takes %d bytes", n, m.Size())
 	}
 }
+
+// However sure the model has to be, whom it is sure of are one.
+func TestWhoIsSureIsOne(t *testing.T) {
+	cfg := likely(DefaultConfig())
+	cfg.Threshold, cfg.Review = 0.9999, 0.9999
+	m := New(cfg)
+	var out stage.Output
+	for i, email := range []string{"rob@treasure.example", "r.stevenson@tusitala.example"} {
+		m.Apply([]stage.Record{submission(t, int64(i), &schemas.Submission{
+			SubmissionId: email, Site: "acme", Email: email, FirstName: "Robert", LastName: "Stevenson",
+			Phone: "+442079461234", Company: "Treasure Island Ltd",
+		})}, &out)
+	}
+	if e := m.index.Edges(1); len(e) != 1 || e[0].Refused != "" || m.contact(1) != m.id(0) {
+		t.Errorf("edges %+v, members %v", e, m.index.Members(0))
+	}
+}

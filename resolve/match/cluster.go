@@ -88,7 +88,7 @@ const clipped = 12
 // clusters become one where the pairs across agree on the whole: a chain of likenesses does not
 // suffice.
 func join(c *comparer, w *weights, g joining, o Options) *clusters {
-	threshold, mean := logit(o.Threshold), logit(min(o.Review, o.Threshold))
+	threshold, mean := logit(o.Threshold), min(logit(min(o.Review, o.Threshold)), clipped)
 	k := &clusters{
 		w: w, c: c, records: g.records, apart: map[uint32][]uint32{}, parent: make([]uint32, g.n),
 		members: map[uint32][]uint32{}, across: map[[2]uint32]cross{},
