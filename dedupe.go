@@ -78,7 +78,26 @@ func (c *call) dedupeFlags() (*dedupeFlags, error) {
 	case !(f.threshold >= 0 && f.threshold <= 1):
 		return nil, usagef("--threshold %v: a probability is from 0 to 1", f.threshold)
 	}
-	return f, nil
+	return f, f.keepsInput(c.args[0])
+}
+
+// keepsInput refuses an output that would overwrite the rows it is made from.
+func (f *dedupeFlags) keepsInput(file string) error {
+	outputs := []struct{ flag, file string }{
+		{"out", f.out}, {"report", f.report}, {"review", f.review}, {"train", f.train},
+	}
+	for _, out := range outputs {
+		written, err := os.Stat(out.file)
+		if err != nil || !written.Mode().IsRegular() {
+			continue // not there yet, a device or a pipe: nothing to overwrite
+		}
+		for _, in := range []string{file, f.link} {
+			if read, err := os.Stat(in); err == nil && os.SameFile(read, written) {
+				return usagef("--%s %s: that is the file to read: name another one", out.flag, out.file)
+			}
+		}
+	}
+	return nil
 }
 
 // What an explanation is written as.

@@ -213,6 +213,34 @@ func TestDedupeFiles(t *testing.T) {
 	}
 }
 
+// TestDedupeKeepsInput holds that no output overwrites the rows that are read.
+func TestDedupeKeepsInput(t *testing.T) {
+	_, one, two := contactFiles(t)
+	before, err := os.ReadFile(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	beside := filepath.Join(filepath.Dir(one), "beside.csv")
+	if err := os.Symlink(one, beside); err != nil {
+		t.Fatal(err)
+	}
+	for _, args := range [][]string{
+		{one, "--out", one},
+		{one, "--report", beside},
+		{one, "--review", one},
+		{one, "--train", one},
+		{two, "--link", one, "--out", one},
+	} {
+		code, _, stderr := dedupe(args...)
+		if code != exitUsage || !strings.Contains(stderr, "that is the file to read") {
+			t.Errorf("%v: code %d, %s", args, code, stderr)
+		}
+	}
+	if after, err := os.ReadFile(one); err != nil || string(after) != string(before) {
+		t.Errorf("the rows were overwritten (%v)", err)
+	}
+}
+
 // TestDedupeExplainJSON holds that programs can read why, an object on each line.
 func TestDedupeExplainJSON(t *testing.T) {
 	all, _, _ := contactFiles(t)

@@ -38,6 +38,14 @@ func (a Attribute) words() string {
 	return strings.ReplaceAll(string(a), "_", " ")
 }
 
+// one is one value of the attribute, in words.
+func (a Attribute) one() string {
+	if a == AttributeEmail {
+		return "an " + a.words()
+	}
+	return "a " + a.words()
+}
+
 // kind is how the model compares the attribute.
 func (a Attribute) kind() match.Kind {
 	switch a {
@@ -248,18 +256,14 @@ func (c Condition) words() string {
 	case match.Close:
 		return "a close " + c.Attribute.words()
 	case match.Alike:
-		return "a " + c.Attribute.words() + " alike"
+		return c.Attribute.one() + " alike"
 	}
 	return "the same " + c.what()
 }
 
 // differsWords says what both must not have.
 func (c Condition) differsWords() string {
-	one := "a "
-	if c.Attribute == AttributeEmail {
-		one = "an "
-	}
-	has := one + c.Attribute.words()
+	has := c.Attribute.one()
 	switch {
 	case c.Degree == match.Close:
 		return has + " and those are not close"
