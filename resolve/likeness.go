@@ -246,6 +246,9 @@ func (m *Machine) runnersUp(d *schemas.Decision, record uint32, f *finding) {
 		})
 	}
 	for _, i := range f.others {
+		if len(d.RunnersUp) == mostRunnersUp {
+			break // thousands may agree
+		}
 		reason := "it agrees, too"
 		if why := m.refusal(i, record); why != "" {
 			reason = why
