@@ -15,7 +15,7 @@ import (
 // smiths is recorded input of the last days: Ann and Robert Smith share a mailbox, and Robert's
 // browser once; Ulrike has written twice, from two addresses, so that the model is not sure. Ann's
 // record is the first, Robert's the second, Ulrike's are the third and the fourth. The fifth and
-// the sixth are of two cousins of one name and phone, whom the model takes for one.
+// the sixth are of two cousins of one name, phone and company, whom the model takes for one.
 func smiths(t *testing.T) string {
 	t.Helper()
 	var lines strings.Builder
@@ -54,11 +54,11 @@ func smiths(t *testing.T) string {
 	})
 	maria := map[string]string{
 		"form": "demo", "email": "maria.lopez@acme.example", "first_name": "Maria",
-		"last_name": "Lopez", "phone": "+49 40 7654321",
+		"last_name": "Lopez", "phone": "+49 40 7654321", "company": "Lopez Hermanos",
 	}
 	put("e2", "ve", "form_submit", "/demo", maria)
 	cousin := maps.Clone(maria)
-	cousin["email"], cousin["company"] = "m.lopez@home.example", "Lopez"
+	cousin["email"] = "maria.lopez@home.example"
 	put("f2", "vf", "form_submit", "/demo", cousin)
 	put("a3", "va", "page_view", "/pricing", nil)
 	put("b3", "vb", "page_view", "/docs", nil)
@@ -126,7 +126,8 @@ func TestSplitLeavesNoTrace(t *testing.T) {
 	input, asOf := smiths(t), time.Now().UTC().Add(time.Hour).Truncate(time.Second)
 	dir := t.TempDir()
 	merged, never := filepath.Join(dir, "merged"), filepath.Join(dir, "never")
-	config, configNever := write(t, "merged.yaml", quick), write(t, "never.yaml", apart)
+	config := write(t, "merged.yaml", quick+"resolve: {threshold: 0.9}\n")
+	configNever := write(t, "never.yaml", apart)
 	must(t, "replay", "--data", merged, "--config", config, input)
 	must(t, "replay", "--data", never, "--config", configNever, input)
 	ids := rows(t, merged, "SELECT record_id FROM records ORDER BY number")

@@ -49,7 +49,8 @@ func (m *Machine) publish(c *change, out *stage.Output) {
 		m.records.changed[i] = true
 		touched[m.index.Members(i)[0]] = true
 	}
-	for _, p := range c.pairs {
+	slices.SortFunc(c.pairs, comparePairs)
+	for _, p := range slices.Compact(c.pairs) {
 		left, right := m.id(p.left), m.id(p.right)
 		put(out, schemas.Edges, schemas.EdgeKey(left, right), m.edges.of(p).message(left, right, c))
 		m.edges.changed[p] = true

@@ -14,7 +14,7 @@ const mostRunnersUp = 5
 
 // DefaultPrior is the share of all pairs of records that are of one person, where the model does
 // not say: records that come in one by one give nothing to estimate it from.
-const DefaultPrior = 1e-6
+const DefaultPrior = 1e-5
 
 // model is what records are compared by.
 func (c Config) model() match.Model {
