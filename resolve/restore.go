@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"crumbtrail/internal/stage"
 	"crumbtrail/schemas"
@@ -70,6 +71,15 @@ func set[K comparable, V any, M interface {
 	return nil
 }
 
+// within is a text as a part of another where it is one, so that what a checkpoint says twice is in
+// memory once.
+func within(whole, text string) string {
+	if at := strings.Index(whole, text); at >= 0 {
+		return whole[at : at+len(text)]
+	}
+	return text
+}
+
 // Restored says that a checkpoint was restored as a whole. Another may follow, of what has changed
 // since, before the first record.
 func (m *Machine) Restored() error {
@@ -131,6 +141,7 @@ func (m *Machine) settleRecords(anew bool) {
 	most := uint32(2*len(r.records) + len(m.records.list))
 	for _, i := range slices.Sorted(maps.Keys(r.records)) {
 		s := r.records[i]
+		delete(r.records, i) // what the machine does not keep of it makes room
 		if s.GetRecord().GetRecordId() == "" || i > most {
 			continue
 		}
@@ -165,6 +176,7 @@ func (m *Machine) settleRecords(anew bool) {
 func (r *record) take(s *schemas.RecordState) {
 	r.said, r.last, r.contact = s.Record, s.LastSubmission, uint32(s.ContactNumber)
 	r.version, r.updatedUs = s.ContactVersion, s.ContactUpdatedAtUs
+	r.said.LastSubmissionId = within(r.said.FirstSubmissionId, r.said.LastSubmissionId)
 }
 
 // recordOf makes a record of a contact of version 2.
@@ -190,7 +202,12 @@ func (m *Machine) restoreRecord(s *schemas.RecordState, anew bool) {
 		m.index.Restore(nil)
 		return
 	}
-	r.words = words{s.Email, s.FirstName, s.LastName, s.Phone, s.Company}
+	said := s.Record
+	r.words = words{
+		within(said.Email, s.Email), within(said.FirstName, s.FirstName),
+		within(said.LastName, s.LastName), within(said.Phone, s.Phone),
+		within(said.Company, s.Company),
+	}
 	r.role = s.EmailRole
 	if s.Rules != m.reading {
 		a := m.reader.read(submissionOf(s.Record))

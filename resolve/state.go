@@ -155,6 +155,8 @@ func (m *Machine) Restore(key, value []byte) error {
 		}
 		for _, e := range edges.Edges {
 			e.RecordId = cmp.Or(e.RecordId, e.ContactId) // version 2: the record is the contact
+			e.ContactId = within(e.RecordId, e.ContactId)
+			e.Site, e.VisitorId = within(rest, e.Site), within(rest, e.VisitorId)
 		}
 		m.identities.byVisitor[rest] = edges
 	case recentPrefix:
