@@ -260,8 +260,12 @@ func (o *decided) print(w io.Writer, format, note string) error {
 	} else {
 		fmt.Fprintf(&b, "review %s: %s; %s\n", o.ReviewID, o.Outcome, o.Reason)
 	}
+	into := "another one now: the view aliases says which"
+	if o.Outcome == schemas.Outcome_OUTCOME_ACCEPTED.Name() {
+		into = "contact " + o.ContactID + " now"
+	}
 	for _, id := range o.Merged {
-		fmt.Fprintf(&b, "contact %s is part of contact %s now\n", id, o.ContactID)
+		fmt.Fprintf(&b, "contact %s is part of %s\n", id, into)
 	}
 	for _, id := range o.Parted {
 		fmt.Fprintf(&b, "contact %s stands for itself again\n", id)

@@ -41,6 +41,25 @@ func TestWhatIsRememberedIsBounded(t *testing.T) {
 	}
 }
 
+// An address that many names have been given with is nobody's own without one, and whoever gives it
+// alone again is no contact more.
+func TestASharedAddressMakesOneContactMore(t *testing.T) {
+	m := New(DefaultConfig())
+	var out stage.Output
+	for i := range 100 {
+		s := &schemas.Submission{
+			SubmissionId: fmt.Sprintf("s%d", i), Site: "acme", Email: "ada@acme.example",
+		}
+		if i < 20 {
+			s.FirstName, s.LastName = fmt.Sprintf("%cda", 'a'+i), fmt.Sprintf("%cing", 'a'+i)
+		}
+		m.Apply([]stage.Record{submission(t, int64(i), s)}, &out)
+	}
+	if n := len(m.records.list); n != 21 {
+		t.Errorf("%d records, want one for each name, and one without", n)
+	}
+}
+
 // A review that comes again after everything else has been forgotten has no effect.
 func TestAReviewIsDecidedOnce(t *testing.T) {
 	m := New(exact())

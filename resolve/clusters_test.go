@@ -401,3 +401,36 @@ func restoreLast(t *rapid.T, m *Machine, checkpoints []map[string][]byte) {
 	maps.DeleteFunc(state, func(_ string, value []byte) bool { return value == nil })
 	follow(t, m, []map[string][]byte{state})
 }
+
+// Who accepts two contacts as one gets all of both, and all of both back by withdrawing it.
+func TestAcceptTakesAll(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m, f := New(likely(propertyConfig())), newFollower()
+		var out stage.Output
+		m.Apply(recordsOf(t, drawLikely(t, false)), &out)
+		if len(m.records.list) < 2 {
+			return
+		}
+		draw := func(name string) uint32 {
+			return uint32(rapid.IntRange(0, len(m.records.list)-1).Draw(t, name))
+		}
+		left, right := draw("left"), draw("right")
+		of := append(slices.Clone(m.index.Members(left)), m.index.Members(right)...)
+		m.Apply(recordsOf(t, []*schemas.Submission{{
+			SubmissionId: "do", Kind: schemas.SubmissionKind_SUBMISSION_KIND_REVIEW,
+			Review: &schemas.Review{
+				Verdict: schemas.Verdict_VERDICT_ACCEPT, Left: m.id(left), Right: m.id(right),
+			},
+		}}), &out)
+		f.read(t, &out)
+		f.check(t, m)
+		if f.outcomes["do"].Outcome != schemas.Outcome_OUTCOME_ACCEPTED {
+			return
+		}
+		for _, i := range of {
+			if m.index.Members(i)[0] != m.index.Members(left)[0] {
+				t.Fatalf("record %d of %v is left out of %v", i, of, m.index.Members(left))
+			}
+		}
+	})
+}

@@ -169,10 +169,18 @@ func (m *Machine) compare(r *record) (pairs []pair, moved []uint32) {
 func (m *Machine) consider(
 	s *schemas.Submission, a *attributes, f *finding, d *schemas.Decision, c *change,
 ) (record uint32, why string) {
-	if i, ok := m.verySame(a); ok && !f.review {
-		m.repeat(i, s, a, c)
-		d.Outcome = schemas.Outcome_OUTCOME_MATCHED
-		return i, f.why + "; " + m.explain(i, i, d)
+	if i, ok := m.records.saying(wordsOf(a)); ok && !f.review && m.cfg.Probabilistic {
+		switch {
+		case a.email.Address != "" && !a.email.Role: // however many have given it
+			why = "the very same was given before"
+		case m.index.Explain(i, i).Probability >= m.cfg.Threshold:
+			why = m.explain(i, i, d)
+		}
+		if why != "" {
+			m.repeat(i, s, a, c)
+			d.Outcome = schemas.Outcome_OUTCOME_MATCHED
+			return i, f.why + "; " + why
+		}
 	}
 	record = m.enter(s, a, c)
 	edges := m.likely(record)
@@ -195,16 +203,6 @@ func (m *Machine) consider(
 		return record, f.why + "; " + m.explain(e.I+e.J-record, record, d) + until
 	}
 	return record, f.why
-}
-
-// verySame finds the first record that says the very same, where the model holds that for one
-// person.
-func (m *Machine) verySame(a *attributes) (record uint32, ok bool) {
-	record, ok = m.records.saying(wordsOf(a))
-	if !ok || !m.cfg.Probabilistic {
-		return 0, false
-	}
-	return record, m.index.Explain(record, record).Probability >= m.cfg.Threshold
 }
 
 // likely lists what the model says of a record, the likeliest pair first.

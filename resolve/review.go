@@ -133,6 +133,11 @@ func (m *Machine) accept(s *schemas.Submission, d *schemas.Decision, c *change) 
 		}
 	}
 	r := m.impose(s, rulings, c)
+	if !one && len(m.index.Members(left)) < len(lefts)+len(rights) {
+		// All of both is meant, also what the model would let go of in the greater contact.
+		m.lift(r, c)
+		r = m.impose(s, append(rulings, append(bonds(left, lefts), bonds(right, rights)...)...), c)
+	}
 	if m.index.Members(left)[0] != m.index.Members(right)[0] {
 		why := m.refusal(left, right)
 		m.lift(r, c)
@@ -144,6 +149,16 @@ func (m *Machine) accept(s *schemas.Submission, d *schemas.Decision, c *change) 
 	if one {
 		d.Reason += "; they were already, and are from now on whatever the model says"
 	}
+}
+
+// bonds say that the records of a contact are one with one of them.
+func bonds(record uint32, members []uint32) (list []ruled) {
+	for _, i := range members {
+		if i != record {
+			list = append(list, ruled{pairOf(record, i), schemas.EdgeVerdict_EDGE_VERDICT_ACCEPTED})
+		}
+	}
+	return list
 }
 
 // refuse keeps two contacts apart, or takes two records of one contact apart.
