@@ -44,7 +44,8 @@ func TestReviewIsPrinted(t *testing.T) {
 	})
 	for format, want := range map[string]string{
 		"table": "review w1: split; a person said so\n" +
-			"contact c1 is part of another one now: the view aliases says which\ncontact c2 stands for itself again\n",
+			"contact c1 is part of another one now: the view aliases says which\n" +
+			"contact c2 stands for itself again\n",
 		"json": `{"review_id":"w1","state":"decided","outcome":"split","contact_id":"c0",` +
 			`"reason":"a person said so","merged":["c1"],"parted":["c2"]}` + "\n",
 	} {

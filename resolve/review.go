@@ -133,10 +133,14 @@ func (m *Machine) accept(s *schemas.Submission, d *schemas.Decision, c *change) 
 		}
 	}
 	r := m.impose(s, rulings, c)
-	if !one && len(m.index.Members(left)) < len(lefts)+len(rights) {
+	if !m.together(left, lefts, rights) {
 		// All of both is meant, also what the model would let go of in the greater contact.
 		m.lift(r, c)
-		r = m.impose(s, append(rulings, append(bonds(left, lefts), bonds(right, rights)...)...), c)
+		rulings = bonds(rulings, left, lefts)
+		if !one {
+			rulings = bonds(rulings, right, rights)
+		}
+		r = m.impose(s, rulings, c)
 	}
 	if m.index.Members(left)[0] != m.index.Members(right)[0] {
 		why := m.refusal(left, right)
@@ -151,14 +155,27 @@ func (m *Machine) accept(s *schemas.Submission, d *schemas.Decision, c *change) 
 	}
 }
 
-// bonds say that the records of a contact are one with one of them.
-func bonds(record uint32, members []uint32) (list []ruled) {
-	for _, i := range members {
-		if i != record {
-			list = append(list, ruled{pairOf(record, i), schemas.EdgeVerdict_EDGE_VERDICT_ACCEPTED})
+// together reports whether records are one with one of them.
+func (m *Machine) together(record uint32, of ...[]uint32) bool {
+	least := m.index.Members(record)[0]
+	for _, members := range of {
+		for _, i := range members {
+			if m.index.Members(i)[0] != least {
+				return false
+			}
 		}
 	}
-	return list
+	return true
+}
+
+// bonds add to rulings that the records of a contact are one with one of them.
+func bonds(rulings []ruled, record uint32, members []uint32) []ruled {
+	for _, i := range members {
+		if p := pairOf(record, i); i != record && p != rulings[0].pair {
+			rulings = append(rulings, ruled{p, schemas.EdgeVerdict_EDGE_VERDICT_ACCEPTED})
+		}
+	}
+	return rulings
 }
 
 // refuse keeps two contacts apart, or takes two records of one contact apart.
