@@ -40,7 +40,8 @@ func (m *Machine) link(pairs []pair, c *change) {
 	c.moved = append(c.moved, m.index.Settle()...)
 }
 
-// publish puts out what has changed: records, edges, aliases and contacts.
+// publish puts out what has changed: records, edges, aliases and contacts. It is called once for a
+// change.
 func (m *Machine) publish(c *change, out *stage.Output) {
 	touched := map[uint32]bool{}
 	for _, i := range c.records {
@@ -78,6 +79,8 @@ func (m *Machine) publish(c *change, out *stage.Output) {
 	for _, i := range slices.Sorted(maps.Keys(touched)) {
 		m.publishContact(i, stood, c, out)
 	}
+	m.counts.Merged += int64(len(c.merged))
+	m.counts.Parted += int64(len(c.parted))
 }
 
 // publishContact puts out a new version of the contact that has its id from a record: what it is

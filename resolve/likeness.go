@@ -105,7 +105,7 @@ func (m *Machine) agree(
 		c.records = append(c.records, f.record)
 		return f.record
 	}
-	record = m.enter(s, a, c)
+	record, _ = m.enter(s, a, c)
 	p := pairOf(f.record, record)
 	m.edges.of(p).exact = &schemas.Edge{
 		Verdict: schemas.EdgeVerdict_EDGE_VERDICT_EXACT, Evidence: f.strategy,
@@ -121,10 +121,12 @@ func (m *Machine) repeat(i uint32, s *schemas.Submission, a *attributes, c *chan
 	c.records = append(c.records, i)
 }
 
-// enter makes a record of a submission and has the model compare it. Its id follows from the
-// submission, so that a replay gives the same; should that id be taken (the submission is older
-// than what recent remembers), the next is.
-func (m *Machine) enter(s *schemas.Submission, a *attributes, c *change) uint32 {
+// enter makes a record of a submission and returns what the model says of it, the likeliest pair
+// first. Its id follows from the submission, so that a replay gives the same; should that id be
+// taken (the submission is older than what recent remembers), the next is.
+func (m *Machine) enter(
+	s *schemas.Submission, a *attributes, c *change,
+) (number uint32, likely []match.Edge) {
 	key := name(s)
 	id := m.contactIDs.ID(key)
 	for {
@@ -136,21 +138,21 @@ func (m *Machine) enter(s *schemas.Submission, a *attributes, c *change) uint32 
 	}
 	r := &record{said: &schemas.Record{RecordId: id}, contact: uint32(len(m.records.list))}
 	r.say(s, a, m.counts.Submissions)
-	number := m.records.add(r)
+	number = m.records.add(r)
 	c.records = append(c.records, number)
 	if !m.cfg.Probabilistic {
 		m.index.Restore(nil)
-		return number
+		return number, nil
 	}
-	pairs, moved := m.compare(r)
-	c.pairs, c.moved = append(c.pairs, pairs...), append(c.moved, moved...)
-	return number
+	found, pairs := m.compare(r)
+	c.pairs, c.moved = append(c.pairs, pairs...), append(c.moved, found.Moved...)
+	return number, found.Edges
 }
 
-// compare has the model compare a new record with those before it. It returns the pairs that are
-// likely, and the records whose cluster has another least record.
-func (m *Machine) compare(r *record) (pairs []pair, moved []uint32) {
-	found := m.index.Add(r.words.texts())
+// compare has the model compare a new record with those before it, and returns the pairs that are
+// likely, too.
+func (m *Machine) compare(r *record) (found match.Found, pairs []pair) {
+	found = m.index.Add(r.words.texts())
 	m.hotKeys += len(found.Hot)
 	for _, e := range found.Edges {
 		p := pairOf(e.I, e.J)
@@ -161,7 +163,7 @@ func (m *Machine) compare(r *record) (pairs []pair, moved []uint32) {
 		}
 		pairs = append(pairs, p)
 	}
-	return pairs, found.Moved
+	return found, pairs
 }
 
 // consider has the model say who a submission is that strategies find nobody for, and returns its
@@ -170,11 +172,10 @@ func (m *Machine) consider(
 	s *schemas.Submission, a *attributes, f *finding, d *schemas.Decision, c *change,
 ) (record uint32, why string) {
 	if i, ok := m.records.saying(wordsOf(a)); ok && !f.review && m.cfg.Probabilistic {
-		switch {
-		case a.email.Address != "" && !a.email.Role: // however many have given it
+		if a.email.Address != "" && !a.email.Role { // however many have given it
 			why = "the very same was given before"
-		case m.index.Explain(i, i).Probability >= m.cfg.Threshold:
-			why = m.explain(i, i, d)
+		} else if e := m.index.Explain(i, i); e.Probability >= m.cfg.Threshold {
+			why = m.because(e, d)
 		}
 		if why != "" {
 			m.repeat(i, s, a, c)
@@ -182,13 +183,12 @@ func (m *Machine) consider(
 			return i, f.why + "; " + why
 		}
 	}
-	record = m.enter(s, a, c)
-	edges := m.likely(record)
+	record, edges := m.enter(s, a, c)
 	contact := m.index.Members(record)[0]
 	for _, e := range edges {
 		if other := e.I + e.J - record; contact != record && m.index.Members(other)[0] == contact {
 			d.Outcome = schemas.Outcome_OUTCOME_MATCHED
-			return record, f.why + "; " + m.explain(other, record, d)
+			return record, f.why + "; " + m.because(m.index.Explain(other, record), d)
 		}
 	}
 	d.Outcome = schemas.Outcome_OUTCOME_CREATED
@@ -200,7 +200,7 @@ func (m *Machine) consider(
 	case len(edges) > 0:
 		d.Outcome = schemas.Outcome_OUTCOME_REVIEW
 		e := edges[0]
-		return record, f.why + "; " + m.explain(e.I+e.J-record, record, d) + until
+		return record, f.why + "; " + m.because(m.index.Explain(e.I+e.J-record, record), d) + until
 	}
 	return record, f.why
 }
@@ -213,9 +213,8 @@ func (m *Machine) likely(record uint32) []match.Edge {
 	return m.index.Edges(record)
 }
 
-// explain puts how a pair's probability comes about into a decision, and says it.
-func (m *Machine) explain(i, j uint32, d *schemas.Decision) string {
-	e := m.index.Explain(i, j)
+// because puts how a pair's probability comes about into a decision, and says it.
+func (m *Machine) because(e match.Explanation, d *schemas.Decision) string {
 	d.Strategy, d.Model = ByModel, m.model
 	d.Weight, d.Probability = e.Weight, e.Probability
 	for _, l := range e.Lines {
@@ -265,10 +264,7 @@ func (m *Machine) runnersUp(d *schemas.Decision, record uint32, f *finding) {
 }
 
 // refusal says why two records are not one although a strategy or a person says so.
-func (m *Machine) refusal(i, j uint32) string {
-	_, why, _ := strings.Cut(m.index.Explain(i, j).Decision, ", but ")
-	return why
-}
+func (m *Machine) refusal(i, j uint32) string { return m.index.Explain(i, j).Refusal }
 
 // against says why a likely pair is not one.
 func (m *Machine) against(p pair, e match.Edge) string {

@@ -197,8 +197,6 @@ func (m *Machine) decide(
 	m.publish(c, out)
 	d.RecordId, d.ContactId = m.id(record), m.contact(record)
 	d.Merged, d.Parted = c.merged, c.parted
-	m.counts.Merged += int64(len(c.merged))
-	m.counts.Parted += int64(len(c.parted))
 	if n := len(c.merged); n > 0 {
 		why += fmt.Sprintf("; with it, %d more contacts are known to be the same", n)
 	}

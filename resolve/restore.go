@@ -132,8 +132,6 @@ func (m *Machine) catchUp(us int64, out *stage.Output) {
 	m.unsettled = nil
 	clear(m.unsettledPairs)
 	m.publish(c, out)
-	m.counts.Merged += int64(len(c.merged))
-	m.counts.Parted += int64(len(c.parted))
 }
 
 func (m *Machine) settleRecords(anew bool) {
@@ -216,7 +214,7 @@ func (m *Machine) restoreRecord(s *schemas.RecordState, anew bool) {
 	m.records.add(r)
 	switch {
 	case anew:
-		pairs, _ := m.compare(r)
+		_, pairs := m.compare(r)
 		for _, p := range pairs {
 			m.unsettledPairs[p] = true
 		}

@@ -36,8 +36,6 @@ func (m *Machine) judge(s *schemas.Submission, out *stage.Output) {
 	if d.Outcome != schemas.Outcome_OUTCOME_REFUSED {
 		m.publish(c, out)
 		d.Merged, d.Parted = c.merged, c.parted
-		m.counts.Merged += int64(len(c.merged))
-		m.counts.Parted += int64(len(c.parted))
 	}
 	if i, ok := m.records.number(d.RecordId); ok {
 		d.ContactId = m.contact(i)

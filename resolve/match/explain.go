@@ -21,6 +21,8 @@ type Explanation struct {
 	// Verdict is what became of the pair, Decision says it in words.
 	Verdict  Verdict
 	Decision string
+	// Refusal says of a refused pair what is against it.
+	Refusal string
 	// Through are the records between two that are in one cluster through others alone.
 	Through []int
 	// Against is, of a refused pair, the one across its clusters that speaks most against it.
@@ -200,7 +202,8 @@ func (o outcome) decide(e *Explanation) {
 	case o.link == Same && o.together:
 		e.Verdict, e.Decision = Matched, "match: that they are one is known, whatever the model says"
 	case o.link == Same:
-		e.Verdict, e.Decision = Refused, "refused: that they are one is known, but "+o.refused
+		e.Verdict, e.Refusal = Refused, o.refused
+		e.Decision = "refused: that they are one is known, but " + e.Refusal
 	case o.link == Apart:
 		e.Verdict, e.Decision = NoMatch, "no match: that they are two is known, whatever the model says"
 	case o.together && likely:
@@ -216,9 +219,8 @@ func (o outcome) decide(e *Explanation) {
 		e.Verdict = NotCompared
 		e.Decision = "not compared: nothing brought the two together, so they stay apart"
 	case likely:
-		e.Verdict = Refused
-		e.Decision = "refused: the pair alone is above the threshold, but " +
-			cmp.Or(o.refused, "their clusters do not agree on the whole")
+		e.Verdict, e.Refusal = Refused, cmp.Or(o.refused, "their clusters do not agree on the whole")
+		e.Decision = "refused: the pair alone is above the threshold, but " + e.Refusal
 	case e.Weight >= logit(o.options.Review):
 		e.Verdict, e.Decision = NearMiss, "near miss: below the threshold, worth a look"
 	case e.vetoed() >= logit(o.options.Threshold):

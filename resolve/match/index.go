@@ -241,14 +241,21 @@ func (x *Index) cool(k int, seeds []uint32) []uint32 {
 	said := x.droppedBlock(b.rule, b.columns, records[0], int(p.find(key).n))
 	x.hot = append(x.hot, hotKey{k, key, said})
 	for _, i := range records {
-		for _, e := range x.graph.of(i) {
-			if e.kind != Unset {
-				continue
-			}
-			if _, ok := x.together(i, e.to); !ok {
-				x.graph.drop(i, e.to, Unset)
-				seeds = append(seeds, i, e.to)
-			}
+		seeds = x.prune(i, seeds)
+	}
+	return seeds
+}
+
+// prune takes back the edges of a record that no key brings together any more, and appends the
+// records of each.
+func (x *Index) prune(i uint32, seeds []uint32) []uint32 {
+	for _, e := range x.graph.of(i) {
+		if e.kind != Unset {
+			continue
+		}
+		if _, ok := x.together(i, e.to); !ok {
+			x.graph.drop(i, e.to, Unset)
+			seeds = append(seeds, i, e.to)
 		}
 	}
 	return seeds
@@ -405,14 +412,7 @@ func (x *Index) Settle() (moved []uint32) {
 	seeds := slices.Compact(x.restored)
 	x.restored = nil
 	for _, i := range seeds {
-		for _, e := range x.graph.of(i) {
-			if e.kind != Unset {
-				continue
-			}
-			if _, ok := x.together(i, e.to); !ok {
-				x.graph.drop(i, e.to, Unset)
-			}
-		}
+		x.prune(i, nil)
 	}
 	moved, _ = x.cluster(seeds)
 	return moved
