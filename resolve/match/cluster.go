@@ -26,7 +26,6 @@ type joining struct {
 	// weight is the model's.
 	same  []edge
 	apart []edge
-	kept  crossCache
 }
 
 // clusters join the records that are one.
@@ -38,8 +37,6 @@ type clusters struct {
 	parent  []uint32
 	members map[uint32][]uint32 // of clusters of two and more
 	across  map[[2]uint32]cross // of clusters that did not become one
-	kept    crossCache          // of other joinings of these records; may be nil
-	ids     []uint64            // with it, of the records of each cluster
 	refused []refusal
 }
 
@@ -99,11 +96,6 @@ func join(c *comparer, w *weights, g joining, o Options) *clusters {
 	for i := range k.parent {
 		k.parent[i] = uint32(i)
 	}
-	if k.kept = g.kept; k.kept != nil {
-		for i := range k.parent {
-			k.ids = append(k.ids, idOf(k.record(uint32(i))))
-		}
-	}
 	heaviestFirst(g.same)
 	for _, e := range g.same {
 		k.unite(e, math.Inf(-1))
@@ -138,9 +130,6 @@ func (k *clusters) unite(e edge, mean float64) {
 	k.parent[b] = a
 	k.members[a] = append(slices.Clone(k.of(a)), k.of(b)...)
 	delete(k.members, b)
-	if k.ids != nil {
-		k.ids[a] ^= k.ids[b]
-	}
 }
 
 // against says why two clusters are not one; empty where they are. mean is what the pairs across
@@ -174,45 +163,14 @@ func (k *clusters) against(a, b uint32, mean float64) string {
 	return ""
 }
 
-// sum is what the pairs across two clusters weigh, from what is known of it.
+// sum is what the pairs across two clusters weigh, from what was summed when they were smaller.
 func (k *clusters) sum(a, b uint32, left, right []uint32) cross {
-	var kept *keptCross
-	if k.kept != nil {
-		p, q := k.ids[a], k.ids[b]
-		p, q = min(p, q), max(p, q)
-		kept = k.kept.at(p, q)
-		if kept.a == p && kept.b == q {
-			return cross{len(left), len(right), kept.sum, kept.pairs, kept.conflict}
-		}
-		kept.a, kept.b = p, q
-	}
 	known := k.across[[2]uint32{a, b}]
 	k.add(&known, left[:known.left], right[known.right:])
 	k.add(&known, left[known.left:], right)
 	known.left, known.right = len(left), len(right)
-	if kept != nil {
-		kept.sum, kept.pairs, kept.conflict = known.sum, known.pairs, known.conflict
-	}
 	return known
 }
-
-// crossCache remembers what the pairs across two sets of records weigh, by their ids, the lesser
-// first. Newer sets take older ones' place.
-type crossCache []keptCross
-
-type keptCross struct {
-	a, b     uint64
-	sum      int64
-	pairs    int
-	conflict bool
-}
-
-const crossCacheSize = 1 << 16
-
-func (c crossCache) at(a, b uint64) *keptCross { return &c[mix(a, b)%crossCacheSize] }
-
-// idOf is the id of a set of one record; that of a union is the exclusive or.
-func idOf(record uint32) uint64 { return mix(1, uint64(record)) }
 
 // unit is what a weight of 1 is in a sum: whole numbers have the same sum in any order.
 const unit = 1 << 20

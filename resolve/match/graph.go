@@ -143,7 +143,7 @@ func (x *Index) compareLinks(a, b uint32) int {
 
 // join makes the clusters of a component.
 func (x *Index) join(component []uint32) *clusters {
-	g := joining{records: component, n: len(component), kept: x.crosses}
+	g := joining{records: component, n: len(component)}
 	for at, i := range component {
 		for h := x.graph.head[i]; h != 0; h = x.graph.halves[h-1].next {
 			e := &x.graph.halves[h-1]

@@ -24,7 +24,6 @@ type Index struct {
 	graph     graph
 	hashes    []uint64 // of what each record says
 	groups    groups
-	crosses   crossCache
 
 	compared   int      // pairs
 	keys       []uint64 // of the newest record, by rule
@@ -101,7 +100,7 @@ func NewIndex(columns []Column, o Options) (*Index, error) {
 	x := &Index{
 		intake: in, options: o, threshold: logit(o.Threshold),
 		review: logit(min(o.Review, o.Threshold)), weights: fixedWeights(in.records, o.Model),
-		comparer: newComparer(in.records, o), crosses: make(crossCache, crossCacheSize),
+		comparer: newComparer(in.records, o),
 	}
 	for _, rule := range rules() {
 		for _, chosen := range in.choices(rule) {

@@ -5,8 +5,7 @@ import "unsafe"
 // Memory is about how many bytes the index has on the heap. It looks at every value.
 func (x *Index) Memory() int {
 	records := sized(x.hashes) + sized(x.groups.least) + sized(x.groups.ring) + sized(x.groups.place) +
-		sized(x.graph.head) + sized(x.graph.halves) + sized(x.comparer.lines.words) +
-		sized(x.crosses)
+		sized(x.graph.head) + sized(x.graph.halves) + sized(x.comparer.lines.words)
 	for k, c := range x.columns {
 		records += sized(c.rows) + sized(x.weights.rarity[k]) + sized(x.comparer.caches[k])
 	}
