@@ -155,12 +155,7 @@ func TestDedupeColumns(t *testing.T) {
 	first, second := contacts()
 	dir := t.TempDir()
 	write := func(name, header string, rows []string) string {
-		path := filepath.Join(dir, name)
-		text := header + "\n" + strings.Join(rows, "\n") + "\n"
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
+		return writeRows(t, filepath.Join(dir, name), header, rows)
 	}
 	one := write("one.csv", "a,b,c,d,e", first)
 	two := write("two.csv", "vorname,nachname,mail,telefon,geburtsdatum", second)

@@ -45,18 +45,23 @@ func contacts() (first, second []string) {
 	return first, second
 }
 
+// writeRows writes a CSV file and returns its path.
+func writeRows(t *testing.T, path, header string, rows []string) string {
+	t.Helper()
+	text := header + "\n" + strings.Join(rows, "\n") + "\n"
+	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
 // contactFiles writes the contacts as one file and as two.
 func contactFiles(t *testing.T) (all, one, two string) {
 	t.Helper()
 	first, second := contacts()
 	dir := t.TempDir()
 	write := func(name, header string, rows []string) string {
-		path := filepath.Join(dir, name)
-		text := header + "\n" + strings.Join(rows, "\n") + "\n"
-		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return path
+		return writeRows(t, filepath.Join(dir, name), header, rows)
 	}
 	var both []string
 	for _, rows := range [][]string{first, second} {

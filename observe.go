@@ -16,12 +16,25 @@ type visitCounts struct {
 	byPartition map[int32]sessionize.Counts
 }
 
+// counter is a metric that is one of a stage's counts.
+type counter[C any] struct {
+	name, help string
+	of         func(C) int64
+}
+
+func registerCounters[C any](
+	reg prometheus.Registerer, prefix string, now func() C, list []counter[C],
+) {
+	for _, m := range list {
+		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: prefix + m.name + "_total", Help: m.help,
+		}, func() float64 { return float64(m.of(now())) }))
+	}
+}
+
 func newVisitCounts(reg prometheus.Registerer) *visitCounts {
 	c := &visitCounts{byPartition: map[int32]sessionize.Counts{}}
-	for _, m := range []struct {
-		name, help string
-		of         func(sessionize.Counts) int64
-	}{
+	registerCounters(reg, "crumbtrail_sessionize_", c.total, []counter[sessionize.Counts]{
 		{"beacons", "Beacons read.", func(c sessionize.Counts) int64 { return c.Beacons }},
 		{
 			"counted", "Beacons without consent or visitor, in no visit.",
@@ -40,11 +53,7 @@ func newVisitCounts(reg prometheus.Registerer) *visitCounts {
 			func(c sessionize.Counts) int64 { return c.Bad },
 		},
 		{"visits", "Visits closed.", func(c sessionize.Counts) int64 { return c.Visits }},
-	} {
-		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "crumbtrail_sessionize_" + m.name + "_total", Help: m.help,
-		}, func() float64 { return float64(m.of(c.total())) }))
-	}
+	})
 	reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "crumbtrail_sessionize_open_visits", Help: "Visits that may still grow.",
 	}, func() float64 { return float64(c.total().Open) }))

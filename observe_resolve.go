@@ -42,10 +42,7 @@ func newPeopleCounts(reg prometheus.Registerer) *peopleCounts {
 			ConstLabels: prometheus.Labels{"outcome": o.outcome},
 		}, func() float64 { return float64(o.of(c.now())) }))
 	}
-	for _, m := range []struct {
-		name, help string
-		of         func(resolve.Counts) int64
-	}{
+	registerCounters(reg, "crumbtrail_resolve_", c.now, []counter[resolve.Counts]{
 		{
 			"identities", "Edges from a visitor to a record.",
 			func(c resolve.Counts) int64 { return c.Linked },
@@ -70,11 +67,7 @@ func newPeopleCounts(reg prometheus.Registerer) *peopleCounts {
 			"bad_records", "Records that could not be used.",
 			func(c resolve.Counts) int64 { return c.Bad },
 		},
-	} {
-		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "crumbtrail_resolve_" + m.name + "_total", Help: m.help,
-		}, func() float64 { return float64(m.of(c.now())) }))
-	}
+	})
 	c.gauges(reg)
 	return c
 }
