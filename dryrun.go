@@ -5,8 +5,6 @@ import (
 	"fmt"
 	"os"
 
-	"crumbtrail/internal/kafka"
-	"crumbtrail/internal/stage"
 	"crumbtrail/resolve"
 	"crumbtrail/schemas"
 )
@@ -75,8 +73,9 @@ func (d *dryRun) run(ctx context.Context, c *call) error {
 	}
 	defer p.close()
 	report := dryReport{Trials: trials}
-	if err := eachSubmission(ctx, p.client, report.apply); err != nil {
-		return err
+	err = p.client.ScanAll(ctx, string(schemas.Submissions), report.apply)
+	if err != nil {
+		return fmt.Errorf("dry run: %w", err)
 	}
 	report.finish(d.samples)
 	return report.print(c.stdout, d.format)
@@ -88,30 +87,4 @@ func machineOf(cfg *Config) (*resolve.Machine, error) {
 		return nil, err
 	}
 	return resolve.New(rules), nil
-}
-
-// eachSubmission reads the topic up to where it ends now.
-func eachSubmission(
-	ctx context.Context, client *kafka.Client, see func([]stage.Record),
-) error {
-	topic := string(schemas.Submissions)
-	starts, err := client.Starts(ctx, topic)
-	if err != nil {
-		return err
-	}
-	ends, err := client.Ends(ctx, topic)
-	if err != nil {
-		return err
-	}
-	for p, end := range ends {
-		for at := starts[p]; at < end; {
-			fetched, err := client.Fetch(ctx, topic, int32(p), at, kafka.FetchWait)
-			if err != nil {
-				return fmt.Errorf("dry run: %w", err)
-			}
-			see(fetched.Records)
-			at = fetched.Next
-		}
-	}
-	return nil
 }

@@ -64,7 +64,7 @@ type change struct {
 }
 
 // apply decides a batch by each configuration.
-func (r *dryReport) apply(batch []stage.Record) {
+func (r *dryReport) apply(batch []stage.Record) error {
 	if r.forms == nil {
 		r.forms = map[submissionName]string{}
 	}
@@ -84,6 +84,7 @@ func (r *dryReport) apply(batch []stage.Record) {
 		t.machine.Apply(batch, &out)
 		t.take(&out)
 	}
+	return nil
 }
 
 // take keeps what the machine put out.

@@ -169,25 +169,18 @@ func (r *redrive) each(
 	if err != nil {
 		return err
 	}
-	for p, end := range ends {
-		for at := starts[p]; at < end; {
-			fetched, err := r.client.Fetch(ctx, topic, int32(p), at, kafka.FetchWait)
-			if err != nil {
+	return r.client.Scan(ctx, topic, starts, ends, func(records []kafka.Record) error {
+		for i := range records {
+			b := &schemas.BadBeacon{}
+			if b.UnmarshalVT(records[i].Value) != nil {
+				continue // the lake keeps it among the bad beacons
+			}
+			if err := see(b); err != nil {
 				return err
 			}
-			for i := range fetched.Records {
-				b := &schemas.BadBeacon{}
-				if b.UnmarshalVT(fetched.Records[i].Value) != nil {
-					continue // the lake keeps it among the bad beacons
-				}
-				if err := see(b); err != nil {
-					return err
-				}
-			}
-			at = fetched.Next
 		}
-	}
-	return nil
+		return nil
+	})
 }
 
 // file reads bad beacons from a file.

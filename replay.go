@@ -195,20 +195,17 @@ func lastClock(ctx context.Context, client *kafka.Client) (clockUs int64, err er
 		return 0, err
 	}
 	for p, end := range ends {
-		for at := max(starts[p], end-clockTail); at < end; {
-			fetched, err := client.Fetch(ctx, topic, int32(p), at, kafka.FetchWait)
-			if err != nil {
-				return 0, err
-			}
-			for _, r := range fetched.Records {
-				var rec schemas.BeaconRecord
-				if rec.UnmarshalVT(r.Value) != nil {
-					continue // the sessionizer sends it to bad-beacons
-				}
-				clockUs = max(clockUs, rec.GetTick().GetClockUs(), rec.GetBeacon().GetClockUs())
-			}
-			at = fetched.Next
-		}
+		starts[p] = max(starts[p], end-clockTail)
 	}
-	return clockUs, nil
+	err = client.Scan(ctx, topic, starts, ends, func(records []kafka.Record) error {
+		for _, r := range records {
+			var rec schemas.BeaconRecord
+			if rec.UnmarshalVT(r.Value) != nil {
+				continue // the sessionizer sends it to bad-beacons
+			}
+			clockUs = max(clockUs, rec.GetTick().GetClockUs(), rec.GetBeacon().GetClockUs())
+		}
+		return nil
+	})
+	return clockUs, err
 }

@@ -183,31 +183,13 @@ func (b *bed) output(ctx context.Context) (out output, err error) {
 
 // scan shows every record that is on a topic.
 func (b *bed) scan(ctx context.Context, topic string, show func(*kafka.Record) error) error {
-	starts, err := b.client.Starts(ctx, topic)
-	if err != nil {
-		return err
-	}
-	ends, err := b.client.Ends(ctx, topic)
-	if err != nil {
-		return err
-	}
-	for p := range ends {
-		for at := starts[p]; at < ends[p]; {
-			batch, err := b.client.Fetch(ctx, topic, int32(p), at, kafka.FetchWait)
-			if err != nil {
-				return err
-			}
-			var all []error
-			for i := range batch.Records {
-				all = append(all, show(&batch.Records[i]))
-			}
-			if err := errors.Join(all...); err != nil {
-				return err
-			}
-			at = batch.Next
+	return b.client.ScanAll(ctx, topic, func(records []kafka.Record) error {
+		var all []error
+		for i := range records {
+			all = append(all, show(&records[i]))
 		}
-	}
-	return nil
+		return errors.Join(all...)
+	})
 }
 
 // brokerUse is the embedded broker's CPU so far.
