@@ -428,7 +428,7 @@ func eachParquet(ctx context.Context, name string, in io.Reader, t *taking) (err
 	}
 	query := duck.Query{
 		Database: database, Dir: filepath.Dir(path),
-		SQL: "FROM read_parquet('" + strings.ReplaceAll(path, "'", "''") + "')",
+		SQL: "FROM read_parquet(" + duck.Quote(path) + ")",
 	}
 	var texts []string
 	return child.Rows(ctx, query, func(columns []duck.Column, values []any) error {

@@ -34,21 +34,18 @@ func (l lakeReader) rows(ctx context.Context, format string, args ...any) ([]row
 	return all, err
 }
 
-// literal writes a SQL text literal.
-func literal(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
-
 // literals writes a SQL list of texts, for IN.
 func literals(list []string) string {
 	quoted := make([]string, len(list))
 	for i, s := range list {
-		quoted[i] = literal(s)
+		quoted[i] = duck.Quote(s)
 	}
 	return "(" + strings.Join(quoted, ", ") + ")"
 }
 
 // reviews finds a review by its id.
 func (l lakeReader) reviews(ctx context.Context, id string) ([]row, error) {
-	return l.rows(ctx, "SELECT * FROM reviews WHERE review_id = %s", literal(id))
+	return l.rows(ctx, "SELECT * FROM reviews WHERE review_id = %s", duck.Quote(id))
 }
 
 // records lists the records of the contacts that ids stand for now, those of a contact together,

@@ -73,16 +73,8 @@ func (p party) ids() []string {
 
 // has says whether ids are of the contact's records.
 func (p party) has(ids ...string) bool {
-	for _, id := range ids {
-		found := false
-		for _, one := range p.Records {
-			found = found || one.text("record_id") == id
-		}
-		if !found {
-			return false
-		}
-	}
-	return true
+	of := p.ids()
+	return !slices.ContainsFunc(ids, func(id string) bool { return !slices.Contains(of, id) })
 }
 
 // parties finds the contacts that ids stand for now, the oldest first; one only where the ids are
@@ -102,7 +94,7 @@ func (l lakeReader) parties(ctx context.Context, ids ...string) ([]party, error)
 	}
 	for i := range all {
 		golden, err := l.rows(ctx, "SELECT email, first_name, last_name, phone, company, created_at, "+
-			"updated_at FROM contacts WHERE contact_id = %s", literal(all[i].ContactID))
+			"updated_at FROM contacts WHERE contact_id = %s", duck.Quote(all[i].ContactID))
 		if err != nil {
 			return nil, err
 		}
@@ -183,7 +175,7 @@ func (r *review) explain(ctx context.Context, left, right party) (*likeness, err
 	likeliest, err := r.lake.rows(ctx, "SELECT left_record_id, right_record_id FROM edges "+
 		"WHERE weight IS NOT NULL AND [left_contact_id, right_contact_id] IN ([%s, %s], [%[2]s, %[1]s]) "+
 		"ORDER BY weight DESC, left_record_id, right_record_id LIMIT 1",
-		literal(left.ContactID), literal(right.ContactID))
+		duck.Quote(left.ContactID), duck.Quote(right.ContactID))
 	if err != nil {
 		return nil, err
 	}

@@ -130,7 +130,7 @@ func (r request) open(ctx context.Context) (*sql.Conn, func(), error) {
 		"SET temp_directory = ''",
 		"SET autoinstall_known_extensions = false",
 		"SET autoload_known_extensions = false",
-		"SET allowed_directories = [" + quote(r.Dir) + "]",
+		"SET allowed_directories = [" + Quote(r.Dir) + "]",
 		"SET enable_external_access = false",
 		"SET lock_configuration = true",
 	} {
@@ -264,4 +264,5 @@ func writeRows(rows *sql.Rows, n int, w *rowWriter) error {
 }
 
 // quote writes a SQL text literal.
-func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+// Quote writes a text as a SQL literal.
+func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
