@@ -48,14 +48,14 @@ func newCrew(
 	c.config = c.configured(2 * time.Second)
 	createTopic(t, c.client, c.input, partitions)
 	t.Cleanup(func() {
-		for _, p := range c.stages {
-			p.kill()
-		}
 		if t.Failed() {
 			last := append(slices.Clone(b.past), c.stages[max(0, len(c.stages)-2):]...)
 			for _, p := range last {
-				t.Logf("%s said:\n%s", p.name, p.said())
+				t.Logf("%s said:\n%s\n%s", p.name, p.said(), p.stacks())
 			}
+		}
+		for _, p := range c.stages {
+			p.kill()
 		}
 	})
 	return c

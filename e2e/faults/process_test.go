@@ -75,9 +75,7 @@ func (p *process) follow(stderr io.Reader) {
 // said is the end of the log.
 func (p *process) said() string {
 	const most = 4000
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	text := p.log.String()
+	text := p.whole()
 	return text[max(0, len(text)-most):]
 }
 
@@ -139,11 +137,29 @@ func (p *process) wait(t *testing.T, within time.Duration) {
 	case <-p.ended:
 	case <-time.After(within):
 		said := p.said()
-		p.signal(syscall.SIGQUIT) // a dump of what it waits for, the running goroutine first
-		<-p.ended
-		dump := p.log.String()[p.log.Len()-min(p.log.Len(), 60_000):]
-		t.Fatalf("%s did not end within %v:\n%s\n%s", p.name, within, said, dump)
+		t.Fatalf("%s did not end within %v:\n%s\n%s", p.name, within, said, p.stacks())
 	}
+}
+
+// stacks ends the process and returns what it did and waited for, the running goroutine first. It
+// is empty where the process has ended before.
+func (p *process) stacks() string {
+	if !p.alive() {
+		return ""
+	}
+	from := len(p.whole())
+	p.signal(syscall.SIGQUIT)
+	<-p.ended
+	const most = 60_000
+	dump := p.whole()[from:]
+	return dump[:min(len(dump), most)]
+}
+
+// whole is the log.
+func (p *process) whole() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.log.String()
 }
 
 // killed says whether the process ended by SIGKILL.

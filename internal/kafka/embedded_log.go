@@ -118,7 +118,11 @@ type waitingListener struct {
 func (l *waitingListener) Accept() (net.Conn, error) {
 	select {
 	case <-l.opened:
-		return l.Listener.Accept()
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		return &owedConn{Conn: conn}, nil
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
