@@ -45,6 +45,7 @@ func decoders() map[schemas.Topic]decoder {
 type tables struct {
 	beacons      buffer[beaconRow]
 	visits       buffer[visitRow]
+	rebuilds     buffer[visitRow]
 	submissions  buffer[submissionRow]
 	records      buffer[recordRow]
 	edges        buffer[edgeRow]
@@ -71,6 +72,7 @@ func newTables() *tables {
 	t := &tables{badNames: schemas.NewNames("bad_beacon")}
 	t.beacons.table = beaconsTable()
 	t.visits.table = visitsTable()
+	t.rebuilds.table = rebuildsTable()
 	t.submissions.table = submissionsTable()
 	t.records.table = recordsTable()
 	t.edges.table = edgesTable()
@@ -87,7 +89,8 @@ func newTables() *tables {
 // all lists the tables, in the order of the data.
 func (t *tables) all() []*table {
 	return []*table{
-		&t.beacons.table.table, &t.visits.table.table, &t.submissions.table.table,
+		&t.beacons.table.table, &t.visits.table.table, &t.rebuilds.table.table,
+		&t.submissions.table.table,
 		&t.records.table.table, &t.edges.table.table, &t.contacts.table.table,
 		&t.aliases.table.table, &t.identities.table.table, &t.decisions.table.table,
 		&t.badBeacons.table.table, &t.scores.table.table, &t.explanations.table.table,
@@ -107,6 +110,7 @@ func (t *tables) take() []pending {
 	var out []pending
 	out = t.beacons.take(out)
 	out = t.visits.take(out)
+	out = t.rebuilds.take(out)
 	out = t.submissions.take(out)
 	out = t.records.take(out)
 	out = t.edges.take(out)
@@ -148,7 +152,11 @@ func (t *tables) visit(at place, r kafka.Record) error {
 	if err := v.UnmarshalVT(r.Value); err != nil {
 		return err
 	}
-	t.visits.append(v.StartedAtUs, &visitRow{v, at})
+	if v.Rebuild != nil {
+		t.rebuilds.append(v.Rebuild.RebuiltAtUs, &visitRow{v, at})
+	} else {
+		t.visits.append(v.StartedAtUs, &visitRow{v, at})
+	}
 	t.added(len(r.Value))
 	return nil
 }

@@ -154,7 +154,7 @@ func purposeList(set uint32) string {
 func visitsTable() *rowTable[visitRow] {
 	type row = visitRow
 	return define(
-		"visits", "Every visit: all beacons of one visitor on one site without a gap longer than the site's.",
+		"visits", "Every visit: all beacons of one visitor on one site without a gap longer than the site's; each version of it.",
 		unique(keyText(1, "visit_id", "UUIDv5 of site, visitor, first moment and first event; of a late visit, also of its wait.", func(r *row) string { return r.VisitId })),
 		keyText(2, "site", "Key of the site.", func(r *row) string { return r.Site }),
 		keyText(3, "visitor_id", "The browser on that site.", func(r *row) string { return r.VisitorId }),
@@ -195,6 +195,30 @@ func visitsTable() *rowTable[visitRow] {
 		bigint(38, "last_offset", "Offset there of the last beacon in it.", func(r *row) int64 { return r.LastOffset }),
 		key(integer(39, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(40, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
+		text(41, "rebuild_id", "The rebuild that made it; NULL: the sessionizer did.", func(r *row) string { return r.RebuildId }),
+		boolean(42, "gone", "True where that rebuild found that there is no such visit.", func(r *row) bool { return r.Visit.Gone }),
+	)
+}
+
+func rebuildsTable() *rowTable[visitRow] {
+	type row = visitRow
+	return define(
+		"rebuilds", "Every rebuild of visits, by partition.",
+		unique(keyText(1, "rebuild_id", "Id of the rebuild.", func(r *row) string { return r.RebuildId })),
+		keyInstant(2, "rebuilt_at", "When it ran.", func(r *row) int64 { return r.Rebuild.RebuiltAtUs }),
+		keyText(3, "from_day", "The first day whose visits it made again, UTC.", func(r *row) string { return r.Rebuild.FromDay }),
+		keyText(4, "to_day", "The last of those days.", func(r *row) string { return r.Rebuild.ToDay }),
+		key(bigint(5, "reached_offset", "Beacons of the partition before this offset are in the visits.", func(r *row) int64 { return r.Rebuild.ReachedOffset })),
+		key(bigint(6, "visits_before", "Visits of those days, and what hangs together with them, as they stood.", func(r *row) int64 { return r.Rebuild.VisitsBefore })),
+		key(bigint(7, "visits_after", "The same as they are since.", func(r *row) int64 { return r.Rebuild.VisitsAfter })),
+		key(bigint(8, "added", "Visits that are new.", func(r *row) int64 { return r.Rebuild.Added })),
+		key(bigint(9, "changed", "Visits that say something else.", func(r *row) int64 { return r.Rebuild.Changed })),
+		key(bigint(10, "gone", "Visits that there are no longer.", func(r *row) int64 { return r.Rebuild.Gone })),
+		key(bigint(11, "late_beacons", "Beacons of late visits that found their place.", func(r *row) int64 { return r.Rebuild.LateBeacons })),
+		key(bigint(12, "open", "Visits that stayed as they were, as one that hangs together with them was still open.", func(r *row) int64 { return r.Rebuild.Open })),
+		key(bigint(13, "incomplete", "Visits that stayed as they were, as the lake has their beacons no longer.", func(r *row) int64 { return r.Rebuild.Incomplete })),
+		key(integer(14, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
+		unique(key(bigint(15, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
 

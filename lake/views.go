@@ -32,7 +32,8 @@ type comment struct{ column, doc string }
 func viewNames() []string {
 	return []string{
 		"aliases", "alias_versions", "edges", "records", "bridges", "identities", "_visitors", "_reasons",
-		"beacons", "page_views", "link_clicks", "mail_opens", "visits", "visitors",
+		"beacons", "page_views", "link_clicks", "mail_opens", "rebuilds", "_current_visits",
+		"visits", "visit_changes", "visitors",
 		"decisions", "submissions", "reviews", "contact_versions", "contacts", "bad_beacons",
 		"scores", "score_history", "score_explanations", "timeline",
 	}

@@ -178,6 +178,13 @@ func (w *world) put(words []string) {
 			EndedAtUs: at("to"), Beacons: n("beacons"), PageViews: n("views"), EngagedMs: n("engaged"),
 			Channel: f["channel"], EntryUrl: f["url"], ExitUrl: f["exit"], Late: f["late"] != "",
 			Campaign: &schemas.Campaign{Source: f["source"]}, Consent: consent(f["consent"]),
+			RebuildId: f["rebuild"], Gone: f["gone"] != "",
+		})
+	case "rebuilt":
+		w.log.Append(schemas.Visits, partition, &schemas.Visit{
+			RebuildId: f["id"], Rebuild: &schemas.Rebuild{
+				RebuiltAtUs: at("at"), FromDay: "2026-01-01", ToDay: "2026-01-02", VisitsAfter: 3,
+			},
 		})
 	case "score":
 		w.log.Append(schemas.Scores, partition, &schemas.Score{

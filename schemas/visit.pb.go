@@ -22,7 +22,8 @@ const (
 )
 
 // Visit is all beacons of one visitor on one site in which no gap exceeds the site's gap. It is
-// the value on the topic `visits`, written once, when the visit has closed.
+// the value on the topic `visits`, written once, when the visit has closed, and again by a rebuild
+// that finds it changed.
 type Visit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// UUIDv5 of (site, visitor, first occurred_at, first event id); a late visit's also of the clock
@@ -62,8 +63,15 @@ type Visit struct {
 	// The partition of `beacons` and the last input offset that it holds.
 	InputPartition int32 `protobuf:"varint,27,opt,name=input_partition,json=inputPartition,proto3" json:"input_partition,omitempty"`
 	LastOffset     int64 `protobuf:"varint,28,opt,name=last_offset,json=lastOffset,proto3" json:"last_offset,omitempty"`
-	unknownFields  protoimpl.UnknownFields
-	sizeCache      protoimpl.SizeCache
+	// The rebuild that wrote this version; empty: the sessionizer did. It counts once the rebuild's
+	// own record stands behind it in the partition, and replaces every version before it.
+	RebuildId string `protobuf:"bytes,29,opt,name=rebuild_id,json=rebuildId,proto3" json:"rebuild_id,omitempty"`
+	// True where the rebuild found that there is no such visit: its beacons are in others.
+	Gone bool `protobuf:"varint,30,opt,name=gone,proto3" json:"gone,omitempty"`
+	// Set in the record that ends a rebuild in a partition, which is no visit.
+	Rebuild       *Rebuild `protobuf:"bytes,31,opt,name=rebuild,proto3" json:"rebuild,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *Visit) Reset() {
@@ -292,11 +300,175 @@ func (x *Visit) GetLastOffset() int64 {
 	return 0
 }
 
+func (x *Visit) GetRebuildId() string {
+	if x != nil {
+		return x.RebuildId
+	}
+	return ""
+}
+
+func (x *Visit) GetGone() bool {
+	if x != nil {
+		return x.Gone
+	}
+	return false
+}
+
+func (x *Visit) GetRebuild() *Rebuild {
+	if x != nil {
+		return x.Rebuild
+	}
+	return nil
+}
+
+// Rebuild says what a rebuild of visits did in one partition. What it wrote before, in the same
+// partition, counts from here on.
+type Rebuild struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// When it ran, microseconds since the epoch, UTC.
+	RebuiltAtUs int64 `protobuf:"varint,1,opt,name=rebuilt_at_us,json=rebuiltAtUs,proto3" json:"rebuilt_at_us,omitempty"`
+	// The first and the last day whose visits it made again, UTC, as 2026-01-31.
+	FromDay string `protobuf:"bytes,2,opt,name=from_day,json=fromDay,proto3" json:"from_day,omitempty"`
+	ToDay   string `protobuf:"bytes,3,opt,name=to_day,json=toDay,proto3" json:"to_day,omitempty"`
+	// Beacons of the partition before this offset are in the visits; what came later is not.
+	ReachedOffset int64 `protobuf:"varint,4,opt,name=reached_offset,json=reachedOffset,proto3" json:"reached_offset,omitempty"`
+	// Visits of those days before and after, the rest of the visits that hang together with them
+	// included.
+	VisitsBefore int64 `protobuf:"varint,5,opt,name=visits_before,json=visitsBefore,proto3" json:"visits_before,omitempty"`
+	VisitsAfter  int64 `protobuf:"varint,6,opt,name=visits_after,json=visitsAfter,proto3" json:"visits_after,omitempty"`
+	// Of those: new, written again, and gone.
+	Added   int64 `protobuf:"varint,7,opt,name=added,proto3" json:"added,omitempty"`
+	Changed int64 `protobuf:"varint,8,opt,name=changed,proto3" json:"changed,omitempty"`
+	Gone    int64 `protobuf:"varint,9,opt,name=gone,proto3" json:"gone,omitempty"`
+	// Beacons of late visits that found their place.
+	LateBeacons int64 `protobuf:"varint,10,opt,name=late_beacons,json=lateBeacons,proto3" json:"late_beacons,omitempty"`
+	// Visits that stayed as they were, as others that belong to them were open still, or as the lake
+	// has their beacons no longer.
+	Open          int64 `protobuf:"varint,11,opt,name=open,proto3" json:"open,omitempty"`
+	Incomplete    int64 `protobuf:"varint,12,opt,name=incomplete,proto3" json:"incomplete,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Rebuild) Reset() {
+	*x = Rebuild{}
+	mi := &file_crumbtrail_v1_visit_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Rebuild) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Rebuild) ProtoMessage() {}
+
+func (x *Rebuild) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_visit_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Rebuild.ProtoReflect.Descriptor instead.
+func (*Rebuild) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_visit_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Rebuild) GetRebuiltAtUs() int64 {
+	if x != nil {
+		return x.RebuiltAtUs
+	}
+	return 0
+}
+
+func (x *Rebuild) GetFromDay() string {
+	if x != nil {
+		return x.FromDay
+	}
+	return ""
+}
+
+func (x *Rebuild) GetToDay() string {
+	if x != nil {
+		return x.ToDay
+	}
+	return ""
+}
+
+func (x *Rebuild) GetReachedOffset() int64 {
+	if x != nil {
+		return x.ReachedOffset
+	}
+	return 0
+}
+
+func (x *Rebuild) GetVisitsBefore() int64 {
+	if x != nil {
+		return x.VisitsBefore
+	}
+	return 0
+}
+
+func (x *Rebuild) GetVisitsAfter() int64 {
+	if x != nil {
+		return x.VisitsAfter
+	}
+	return 0
+}
+
+func (x *Rebuild) GetAdded() int64 {
+	if x != nil {
+		return x.Added
+	}
+	return 0
+}
+
+func (x *Rebuild) GetChanged() int64 {
+	if x != nil {
+		return x.Changed
+	}
+	return 0
+}
+
+func (x *Rebuild) GetGone() int64 {
+	if x != nil {
+		return x.Gone
+	}
+	return 0
+}
+
+func (x *Rebuild) GetLateBeacons() int64 {
+	if x != nil {
+		return x.LateBeacons
+	}
+	return 0
+}
+
+func (x *Rebuild) GetOpen() int64 {
+	if x != nil {
+		return x.Open
+	}
+	return 0
+}
+
+func (x *Rebuild) GetIncomplete() int64 {
+	if x != nil {
+		return x.Incomplete
+	}
+	return 0
+}
+
 var File_crumbtrail_v1_visit_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_visit_proto_rawDesc = "" +
 	"\n" +
-	"\x19crumbtrail/v1/visit.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\"\x8c\a\n" +
+	"\x19crumbtrail/v1/visit.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\"\xf1\a\n" +
 	"\x05Visit\x12\x19\n" +
 	"\bvisit_id\x18\x01 \x01(\tR\avisitId\x12\x12\n" +
 	"\x04site\x18\x02 \x01(\tR\x04site\x12\x1d\n" +
@@ -334,7 +506,27 @@ const file_crumbtrail_v1_visit_proto_rawDesc = "" +
 	"\rlast_event_id\x18\x1a \x01(\tR\vlastEventId\x12'\n" +
 	"\x0finput_partition\x18\x1b \x01(\x05R\x0einputPartition\x12\x1f\n" +
 	"\vlast_offset\x18\x1c \x01(\x03R\n" +
-	"lastOffsetB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"lastOffset\x12\x1d\n" +
+	"\n" +
+	"rebuild_id\x18\x1d \x01(\tR\trebuildId\x12\x12\n" +
+	"\x04gone\x18\x1e \x01(\bR\x04gone\x120\n" +
+	"\arebuild\x18\x1f \x01(\v2\x16.crumbtrail.v1.RebuildR\arebuild\"\xe9\x02\n" +
+	"\aRebuild\x12\"\n" +
+	"\rrebuilt_at_us\x18\x01 \x01(\x03R\vrebuiltAtUs\x12\x19\n" +
+	"\bfrom_day\x18\x02 \x01(\tR\afromDay\x12\x15\n" +
+	"\x06to_day\x18\x03 \x01(\tR\x05toDay\x12%\n" +
+	"\x0ereached_offset\x18\x04 \x01(\x03R\rreachedOffset\x12#\n" +
+	"\rvisits_before\x18\x05 \x01(\x03R\fvisitsBefore\x12!\n" +
+	"\fvisits_after\x18\x06 \x01(\x03R\vvisitsAfter\x12\x14\n" +
+	"\x05added\x18\a \x01(\x03R\x05added\x12\x18\n" +
+	"\achanged\x18\b \x01(\x03R\achanged\x12\x12\n" +
+	"\x04gone\x18\t \x01(\x03R\x04gone\x12!\n" +
+	"\flate_beacons\x18\n" +
+	" \x01(\x03R\vlateBeacons\x12\x12\n" +
+	"\x04open\x18\v \x01(\x03R\x04open\x12\x1e\n" +
+	"\n" +
+	"incomplete\x18\f \x01(\x03R\n" +
+	"incompleteB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_visit_proto_rawDescOnce sync.Once
@@ -348,22 +540,24 @@ func file_crumbtrail_v1_visit_proto_rawDescGZIP() []byte {
 	return file_crumbtrail_v1_visit_proto_rawDescData
 }
 
-var file_crumbtrail_v1_visit_proto_msgTypes = make([]protoimpl.MessageInfo, 1)
+var file_crumbtrail_v1_visit_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
 var file_crumbtrail_v1_visit_proto_goTypes = []any{
 	(*Visit)(nil),    // 0: crumbtrail.v1.Visit
-	(*Campaign)(nil), // 1: crumbtrail.v1.Campaign
-	(*Agent)(nil),    // 2: crumbtrail.v1.Agent
-	(Consent)(0),     // 3: crumbtrail.v1.Consent
+	(*Rebuild)(nil),  // 1: crumbtrail.v1.Rebuild
+	(*Campaign)(nil), // 2: crumbtrail.v1.Campaign
+	(*Agent)(nil),    // 3: crumbtrail.v1.Agent
+	(Consent)(0),     // 4: crumbtrail.v1.Consent
 }
 var file_crumbtrail_v1_visit_proto_depIdxs = []int32{
-	1, // 0: crumbtrail.v1.Visit.campaign:type_name -> crumbtrail.v1.Campaign
-	2, // 1: crumbtrail.v1.Visit.agent:type_name -> crumbtrail.v1.Agent
-	3, // 2: crumbtrail.v1.Visit.consent:type_name -> crumbtrail.v1.Consent
-	3, // [3:3] is the sub-list for method output_type
-	3, // [3:3] is the sub-list for method input_type
-	3, // [3:3] is the sub-list for extension type_name
-	3, // [3:3] is the sub-list for extension extendee
-	0, // [0:3] is the sub-list for field type_name
+	2, // 0: crumbtrail.v1.Visit.campaign:type_name -> crumbtrail.v1.Campaign
+	3, // 1: crumbtrail.v1.Visit.agent:type_name -> crumbtrail.v1.Agent
+	4, // 2: crumbtrail.v1.Visit.consent:type_name -> crumbtrail.v1.Consent
+	1, // 3: crumbtrail.v1.Visit.rebuild:type_name -> crumbtrail.v1.Rebuild
+	4, // [4:4] is the sub-list for method output_type
+	4, // [4:4] is the sub-list for method input_type
+	4, // [4:4] is the sub-list for extension type_name
+	4, // [4:4] is the sub-list for extension extendee
+	0, // [0:4] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_visit_proto_init() }
@@ -378,7 +572,7 @@ func file_crumbtrail_v1_visit_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_visit_proto_rawDesc), len(file_crumbtrail_v1_visit_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   1,
+			NumMessages:   2,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -223,9 +223,8 @@ func (s *sessions) restorePartition(value []byte) error {
 	if err := state.UnmarshalVT(value); err != nil {
 		return err
 	}
-	if state.Version != stateVersion {
-		return fmt.Errorf("it has format %d, this binary reads format %d: run the release that "+
-			"wrote it", state.Version, stateVersion)
+	if err := checkVersion(state.Version); err != nil {
+		return err
 	}
 	s.clock.nowUS = state.ClockUs
 	for _, c := range state.Collectors {
@@ -236,5 +235,13 @@ func (s *sessions) restorePartition(value []byte) error {
 	s.counts.Beacons, s.counts.Counted = counts.GetBeacons(), counts.GetCounted()
 	s.counts.Duplicates, s.counts.Late = counts.GetDuplicates(), counts.GetLate()
 	s.counts.Bad, s.counts.Visits = counts.GetBad(), counts.GetVisits()
+	return nil
+}
+
+func checkVersion(version uint32) error {
+	if version != stateVersion {
+		return fmt.Errorf("it has format %d, this binary reads format %d: run the release that "+
+			"wrote it", version, stateVersion)
+	}
 	return nil
 }

@@ -1,6 +1,6 @@
 -- Every visit: all beacons of one visitor on one site without a gap longer than the site's.
 -- like: visits
--- without: engaged_ms
+-- without: engaged_ms, gone
 -- contact_id: The contact whose edge was in force when it began, as of now; NULL: nobody, or no
 -- consent to know.
 -- was_anonymous: True where that contact became known only after the visit had begun.
@@ -8,6 +8,7 @@
 -- engaged_seconds: Time that its pages were in sight and in use, from pings.
 -- entry_path: Path of entry_url, cut as url_path of beacons is.
 -- exit_path: Path of exit_url, cut likewise.
+-- rebuilt: True where a rebuild made it.
 SELECT visit_id, site, visitor_id, edge.contact_id AS contact_id, started_at, ended_at,
        coalesce(started_at < edge.linked_at, false) AS was_anonymous,
        engaged_ms / 1000 AS engaged_seconds,
@@ -20,20 +21,12 @@ SELECT visit_id, site, visitor_id, edge.contact_id AS contact_id, started_at, en
        * EXCLUDE (visit_id, site, visitor_id, started_at, ended_at, engaged_ms, edge, beacons,
                   duplicates, page_views, pings, link_clicks, form_submits, customs, requests,
                   entry_url, exit_url),
-       edge.submission_id AS identified_by
+       rebuild_id IS NOT NULL AS rebuilt, edge.submission_id AS identified_by
 FROM (
   SELECT v.*,
          CASE WHEN edges IS NULL OR consent <> 'identified' THEN NULL
               WHEN len(edges) = 1 THEN edges[1]
               ELSE list_filter(edges, lambda e: e.starts <= started_at)[-1]
          END AS edge
-  FROM (
-    -- A visit is known by its id; the rest of the partition is the same for the same id, and lets
-    -- conditions on it reach the files. The first one counts: what comes again is a copy, or a late
-    -- visit from before those had ids of their own.
-    FROM files.visits
-    QUALIFY row_number() OVER (
-      PARTITION BY visit_id, site, visitor_id, started_at ORDER BY late, topic_offset
-    ) = 1
-  ) v LEFT JOIN files.visitors USING (site, visitor_id)
+  FROM files.current_visits v LEFT JOIN files.visitors USING (site, visitor_id)
 )
