@@ -57,7 +57,9 @@ func (l *lake) Query(ctx context.Context, statement string, row func([]any) erro
 	l.t.Helper()
 	if l.built != len(l.inserts) {
 		statements := append([]string{
-			createTable("beacons", beaconColumns()), createTable("contacts", contactColumns()),
+			"CREATE SCHEMA files", createTable("files.beacons", beaconColumns()),
+			"CREATE VIEW beacons AS FROM files.beacons",
+			createTable("contacts", contactColumns()),
 			"ALTER TABLE contacts ADD COLUMN merged_into VARCHAR",
 			"CREATE VIEW contact_versions AS SELECT *, lead(updated_at) OVER (" +
 				"PARTITION BY contact_id ORDER BY version) AS valid_to, " +
@@ -93,7 +95,7 @@ func sqlType(c column) string {
 func (l *lake) event(row string) {
 	l.t.Helper()
 	f := strings.Fields(row)
-	l.insert("beacons", append([]string{
+	l.insert("files.beacons", append([]string{
 		"occurred_at=" + f[0], "event_id=" + f[1], "visitor_id=" + f[2], "contact_id=" + f[3],
 		"type=" + f[4], "url_path=" + f[5], "consent=identified", "site=acme", "is_bot=false",
 		"topic_partition=0", fmt.Sprintf("topic_offset=%d", l.events),
@@ -142,7 +144,7 @@ func (l *lake) load(facts []fact, created map[string]int64) {
 			quoteText(f.event), quoteText(f.kind), quoteText(f.path), f.ts, f.offset))
 	}
 	if len(rows) > 0 {
-		l.inserts = append(l.inserts, "INSERT INTO beacons (contact_id, event_id, type, url_path, "+
+		l.inserts = append(l.inserts, "INSERT INTO files.beacons (contact_id, event_id, type, url_path, "+
 			"occurred_at, consent, topic_partition, topic_offset) VALUES "+strings.Join(rows, ", "))
 	}
 	rows = nil

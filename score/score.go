@@ -41,8 +41,8 @@ import (
 // scored too, in which an event counts at each instant that its window reaches. They bound the
 // memory of a run: a score is of one subject alone, so that subjects can be scored in parts.
 const (
-	partEvents     = 2_000_000
-	foldPartEvents = 250_000
+	partEvents     = 4_000_000
+	foldPartEvents = 1_000_000
 )
 
 // Run scores every subject of the model as of an instant and emits the scores; their order is no

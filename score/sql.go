@@ -49,10 +49,13 @@ func SQL(m *Model, asOf time.Time, part Part) (string, error) {
 // in whatever shares they are computed.
 type Part struct{ Index, Of int }
 
-// countSQL counts the events that a run reads.
+// countSQL counts the beacons that a run reads, at most. It asks the files themselves: the view
+// would find out whose each of them is.
 func countSQL(m *Model, asOf time.Time) string {
 	s := newStatement(m, asOf, Part{0, 1})
-	return "SELECT count(*) FROM " + s.Events + " WHERE " + s.Counted
+	return fmt.Sprintf("SELECT count(*) FROM files.beacons WHERE consent = %s AND "+
+		"occurred_at <= %s AND occurred_at > %s",
+		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until, s.Since)
 }
 
 // statement is what the template takes: SQL text, all of it made or quoted here.
@@ -64,17 +67,19 @@ type statement struct {
 	Until, Since string
 	// Rules and Bounds are the rows of constants of the rules and groups.
 	Rules, Bounds []string
-	// Subject names the subject of an event or of a contact; a visitor is no contact.
-	Subject string
-	Visitor bool
+	// Name is the name of a contact's subject, Owner the column of an event that says whose it is.
+	Name, Owner      string
+	Visitor, Account bool
 	// Matches lists the rules that an event meets, Meets those that a contact's attributes do.
 	Matches, Meets string
-	// Share is a condition on subjects, empty where all are scored.
+	// Share is a condition on names, empty where all are scored.
 	Share string
 	// Versions is the table of contacts as they were.
 	Versions string
-	// Events is the table of events, Counted which of them are facts, Day the day of one.
+	// Events is the table of events, Counted which of them are facts, Day the day of one, Reach how
+	// far back from an instant they are read.
 	Events, Counted, Day string
+	Reach                int64
 	Low, High            int64
 	// Grade is the grade of a score and Ready whether it is ready for sales, as from ReadyAt on.
 	// With Fold, a score that is Between leaves that as it was, looked at each Every microseconds.
@@ -176,23 +181,21 @@ func (s *statement) facts(m *Model, at int64, part Part) {
 	s.Events = "(SELECT * REPLACE (CAST(props AS VARCHAR) AS props) FROM beacons)"
 	switch m.Subject {
 	case Contact:
-		s.Subject = "contact_id"
+		s.Name, s.Owner = "contact_id", "contact_id"
 	case Account:
-		s.Subject = accountSQL
-		s.Events += fmt.Sprintf("\n    JOIN (SELECT contact_id, company FROM %s\n"+
-			"      WHERE updated_at <= %s AND (valid_to IS NULL OR valid_to > %[2]s))\n"+
-			"      USING (contact_id)", s.Versions, instantSQL(at))
+		s.Name, s.Owner, s.Account = accountSQL, "contact_id", true
 	case Visitor:
-		s.Subject, s.Visitor = "visitor_id", true
+		s.Name, s.Owner, s.Visitor = "visitor_id", "visitor_id", true
 	}
 	s.Until = instantSQL(at)
 	if part.Of > 1 {
-		s.Share = fmt.Sprintf(" AND hash(%s) %% %d = %d", s.Subject, part.Of, part.Index)
+		s.Share = fmt.Sprintf(" AND hash(%s) %% %d = %d", s.Name, part.Of, part.Index)
 	}
 	// Only who agreed to be scored is: every other mode of consent counts visits at most.
-	s.Counted = fmt.Sprintf("%s <> '' AND consent = %s AND occurred_at <= %s%s", s.Subject,
-		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until, s.Share)
-	s.Since = instantSQL(at - int64(widest+margin))
+	s.Counted = fmt.Sprintf("%s <> '' AND consent = %s AND occurred_at <= %s", s.Owner,
+		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until)
+	s.Reach = int64(widest + margin)
+	s.Since = instantSQL(at - s.Reach)
 }
 
 // ruleSQL is a rule's row of constants.
