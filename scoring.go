@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"strings"
 	"time"
 
+	"crumbtrail/internal/duck"
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
 	"crumbtrail/score"
@@ -65,47 +67,139 @@ func loadModel(file string) (*score.Model, error) {
 	return score.ParseModel(file, text)
 }
 
-// runScore publishes one run of each model. Where stages run on the directory already, it hands
-// the scores to their broker; else it runs the lake itself for as long as it takes.
+// scoreCall is what the command line asks of a scoring.
+type scoreCall struct {
+	models []*score.Model
+	// asOf is zero where nothing is said: now, or the moment of the run that is compared with.
+	asOf time.Time
+	// asKnown names a run or an instant, against likewise, or a file.
+	asKnown, against string
+	format           string
+}
+
+// runScore publishes one run of each model, or prints what would be published differently.
 func runScore(ctx context.Context, c *call) error {
 	c.clusterFlags()
-	asOfText := c.flags.String("as-of", "", "an instant, RFC 3339; default: now")
+	asOf := c.flags.String("as-of", "", "an instant, RFC 3339; default: now")
 	file := c.flags.String("model", "", "score this model only, `FILE`")
+	asKnown := c.flags.String("as-known", "",
+		"from what the lake knew at `RUN`, or at the last run before an instant")
+	diff := c.flags.Bool("diff", false, "publish nothing, print what differs from --against")
+	against := c.flags.String("against", "",
+		"with --diff: `RUN`, the last run before an instant, or a model's file; default: the last run")
+	format := c.flags.String("format", "table", "with --diff: table, csv or json")
+	printSQL := c.flags.Bool("print-sql", false, "publish nothing, print the statement of each model")
 	if err := c.parseAlone(); err != nil {
 		return err
 	}
-	asOf := time.Now()
-	if *asOfText != "" {
+	s := scoreCall{asKnown: *asKnown, against: *against, format: *format}
+	if *asOf != "" {
 		var err error
-		if asOf, err = time.Parse(time.RFC3339Nano, *asOfText); err != nil {
-			return usagef("--as-of %q: want an instant such as 2026-01-31T00:00:00Z", *asOfText)
+		if s.asOf, err = time.Parse(time.RFC3339Nano, *asOf); err != nil {
+			return usagef("--as-of %q: want an instant such as 2026-01-31T00:00:00Z", *asOf)
 		}
+	}
+	if err := duck.ValidFormat(*format); err != nil {
+		return usagef("--%v", err)
+	}
+	if *against != "" && !*diff || *diff && *printSQL {
+		return usagef("--against goes with --diff, and --print-sql with neither")
 	}
 	cfg, models, err := c.settings()
 	if err != nil {
 		return err
 	}
+	s.models = models
 	if *file != "" {
 		m, err := loadModel(*file)
 		if err != nil {
 			return err
 		}
-		models = []*score.Model{m}
+		s.models = []*score.Model{m}
 	}
-	n, err := c.scoreOnce(ctx, cfg, models, asOf)
-	if err != nil {
-		return err
+	switch {
+	case *printSQL:
+		return c.printSQL(s)
+	case *diff:
+		return c.scoreDiff(ctx, s)
+	case *asKnown != "":
+		return c.scoreAsKnown(ctx, cfg, s, *file != "")
 	}
-	if asOf.After(time.Now()) {
-		c.log.Warn("the view scores shows the greatest as-of, so these hide every run before then")
+	return c.scoreNow(ctx, cfg, s)
+}
+
+func (c *call) printSQL(s scoreCall) error {
+	asOf := s.asOf
+	if asOf.IsZero() {
+		asOf = time.Now()
 	}
-	fmt.Fprintf(c.stdout, "%s by %s as of %s\n", plural(n, "score"), plural(len(models), "model"),
-		asOf.UTC().Format(time.RFC3339Nano))
+	for _, m := range s.models {
+		statement, err := score.SQL(m, asOf, score.Part{Index: 0, Of: 1})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "%s;\n", strings.TrimSpace(statement))
+	}
 	return nil
 }
 
+func (c *call) scoreNow(ctx context.Context, cfg Config, s scoreCall) error {
+	if s.asOf.IsZero() {
+		s.asOf = time.Now()
+	}
+	n, err := c.scoreOnce(ctx, cfg, func(p *pipeline, ctx context.Context) (int, error) {
+		return p.score(ctx, s.models, s.asOf)
+	})
+	if err != nil {
+		return err
+	}
+	if s.asOf.After(time.Now()) {
+		c.log.Warn("the view scores shows the greatest as-of, so these hide every run before then")
+	}
+	fmt.Fprintf(c.stdout, "%s by %s as of %s\n", plural(n, "score"), plural(len(s.models), "model"),
+		s.asOf.UTC().Format(time.RFC3339Nano))
+	return nil
+}
+
+// scoreAsKnown publishes runs again, from what the lake knew then, by the models that they had or
+// by another one.
+func (c *call) scoreAsKnown(ctx context.Context, cfg Config, s scoreCall, another bool) error {
+	now, err := openKnown(ctx, c.data, nil)
+	if err != nil {
+		return err
+	}
+	runs, err := now.findRuns(ctx, s.asKnown, s.models...)
+	if err := errors.Join(err, now.close()); err != nil {
+		return err
+	}
+	for _, r := range runs {
+		if another {
+			r.model = s.models[0]
+		}
+		if !s.asOf.IsZero() {
+			r.asOf = s.asOf
+		}
+		n, err := c.scoreOnce(ctx, cfg, func(p *pipeline, ctx context.Context) (int, error) {
+			k, err := openKnown(ctx, p.data, r.positions)
+			if err != nil {
+				return 0, err
+			}
+			n, err := p.scoreKnown(ctx, k, []*score.Model{r.model}, r.asOf)
+			return n, errors.Join(err, k.close())
+		})
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(c.stdout, "%s by model %s as of %s, as known at run %s\n", plural(n, "score"),
+			r.model.Name, r.asOf.UTC().Format(time.RFC3339Nano), r.id)
+	}
+	return nil
+}
+
+// scoreOnce runs a scoring. Where stages run on the directory already, it hands the scores to their
+// broker; else it runs the lake itself for as long as it takes.
 func (c *call) scoreOnce(
-	ctx context.Context, cfg Config, models []*score.Model, asOf time.Time,
+	ctx context.Context, cfg Config, scoring func(*pipeline, context.Context) (int, error),
 ) (int, error) {
 	p, err := openPipeline(ctx, c, cfg, pipelineOptions{join: true})
 	if err != nil {
@@ -113,10 +207,10 @@ func (c *call) scoreOnce(
 	}
 	defer p.close()
 	if p.joined { // the process that holds the directory runs the lake
-		return p.score(ctx, models, asOf)
+		return scoring(p, ctx)
 	}
 	r := start(ctx, p.lakePart())
-	n, err := p.score(r.ctx, models, asOf)
+	n, err := scoring(p, r.ctx)
 	if err == nil {
 		err = p.drainLake(r.ctx)
 	}
@@ -125,25 +219,27 @@ func (c *call) scoreOnce(
 
 // score runs the models over the lake and appends the scores to their topic.
 func (p *pipeline) score(ctx context.Context, models []*score.Model, asOf time.Time) (int, error) {
-	child, err := queryChild()
+	k, err := openKnown(ctx, p.data, nil)
 	if err != nil {
 		return 0, err
 	}
+	n, err := p.scoreKnown(ctx, k, models, asOf)
+	return n, errors.Join(err, k.close())
+}
+
+// scoreKnown appends the scores of a run, and behind those of each model how they came about.
+func (p *pipeline) scoreKnown(
+	ctx context.Context, k *known, models []*score.Model, asOf time.Time,
+) (int, error) {
 	producer, err := p.client.NewProducer(ctx)
 	if err != nil {
 		return 0, err
 	}
-	runID := schemas.NewID()
-	total := 0
+	runID, total := schemas.NewID(), 0
 	for _, m := range models {
-		out := scoreWriter{producer: producer}
 		run, cancel := context.WithTimeout(ctx, scoreTimeout)
-		err := score.Run(run, m, asOf, time.Now(), runID,
-			score.Lake{Child: child, Database: catalogPath(p.data)},
-			func(s *schemas.Score) error { return out.add(run, s) })
-		if err == nil {
-			err = out.flush(run)
-		}
+		out := scoreWriter{producer: producer}
+		err := out.run(run, k, m, asOf, runID)
 		cancel()
 		if err != nil {
 			return total, err
@@ -160,6 +256,35 @@ type scoreWriter struct {
 	count    int
 }
 
+// run writes a run of a model.
+func (w *scoreWriter) run(
+	ctx context.Context, k *known, m *score.Model, asOf time.Time, runID string,
+) error {
+	runAt := time.Now()
+	from, err := k.lake(ctx, m, asOf)
+	if err != nil {
+		return err
+	}
+	err = score.Run(ctx, m, asOf, runAt, runID, from, func(s *schemas.Score) error {
+		w.count++
+		return w.add(ctx, s)
+	})
+	if err != nil {
+		return err
+	}
+	err = w.add(ctx, &schemas.Score{
+		Model: m.Name, Version: m.Version, ModelSha256: m.SHA256(), SubjectType: string(m.Subject),
+		AsOfUs: asOf.UnixMicro(), RunId: runID, RunAtUs: runAt.UnixMicro(),
+		Run: &schemas.ScoreRun{
+			ModelFile: m.File(), Scores: int64(w.count), Snapshot: k.positions,
+		},
+	})
+	if err != nil {
+		return err
+	}
+	return w.flush(ctx)
+}
+
 func (w *scoreWriter) add(ctx context.Context, s *schemas.Score) error {
 	value, err := s.MarshalVT()
 	if err != nil {
@@ -170,7 +295,6 @@ func (w *scoreWriter) add(ctx context.Context, s *schemas.Score) error {
 		Topic: string(schemas.Scores), Partition: kafka.AnyPartition,
 		Timestamp: s.RunAtUs / 1000, Key: key, Value: value,
 	})
-	w.count++
 	if len(w.batch) < scoreBatch {
 		return nil
 	}

@@ -56,6 +56,7 @@ type tables struct {
 	badBeacons   buffer[badBeaconRow]
 	scores       buffer[scoreRow]
 	explanations buffer[explanationRow]
+	scoreRuns    buffer[scoreRunRow]
 
 	seen       seen
 	duplicates int64
@@ -83,6 +84,7 @@ func newTables() *tables {
 	t.badBeacons.table = badBeaconsTable()
 	t.scores.table = scoresTable()
 	t.explanations.table = explanationsTable()
+	t.scoreRuns.table = scoreRunsTable()
 	return t
 }
 
@@ -94,6 +96,7 @@ func (t *tables) all() []*table {
 		&t.records.table.table, &t.edges.table.table, &t.contacts.table.table,
 		&t.aliases.table.table, &t.identities.table.table, &t.decisions.table.table,
 		&t.badBeacons.table.table, &t.scores.table.table, &t.explanations.table.table,
+		&t.scoreRuns.table.table,
 	}
 }
 
@@ -121,6 +124,7 @@ func (t *tables) take() []pending {
 	out = t.badBeacons.take(out)
 	out = t.scores.take(out)
 	out = t.explanations.take(out)
+	out = t.scoreRuns.take(out)
 	t.rows, t.bytes = 0, 0
 	return out
 }
@@ -253,6 +257,11 @@ func (t *tables) score(at place, r kafka.Record) error {
 	s := &schemas.Score{}
 	if err := s.UnmarshalVT(r.Value); err != nil {
 		return err
+	}
+	if s.Run != nil {
+		t.scoreRuns.append(s.AsOfUs, &scoreRunRow{s, at})
+		t.added(len(r.Value))
+		return nil
 	}
 	t.scores.append(s.AsOfUs, &scoreRow{s, at})
 	t.added(len(r.Value))

@@ -70,6 +70,11 @@ type scoreRow struct {
 	place
 }
 
+type scoreRunRow struct {
+	*schemas.Score
+	place
+}
+
 type explanationRow struct {
 	*schemas.Score
 	*schemas.Contribution

@@ -135,3 +135,22 @@ func explanationsTable() *rowTable[explanationRow] {
 		unique(key(bigint(12, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
 	)
 }
+
+func scoreRunsTable() *rowTable[scoreRunRow] {
+	type row = scoreRunRow
+	return define(
+		"score_runs", "Every run of every model: what was scored, and from what.",
+		keyText(1, "run_id", "The run.", func(r *row) string { return r.RunId }),
+		keyText(2, "model", "Name of the model.", func(r *row) string { return r.Model }),
+		key(bigint(3, "version", "Version of the model.", func(r *row) int64 { return r.Version })),
+		keyText(4, "subject_type", "contact, visitor or account.", func(r *row) string { return r.SubjectType }),
+		keyInstant(5, "as_of", "The moment that the scores are of.", func(r *row) int64 { return r.AsOfUs }),
+		keyInstant(6, "run_at", "When the run was.", func(r *row) int64 { return r.RunAtUs }),
+		key(bigint(7, "scores", "How many scores it published.", func(r *row) int64 { return r.Run.Scores })),
+		text(8, "model_sha256", "SHA-256 of the model's canonical form.", func(r *row) string { return r.ModelSha256 }),
+		text(9, "model_file", "The model's file as it was read.", func(r *row) string { return string(r.Run.ModelFile) }),
+		jsonText(10, "snapshot", "How far the lake had come that was scored: next offsets by topic and partition.", func(r *row) []byte { return snapshotJSON(r.Run.Snapshot) }),
+		key(integer(11, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
+		unique(key(bigint(12, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),
+	)
+}

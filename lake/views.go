@@ -35,7 +35,8 @@ func viewNames() []string {
 		"beacons", "page_views", "link_clicks", "mail_opens", "rebuilds", "_current_visits",
 		"visits", "visit_changes", "visitors",
 		"decisions", "submissions", "reviews", "contact_versions", "contacts", "bad_beacons",
-		"scores", "score_history", "score_explanations", "timeline",
+		"scores", "score_history", "score_explanations", "score_runs",
+		"score_summary", "score_top", "score_distribution", "score_grades", "timeline",
 	}
 }
 
@@ -44,17 +45,25 @@ const internalSchema = "files"
 
 // catalogSQL is the statements that make the catalog of the manifests, in order.
 func catalogSQL(l layout, manifests []*manifest, number int64) []string {
+	return catalogOf(l, manifests, number, Snapshot{})
+}
+
+// catalogOf is the statements that make the catalog of what of the manifests is in the snapshot.
+func catalogOf(l layout, manifests []*manifest, number int64, s Snapshot) []string {
 	var tables []*table
-	files := map[string][]string{}
+	files, topics := map[string][]string{}, map[string][]string{}
 	for _, m := range manifests {
 		for _, f := range m.Files {
 			files[f.Table] = append(files[f.Table], filepath.Join(l.root(), f.Path))
+			if !slices.Contains(topics[f.Table], m.Topic) {
+				topics[f.Table] = append(topics[f.Table], m.Topic)
+			}
 		}
 	}
 	statements := []string{"CREATE SCHEMA " + internalSchema}
 	for _, t := range newTables().all() {
 		tables = append(tables, t)
-		statements = append(statements, tableSQL(t, cmpOr(files[t.name], l.schema(t.name))),
+		statements = append(statements, tableSQL(t, cmpOr(files[t.name], l.schema(t.name)))+s.where(t.name, topics[t.name]),
 			fmt.Sprintf("COMMENT ON VIEW %s.%s IS 'Files of table %[2]s; use main.%[2]s.'",
 				internalSchema, t.name))
 	}

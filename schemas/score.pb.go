@@ -22,7 +22,7 @@ const (
 )
 
 // Score is the value on the topic `scores`: one subject's score by one run of one model, with
-// the contributions that add up to it exactly.
+// the contributions that add up to it exactly; or, behind the scores of a run, the run.
 type Score struct {
 	state   protoimpl.MessageState `protogen:"open.v1"`
 	Model   string                 `protobuf:"bytes,1,opt,name=model,proto3" json:"model,omitempty"`
@@ -40,7 +40,9 @@ type Score struct {
 	SalesReady      bool            `protobuf:"varint,10,opt,name=sales_ready,json=salesReady,proto3" json:"sales_ready,omitempty"`
 	Contributions   []*Contribution `protobuf:"bytes,11,rep,name=contributions,proto3" json:"contributions,omitempty"`
 	// SHA-256 of the model's canonical form, hex.
-	ModelSha256   string `protobuf:"bytes,12,opt,name=model_sha256,json=modelSha256,proto3" json:"model_sha256,omitempty"`
+	ModelSha256 string `protobuf:"bytes,12,opt,name=model_sha256,json=modelSha256,proto3" json:"model_sha256,omitempty"`
+	// Set in the record of a run, which has no subject and no score.
+	Run           *ScoreRun `protobuf:"bytes,13,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +161,139 @@ func (x *Score) GetModelSha256() string {
 	return ""
 }
 
+func (x *Score) GetRun() *ScoreRun {
+	if x != nil {
+		return x.Run
+	}
+	return nil
+}
+
+// ScoreRun says how a run of a model came about: with it, the same can be computed again.
+type ScoreRun struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The model's file as it was read.
+	ModelFile []byte `protobuf:"bytes,1,opt,name=model_file,json=modelFile,proto3" json:"model_file,omitempty"`
+	// How many scores the run published.
+	Scores int64 `protobuf:"varint,2,opt,name=scores,proto3" json:"scores,omitempty"`
+	// How far the lake had come that was scored.
+	Snapshot      []*TopicPosition `protobuf:"bytes,3,rep,name=snapshot,proto3" json:"snapshot,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ScoreRun) Reset() {
+	*x = ScoreRun{}
+	mi := &file_crumbtrail_v1_score_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ScoreRun) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ScoreRun) ProtoMessage() {}
+
+func (x *ScoreRun) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_score_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ScoreRun.ProtoReflect.Descriptor instead.
+func (*ScoreRun) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_score_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *ScoreRun) GetModelFile() []byte {
+	if x != nil {
+		return x.ModelFile
+	}
+	return nil
+}
+
+func (x *ScoreRun) GetScores() int64 {
+	if x != nil {
+		return x.Scores
+	}
+	return 0
+}
+
+func (x *ScoreRun) GetSnapshot() []*TopicPosition {
+	if x != nil {
+		return x.Snapshot
+	}
+	return nil
+}
+
+// TopicPosition is how far a partition of a topic has come.
+type TopicPosition struct {
+	state     protoimpl.MessageState `protogen:"open.v1"`
+	Topic     string                 `protobuf:"bytes,1,opt,name=topic,proto3" json:"topic,omitempty"`
+	Partition int32                  `protobuf:"varint,2,opt,name=partition,proto3" json:"partition,omitempty"`
+	// All records before this offset were there.
+	NextOffset    int64 `protobuf:"varint,3,opt,name=next_offset,json=nextOffset,proto3" json:"next_offset,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TopicPosition) Reset() {
+	*x = TopicPosition{}
+	mi := &file_crumbtrail_v1_score_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TopicPosition) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TopicPosition) ProtoMessage() {}
+
+func (x *TopicPosition) ProtoReflect() protoreflect.Message {
+	mi := &file_crumbtrail_v1_score_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TopicPosition.ProtoReflect.Descriptor instead.
+func (*TopicPosition) Descriptor() ([]byte, []int) {
+	return file_crumbtrail_v1_score_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TopicPosition) GetTopic() string {
+	if x != nil {
+		return x.Topic
+	}
+	return ""
+}
+
+func (x *TopicPosition) GetPartition() int32 {
+	if x != nil {
+		return x.Partition
+	}
+	return 0
+}
+
+func (x *TopicPosition) GetNextOffset() int64 {
+	if x != nil {
+		return x.NextOffset
+	}
+	return 0
+}
+
 // Contribution is one line of a score's explanation.
 type Contribution struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -174,7 +309,7 @@ type Contribution struct {
 
 func (x *Contribution) Reset() {
 	*x = Contribution{}
-	mi := &file_crumbtrail_v1_score_proto_msgTypes[1]
+	mi := &file_crumbtrail_v1_score_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -186,7 +321,7 @@ func (x *Contribution) String() string {
 func (*Contribution) ProtoMessage() {}
 
 func (x *Contribution) ProtoReflect() protoreflect.Message {
-	mi := &file_crumbtrail_v1_score_proto_msgTypes[1]
+	mi := &file_crumbtrail_v1_score_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -199,7 +334,7 @@ func (x *Contribution) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use Contribution.ProtoReflect.Descriptor instead.
 func (*Contribution) Descriptor() ([]byte, []int) {
-	return file_crumbtrail_v1_score_proto_rawDescGZIP(), []int{1}
+	return file_crumbtrail_v1_score_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *Contribution) GetRule() string {
@@ -227,7 +362,7 @@ var File_crumbtrail_v1_score_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_score_proto_rawDesc = "" +
 	"\n" +
-	"\x19crumbtrail/v1/score.proto\x12\rcrumbtrail.v1\"\x8e\x03\n" +
+	"\x19crumbtrail/v1/score.proto\x12\rcrumbtrail.v1\"\xb9\x03\n" +
 	"\x05Score\x12\x14\n" +
 	"\x05model\x18\x01 \x01(\tR\x05model\x12\x18\n" +
 	"\aversion\x18\x02 \x01(\x03R\aversion\x12!\n" +
@@ -243,7 +378,18 @@ const file_crumbtrail_v1_score_proto_rawDesc = "" +
 	" \x01(\bR\n" +
 	"salesReady\x12A\n" +
 	"\rcontributions\x18\v \x03(\v2\x1b.crumbtrail.v1.ContributionR\rcontributions\x12!\n" +
-	"\fmodel_sha256\x18\f \x01(\tR\vmodelSha256\"b\n" +
+	"\fmodel_sha256\x18\f \x01(\tR\vmodelSha256\x12)\n" +
+	"\x03run\x18\r \x01(\v2\x17.crumbtrail.v1.ScoreRunR\x03run\"{\n" +
+	"\bScoreRun\x12\x1d\n" +
+	"\n" +
+	"model_file\x18\x01 \x01(\fR\tmodelFile\x12\x16\n" +
+	"\x06scores\x18\x02 \x01(\x03R\x06scores\x128\n" +
+	"\bsnapshot\x18\x03 \x03(\v2\x1c.crumbtrail.v1.TopicPositionR\bsnapshot\"d\n" +
+	"\rTopicPosition\x12\x14\n" +
+	"\x05topic\x18\x01 \x01(\tR\x05topic\x12\x1c\n" +
+	"\tpartition\x18\x02 \x01(\x05R\tpartition\x12\x1f\n" +
+	"\vnext_offset\x18\x03 \x01(\x03R\n" +
+	"nextOffset\"b\n" +
 	"\fContribution\x12\x12\n" +
 	"\x04rule\x18\x01 \x01(\tR\x04rule\x12\x19\n" +
 	"\bevent_id\x18\x02 \x01(\tR\aeventId\x12#\n" +
@@ -261,18 +407,22 @@ func file_crumbtrail_v1_score_proto_rawDescGZIP() []byte {
 	return file_crumbtrail_v1_score_proto_rawDescData
 }
 
-var file_crumbtrail_v1_score_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_crumbtrail_v1_score_proto_msgTypes = make([]protoimpl.MessageInfo, 4)
 var file_crumbtrail_v1_score_proto_goTypes = []any{
-	(*Score)(nil),        // 0: crumbtrail.v1.Score
-	(*Contribution)(nil), // 1: crumbtrail.v1.Contribution
+	(*Score)(nil),         // 0: crumbtrail.v1.Score
+	(*ScoreRun)(nil),      // 1: crumbtrail.v1.ScoreRun
+	(*TopicPosition)(nil), // 2: crumbtrail.v1.TopicPosition
+	(*Contribution)(nil),  // 3: crumbtrail.v1.Contribution
 }
 var file_crumbtrail_v1_score_proto_depIdxs = []int32{
-	1, // 0: crumbtrail.v1.Score.contributions:type_name -> crumbtrail.v1.Contribution
-	1, // [1:1] is the sub-list for method output_type
-	1, // [1:1] is the sub-list for method input_type
-	1, // [1:1] is the sub-list for extension type_name
-	1, // [1:1] is the sub-list for extension extendee
-	0, // [0:1] is the sub-list for field type_name
+	3, // 0: crumbtrail.v1.Score.contributions:type_name -> crumbtrail.v1.Contribution
+	1, // 1: crumbtrail.v1.Score.run:type_name -> crumbtrail.v1.ScoreRun
+	2, // 2: crumbtrail.v1.ScoreRun.snapshot:type_name -> crumbtrail.v1.TopicPosition
+	3, // [3:3] is the sub-list for method output_type
+	3, // [3:3] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_score_proto_init() }
@@ -286,7 +436,7 @@ func file_crumbtrail_v1_score_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_crumbtrail_v1_score_proto_rawDesc), len(file_crumbtrail_v1_score_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   2,
+			NumMessages:   4,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -18,12 +18,14 @@ type Lake struct {
 	Child duck.Child
 	// Database is the path of the catalog.
 	Database string
+	// Dir is where its files are; empty: in the directory `lake` beside it.
+	Dir string
 }
 
 // Query is Querier's.
 func (l Lake) Query(
 	ctx context.Context, statement string, row func(values []any) error,
 ) error {
-	query := duck.Query{Database: l.Database, SQL: statement}
+	query := duck.Query{Database: l.Database, Dir: l.Dir, SQL: statement}
 	return l.Child.Rows(ctx, query, func(_ []duck.Column, values []any) error { return row(values) })
 }

@@ -26,7 +26,22 @@ type Model struct {
 	// Grades is ordered by From; each reaches up to the next.
 	Grades     []Grade     `json:"grades,omitempty"`
 	SalesReady *SalesReady `json:"sales_ready,omitempty"`
+	// Identity says by what it is known whose an event is.
+	Identity Identity `json:"identity,omitempty"`
+
+	file []byte
 }
+
+// File returns the file that the model was read from.
+func (m *Model) File() []byte { return m.file }
+
+// Identity is what counts of what is known of persons. Empty is all that is known today, applied to
+// all history.
+type Identity string
+
+// AsKnown is what was known at the instant of the score: visitors are whose they were then, and
+// contacts that became one later are still two.
+const AsKnown Identity = "as_known"
 
 // Subject is what a model scores.
 type Subject string

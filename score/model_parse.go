@@ -28,6 +28,7 @@ func ParseModel(file string, content []byte) (*Model, error) {
 	c := &checker{doc: doc, problems: problems}
 	m := c.model(&f)
 	if len(c.problems) == 0 {
+		m.file = content
 		return m, nil
 	}
 	slices.SortStableFunc(c.problems, func(a, b strictyaml.Problem) int {
@@ -46,6 +47,7 @@ type modelFile struct {
 	Rules      []ruleFile           `yaml:"rules,required"`
 	Grades     []gradeFile          `yaml:"grades"`
 	SalesReady *salesReadyFile      `yaml:"sales_ready"`
+	Identity   Identity             `yaml:"identity"`
 }
 
 type scoreFile struct {
@@ -99,6 +101,14 @@ func (s *Subject) UnmarshalText(b []byte) error {
 	return strictyaml.OneOf(string(b), string(Contact), string(Visitor), string(Account))
 }
 
+// UnmarshalText reads which identities count; current, the default, is the empty one.
+func (i *Identity) UnmarshalText(b []byte) error {
+	if *i = Identity(b); *i == "current" {
+		*i = ""
+	}
+	return strictyaml.OneOf(string(b), "current", string(AsKnown))
+}
+
 // UnmarshalText reads a decimal number.
 func (p *Points) UnmarshalText(b []byte) (err error) {
 	*p, err = parsePoints(string(b))
@@ -137,6 +147,7 @@ func (c *checker) model(f *modelFile) *Model {
 	m := &Model{
 		Name: f.Model, Version: f.Version, Subject: f.Subject,
 		TimeZone: cmp.Or(f.TimeZone, "UTC"), Score: Range{f.Score.Min, f.Score.Max},
+		Identity: f.Identity,
 	}
 	if c.doc.Has("model") && !modelName.MatchString(f.Model) {
 		c.bad("model", "lower-case letters, digits and -, at most 64, a letter first",
