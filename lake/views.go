@@ -63,7 +63,8 @@ func catalogOf(l layout, manifests []*manifest, number int64, s Snapshot) []stri
 	statements := []string{"CREATE SCHEMA " + internalSchema}
 	for _, t := range newTables().all() {
 		tables = append(tables, t)
-		statements = append(statements, tableSQL(t, cmpOr(files[t.name], l.schema(t.name)))+s.where(t.name, topics[t.name]),
+		rows := tableSQL(t, cmpOr(files[t.name], l.schema(t.name)))
+		statements = append(statements, rows+s.where(t.name, topics[t.name]),
 			fmt.Sprintf("COMMENT ON VIEW %s.%s IS 'Files of table %[2]s; use main.%[2]s.'",
 				internalSchema, t.name))
 	}

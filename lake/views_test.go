@@ -189,7 +189,8 @@ func (w *world) put(words []string) {
 	case "score":
 		w.log.Append(schemas.Scores, partition, &schemas.Score{
 			Model: f["model"], Version: 1, SubjectType: "contact", SubjectId: f["subject"],
-			AsOfUs: at("asof"), RunId: f["run"], RunAtUs: at("at"), ScoreHundredths: n("hundredths"),
+			AsOfUs: at("asof"), RunId: f["run"], RunAtUs: at("at"), Grade: f["grade"],
+			ScoreHundredths: n("hundredths"),
 			Contributions: []*schemas.Contribution{
 				{Rule: "pricing", EventId: "e1", PointsMicros: n("hundredths")*10_000 + 1},
 				{Rule: "round", PointsMicros: -1},
