@@ -46,6 +46,7 @@ func commands() []command {
 		{"spill", "verify|show", "what waits on disk until Kafka takes it, checked or as JSON", runSpill},
 		{"review", "[VERDICT ID...]", "who may be one person: list, show, accept, reject, split, withdraw", runReview},
 		{"dedupe", "FILE", "which records of a CSV or Parquet file are of one person", runDedupe},
+		{"rebuild", "", "visits of some days again, from the lake", runRebuild},
 		{"score", "", "score every lead now, or as of a past moment", runScore},
 		{"sql", "[QUERY]", "ask the lake", runSQL},
 		{"snippet", "SITE", "the HTML line for a page", runSnippet},

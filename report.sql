@@ -1,6 +1,7 @@
 -- One row: the figures that `demo` and `replay` print.
 SELECT
-    (SELECT coalesce(sum(beacons), 0)::BIGINT FROM visits) AS in_visits,
+    -- As the sessionizer counted them: a rebuild turns copies that came too late into duplicates.
+    (SELECT coalesce(sum(beacons), 0)::BIGINT FROM files.visits WHERE rebuild_id IS NULL) AS in_visits,
     (SELECT count(*) FROM visits) AS visits,
     (SELECT count(*) FROM visits WHERE late) AS late,
     (SELECT count(*) FROM visitors) AS visitors,
