@@ -134,7 +134,7 @@ func (c *call) printSQL(s scoreCall) error {
 		asOf = time.Now()
 	}
 	for _, m := range s.models {
-		statement, err := score.SQL(m, asOf, score.Part{Index: 0, Of: 1})
+		statement, err := score.SQL(m, asOf, score.Part{Of: 1})
 		if err != nil {
 			return err
 		}

@@ -86,7 +86,7 @@ func FuzzModel(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := SQL(m, time.UnixMicro(0), Part{0, 1}); err != nil {
+		if _, err := SQL(m, time.UnixMicro(0), Part{Of: 1}); err != nil {
 			t.Fatal(err)
 		}
 		m.SHA256()

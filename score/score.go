@@ -34,6 +34,7 @@ import (
 	"fmt"
 	"time"
 
+	"crumbtrail/internal/duck"
 	"crumbtrail/schemas"
 )
 
@@ -80,9 +81,9 @@ type run struct {
 
 // all scores all subjects, in as many parts as there are limits of events.
 func (r *run) all(ctx context.Context, limit int64) error {
-	var events int64
+	var events, older int64
 	err := r.q.Query(ctx, countSQL(r.model, r.asOf), func(values []any) (err error) {
-		events, err = readCount(values)
+		events, older, err = readCounts(values)
 		return err
 	})
 	if err != nil {
@@ -90,23 +91,37 @@ func (r *run) all(ctx context.Context, limit int64) error {
 	}
 	parts := int(events/limit) + 1
 	for i := range parts {
-		if err := r.part(ctx, Part{i, parts}); err != nil {
+		if err := r.part(ctx, Part{i, parts, older == 0}); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// maxParts bounds how small the parts get that are computed where a larger one takes too much
+// memory.
+const maxParts = 4096
+
+// part scores a part, in smaller ones where it takes more memory than there is.
 func (r *run) part(ctx context.Context, part Part) error {
 	statement, err := SQL(r.model, r.asOf, part)
 	if err != nil {
 		return err
 	}
 	r.current = nil
-	if err := r.q.Query(ctx, statement, r.line); err != nil {
+	err = r.q.Query(ctx, statement, r.line)
+	switch {
+	case err == nil:
+		return r.finish()
+	case r.current != nil || part.Of >= maxParts || !duck.IsOutOfMemory(err):
 		return err
 	}
-	return r.finish()
+	for _, smaller := range part.split() {
+		if err := r.part(ctx, smaller); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // line takes a row of the statement; those of one subject follow each other.
@@ -148,13 +163,14 @@ func (r *run) finish() error {
 	return r.emit(r.current)
 }
 
-func readCount(values []any) (int64, error) {
-	if len(values) == 1 {
-		if n, ok := values[0].(int64); ok {
-			return n, nil
+func readCounts(values []any) (events, older int64, err error) {
+	if len(values) == 2 {
+		events, isNumber := values[0].(int64)
+		if older, ok := values[1].(int64); ok && isNumber {
+			return events, older, nil
 		}
 	}
-	return 0, fmt.Errorf("%v is no count", values)
+	return 0, 0, fmt.Errorf("%v are no counts", values)
 }
 
 // addsUp checks that a score is the sum of its contributions.

@@ -98,7 +98,7 @@ type rows [][]any
 
 func (r rows) Query(_ context.Context, statement string, row func([]any) error) error {
 	if strings.HasPrefix(statement, "SELECT count(*)") {
-		return row([]any{int64(1)})
+		return row([]any{int64(1), int64(0)})
 	}
 	for _, values := range r {
 		if err := row(values); err != nil {

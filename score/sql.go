@@ -47,15 +47,28 @@ func SQL(m *Model, asOf time.Time, part Part) (string, error) {
 
 // Part is a share of the subjects: number Index of Of, counted from 0. Their scores are the same
 // in whatever shares they are computed.
-type Part struct{ Index, Of int }
+type Part struct {
+	Index, Of int
+	// NoneOlder is true where the lake has no events older than those that rules look at.
+	NoneOlder bool
+}
 
-// countSQL counts the beacons that a run reads, at most. It asks the files themselves: the view
-// would find out whose each of them is.
+// split returns the part in four.
+func (p Part) split() (parts [4]Part) {
+	for i := range parts {
+		parts[i] = Part{p.Index + i*p.Of, len(parts) * p.Of, p.NoneOlder}
+	}
+	return parts
+}
+
+// countSQL counts the beacons that a run reads, at most, and those that are older. It asks the
+// files themselves: the view would find out whose each of them is.
 func countSQL(m *Model, asOf time.Time) string {
-	s := newStatement(m, asOf, Part{0, 1})
-	return fmt.Sprintf("SELECT count(*) FROM files.beacons WHERE consent = %s AND "+
-		"occurred_at <= %s AND occurred_at > %s",
-		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until, s.Since)
+	s := newStatement(m, asOf, Part{Of: 1})
+	return fmt.Sprintf("SELECT count(*) FILTER (occurred_at > %[1]s), "+
+		"count(*) FILTER (occurred_at <= %[1]s) FROM files.beacons WHERE consent = %[2]s AND "+
+		"occurred_at <= %[3]s", s.Since, quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()),
+		s.Until)
 }
 
 // statement is what the template takes: SQL text, all of it made or quoted here.
@@ -86,8 +99,9 @@ type statement struct {
 	Grade, Ready, Between string
 	Fold                  bool
 	ReadyAt, Every        int64
-	// Counting, CapsPerDay, Attributes and Inactive say what some rule of the model needs.
-	Counting, CapsPerDay, Attributes, Inactive bool
+	// Counting, CapsPerDay, Attributes and Inactive say what some rule of the model needs, Older
+	// whether there may be events that no rule looks at.
+	Counting, CapsPerDay, Attributes, Inactive, Older bool
 
 	ClipRule, ClipGroup, ClipScore, Round string
 }
@@ -187,7 +201,7 @@ func (s *statement) facts(m *Model, at int64, part Part) {
 	case Visitor:
 		s.Name, s.Owner, s.Visitor = "visitor_id", "visitor_id", true
 	}
-	s.Until = instantSQL(at)
+	s.Until, s.Older = instantSQL(at), !part.NoneOlder
 	if part.Of > 1 {
 		s.Share = fmt.Sprintf(" AND hash(%s) %% %d = %d", s.Name, part.Of, part.Index)
 	}

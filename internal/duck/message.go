@@ -22,14 +22,22 @@ func (r request) plain(err error) string {
 	}
 	if strings.Contains(duck.Msg, "Out of Memory") {
 		// DuckDB's own advice is to change settings, which are not the analyst's to change.
-		return "the query needs more memory than it may use: add a LIMIT, name fewer columns, or " +
-			"aggregate"
+		return outOfMemory
 	}
 	if path, ok := missingFile(duck.Msg); ok && !strings.Contains(r.SQL, path) {
 		return fmt.Sprintf("a view's file is not in reach: %q: the data directory was moved or "+
 			"cleaned: start `crumbtrail up` on it once to rebuild %s", path, filepath.Base(r.Database))
 	}
 	return duck.Msg
+}
+
+const outOfMemory = "the query needs more memory than it may use: add a LIMIT, name fewer " +
+	"columns, or aggregate"
+
+// IsOutOfMemory tells whether a query ended because it would have taken more memory than it may.
+func IsOutOfMemory(err error) bool {
+	var query *QueryError
+	return errors.As(err, &query) && query.Message == outOfMemory
 }
 
 // missingFile returns the path that DuckDB says it cannot read: one outside of the directory that
