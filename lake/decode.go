@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 
-	"github.com/cespare/xxhash/v2"
-
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
 )
@@ -60,17 +58,42 @@ type tables struct {
 
 	seen       seen
 	duplicates int64
-	digest     xxhash.Digest
+	reading    reading
 	badNames   *schemas.Names
 	// regrouped is true where contacts have become one or several since it was last set to false.
 	regrouped bool
 
-	rows  int
-	bytes int64
+	rows int
+}
+
+// reading is what a beacon is read into, again and again: its texts are those of the record.
+type reading struct {
+	entry  schemas.BeaconRecord
+	beacon schemas.BeaconRecord_Beacon
+	agent  schemas.Agent
+	row    beaconRow
+	id     []byte
+}
+
+// beaconTag is how a record begins that is a beacon.
+const beaconTag = 1<<3 | 2
+
+// decode reads a record. What it returns holds until the next call, and as long as value does.
+func (r *reading) decode(value []byte) (*schemas.BeaconRecord, error) {
+	r.entry.Entry = nil
+	if len(value) > 0 && value[0] == beaconTag {
+		r.agent.Reset()
+		r.beacon.Beacon.Reset()
+		r.beacon.Beacon.Agent = &r.agent
+		r.entry.Entry = &r.beacon
+	}
+	err := r.entry.UnmarshalVTUnsafe(value)
+	return &r.entry, err
 }
 
 func newTables() *tables {
 	t := &tables{badNames: schemas.NewNames("bad_beacon")}
+	t.reading.beacon.Beacon = &schemas.Beacon{}
 	t.beacons.table = beaconsTable()
 	t.visits.table = visitsTable()
 	t.rebuilds.table = rebuildsTable()
@@ -100,12 +123,12 @@ func (t *tables) all() []*table {
 	}
 }
 
-// rowOverhead is what a row takes in builders beside its texts: offsets and bits of 40 columns.
-const rowOverhead = 256
-
-func (t *tables) added(bytes int) {
-	t.rows++
-	t.bytes += int64(bytes + rowOverhead)
+// bytes is about what the rows take in memory.
+func (t *tables) bytes() int64 {
+	return t.beacons.bytes() + t.visits.bytes() + t.submissions.bytes() + t.records.bytes() +
+		t.edges.bytes() + t.contacts.bytes() + t.aliases.bytes() + t.identities.bytes() +
+		t.decisions.bytes() + t.badBeacons.bytes() + t.scores.bytes() + t.explanations.bytes() +
+		t.scoreRuns.bytes() + t.rebuilds.bytes()
 }
 
 // take empties the tables.
@@ -125,13 +148,13 @@ func (t *tables) take() []pending {
 	out = t.scores.take(out)
 	out = t.explanations.take(out)
 	out = t.scoreRuns.take(out)
-	t.rows, t.bytes = 0, 0
+	t.rows = 0
 	return out
 }
 
 func (t *tables) beacon(at place, r kafka.Record) error {
-	var entry schemas.BeaconRecord
-	if err := entry.UnmarshalVT(r.Value); err != nil {
+	entry, err := t.reading.decode(r.Value)
+	if err != nil {
 		return err
 	}
 	b := entry.GetBeacon()
@@ -141,13 +164,14 @@ func (t *tables) beacon(at place, r kafka.Record) error {
 		}
 		return nil
 	}
-	if t.seen.add(idOf(&t.digest, schemas.VisitorKey(schemas.Site(b.Site),
-		schemas.VisitorID(b.VisitorId)), b.EventId), b.ReceivedAtUs) {
+	id := idOf(&t.reading.id, b.Site, b.VisitorId, b.EventId)
+	if t.seen.add(id, b.ReceivedAtUs) {
 		t.duplicates++
 		return nil
 	}
-	t.beacons.append(b.OccurredAtUs, &beaconRow{Beacon: b, place: at, url: splitURL(b.Url)})
-	t.added(len(r.Value) + len(b.Url))
+	t.reading.row = beaconRow{Beacon: b, place: at, url: splitURL(b.Url)}
+	t.beacons.append(b.OccurredAtUs, &t.reading.row)
+	t.rows++
 	return nil
 }
 
@@ -161,7 +185,7 @@ func (t *tables) visit(at place, r kafka.Record) error {
 	} else {
 		t.visits.append(v.StartedAtUs, &visitRow{v, at})
 	}
-	t.added(len(r.Value))
+	t.rows++
 	return nil
 }
 
@@ -174,7 +198,7 @@ func (t *tables) submission(at place, r kafka.Record) error {
 		s.OccurredAtUs = s.ReceivedAtUs
 	}
 	t.submissions.append(s.OccurredAtUs, &submissionRow{s, at})
-	t.added(len(r.Value))
+	t.rows++
 	return nil
 }
 
@@ -184,7 +208,7 @@ func (t *tables) record(at place, r kafka.Record) error {
 		return err
 	}
 	t.records.append(v.LastAtUs, &recordRow{v, at})
-	t.added(len(r.Value))
+	t.rows++
 	return nil
 }
 
@@ -194,7 +218,7 @@ func (t *tables) edge(at place, r kafka.Record) error {
 		return err
 	}
 	t.edges.append(e.DecidedAtUs, &edgeRow{e, at})
-	t.added(len(r.Value))
+	t.rows++
 	return nil
 }
 
@@ -204,7 +228,7 @@ func (t *tables) contact(at place, r kafka.Record) error {
 		return err
 	}
 	t.contacts.append(c.UpdatedAtUs, &contactRow{c, at})
-	t.added(len(r.Value))
+	t.rows++
 	return nil
 }
 
@@ -214,7 +238,7 @@ func (t *tables) alias(at place, r kafka.Record) error {
 		return err
 	}
 	t.aliases.append(a.SinceUs, &aliasRow{a, at})
-	t.added(len(r.Value))
+	t.rows++
 	return nil
 }
 
@@ -224,7 +248,7 @@ func (t *tables) identity(at place, r kafka.Record) error {
 		return err
 	}
 	t.identities.append(i.LinkedAtUs, &identityRow{i, at})
-	t.added(len(r.Value))
+	t.rows++
 	return nil
 }
 
@@ -235,7 +259,7 @@ func (t *tables) decision(at place, r kafka.Record) error {
 	}
 	t.regrouped = t.regrouped || len(d.Merged)+len(d.Parted) > 0
 	t.decisions.append(d.DecidedAtUs, &decisionRow{d, at})
-	t.added(len(r.Value))
+	t.rows++
 	return nil
 }
 
@@ -250,7 +274,7 @@ func (t *tables) badBeacon(at place, r kafka.Record) error {
 
 func (t *tables) addBad(at place, topic schemas.Topic, b *schemas.BadBeacon) {
 	t.badBeacons.append(b.ReceivedAtUs, &badBeaconRow{BadBeacon: b, place: at, topic: topic})
-	t.added(len(b.Raw) + len(b.Detail))
+	t.rows++
 }
 
 func (t *tables) score(at place, r kafka.Record) error {
@@ -260,14 +284,14 @@ func (t *tables) score(at place, r kafka.Record) error {
 	}
 	if s.Run != nil {
 		t.scoreRuns.append(s.AsOfUs, &scoreRunRow{s, at})
-		t.added(len(r.Value))
+		t.rows++
 		return nil
 	}
 	t.scores.append(s.AsOfUs, &scoreRow{s, at})
-	t.added(len(r.Value))
+	t.rows++
 	for i, c := range s.Contributions {
 		t.explanations.append(s.AsOfUs, &explanationRow{s, c, at, int32(i + 1)})
-		t.added(len(s.SubjectId) + len(c.EventId))
+		t.rows++
 	}
 	return nil
 }

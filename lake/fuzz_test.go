@@ -1,7 +1,6 @@
 package lake
 
 import (
-	"io"
 	"math"
 	"slices"
 	"testing"
@@ -37,6 +36,7 @@ func FuzzRecord(f *testing.F) {
 	}
 	f.Add(slices.Index(Topics(), string(schemas.Decisions)), odd)
 	f.Fuzz(func(t *testing.T, topic int, value []byte) {
+		e := newEncoder()
 		name := schemas.Topic(Topics()[uint(topic)%uint(len(Topics()))])
 		to := newTables()
 		r := kafka.Record{Value: value}
@@ -47,10 +47,9 @@ func FuzzRecord(f *testing.F) {
 			to.undecodable(place{}, name, r, err)
 		}
 		for _, p := range to.take() {
-			if err := encode(io.Discard, p); err != nil {
+			if _, err := e.encode(p); err != nil {
 				t.Fatal(err)
 			}
-			p.record.Release()
 		}
 	})
 }

@@ -120,7 +120,7 @@ func open(
 		cfg: cfg.withDefaults(), layout: layout{data}, disk: d, catalog: catalog,
 		log: log, metrics: newMetrics(reg), drains: make(chan chan<- error),
 		regrouped: make(chan struct{}, 1),
-		encoders:  make(encoders, encodersAtOnce),
+		encoders:  newEncoders(),
 		ended:     make(chan struct{}),
 	}
 	l.publisher = linkPublisher{l.layout, d}

@@ -102,7 +102,6 @@ func (p *partition) mergeTier(files []dataFile) (dataFile, error) {
 	if err != nil {
 		return into, fmt.Errorf("merge files of %s: %w", first.Table, err)
 	}
-	defer rows.record.Release()
 	into.Bytes, err = p.encoders.writeParquet(p.disk, filepath.Join(p.layout.root(), into.Path), rows)
 	return into, err
 }
@@ -111,34 +110,18 @@ func (p *partition) mergeTier(files []dataFile) (dataFile, error) {
 func (p *partition) readAll(files []dataFile) (pending, error) {
 	tables := p.tables.all()
 	t := tables[slices.IndexFunc(tables, func(t *table) bool { return t.name == files[0].Table })]
-	chunks := make([][]arrow.Array, len(t.columns))
-	defer func() {
-		for _, column := range chunks {
-			for _, chunk := range column {
-				chunk.Release()
-			}
-		}
-	}()
+	all := &rows{}
 	for _, f := range files {
-		if err := readColumns(filepath.Join(p.layout.root(), f.Path), t, chunks); err != nil {
+		if err := all.read(filepath.Join(p.layout.root(), f.Path), t); err != nil {
 			return pending{}, err
 		}
 	}
-	columns := make([]arrow.Array, len(chunks))
-	for i := range chunks {
-		var err error
-		if columns[i], err = array.Concatenate(chunks[i], memory.DefaultAllocator); err != nil {
-			return pending{}, fmt.Errorf("column %q: %w", t.columns[i].name, err)
-		}
-		defer columns[i].Release()
-	}
-	n := columns[0].Len()
-	return pending{table: t, rows: n, record: array.NewRecord(t.schema, columns, int64(n))}, nil
+	return pending{table: t, rows: all.n, groups: all.groups}, nil
 }
 
-// readColumns appends the columns of a file to chunks. A column that the file does not have yet,
-// since it is older than the column, is NULL.
-func readColumns(path string, t *table, chunks [][]arrow.Array) error {
+// read appends the rows of a file. A column that the file does not have yet, since it is older than
+// the column, is NULL.
+func (r *rows) read(path string, t *table) error {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
@@ -154,26 +137,36 @@ func readColumns(path string, t *table, chunks [][]arrow.Array) error {
 	if err != nil {
 		return fmt.Errorf("%q: %w", path, err)
 	}
-	rows, err := reader.ReadTable(context.Background())
+	whole, err := reader.ReadTable(context.Background())
 	if err != nil {
 		return fmt.Errorf("%q: %w", path, err)
 	}
-	defer rows.Release()
+	defer whole.Release()
+	batches := array.NewTableReader(whole, rowGroup)
+	defer batches.Release()
+	for batches.Next() {
+		if err := r.readBatch(batches.Record(), t); err != nil {
+			return fmt.Errorf("%q: %w", path, err)
+		}
+	}
+	return batches.Err()
+}
+
+func (r *rows) readBatch(batch arrow.Record, t *table) error {
+	g := r.group(t, int(batch.NumRows()))
 	for i, field := range t.schema.Fields() {
-		at := rows.Schema().FieldIndices(field.Name)
+		at := batch.Schema().FieldIndices(field.Name)
 		if len(at) == 0 {
-			chunks[i] = append(chunks[i], array.MakeArrayOfNull(memory.DefaultAllocator, field.Type,
-				int(rows.NumRows())))
+			for range batch.NumRows() {
+				g.chunks[i].null()
+			}
 			continue
 		}
-		for _, chunk := range rows.Column(at[0]).Data().Chunks() {
-			if !arrow.TypeEqual(chunk.DataType(), field.Type) {
-				return fmt.Errorf("%q: column %q is %s, not %s", path, field.Name, chunk.DataType(),
-					field.Type)
-			}
-			chunk.Retain()
-			chunks[i] = append(chunks[i], chunk)
+		column := batch.Column(at[0])
+		if !arrow.TypeEqual(column.DataType(), field.Type) {
+			return fmt.Errorf("column %q is %s, not %s", field.Name, column.DataType(), field.Type)
 		}
+		g.chunks[i].appendArray(column)
 	}
 	return nil
 }

@@ -1,13 +1,19 @@
 package lake
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
 	"time"
 
+	"github.com/apache/arrow/go/v15/arrow/array"
+	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
+	"github.com/apache/arrow/go/v15/parquet/pqarrow"
 	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
 
 	"crumbtrail/schemas"
 )
@@ -112,22 +118,43 @@ func values(t *testing.T, dir string) (rows []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	table := beaconsTable().table
 	for _, m := range all {
 		for _, f := range m.Files {
-			p := &partition{layout: layout{dir}, tables: newTables()}
-			got, err := p.readAll([]dataFile{f})
-			if err != nil {
-				t.Fatal(err)
-			}
-			for i := range got.rows {
-				row := ""
-				for c := range table.columns {
-					row += got.record.Column(c).ValueStr(i) + "|"
+			rows = append(rows, rowsOf(t, filepath.Join(dir, "lake", f.Path))...)
+		}
+	}
+	return rows
+}
+
+// rowsOf are the rows of a file as Arrow reads them, as text; decimals as their last place's units.
+func rowsOf(t rapid.TB, path string) (rows []string) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	table, err := pqarrow.ReadTable(context.Background(), f,
+		parquet.NewReaderProperties(memory.DefaultAllocator), pqarrow.ArrowReadProperties{},
+		memory.DefaultAllocator)
+	if err != nil {
+		t.Fatalf("%s: %v", path, err)
+	}
+	defer table.Release()
+	batches := array.NewTableReader(table, 0)
+	defer batches.Release()
+	for batches.Next() {
+		batch := batches.Record()
+		for i := range int(batch.NumRows()) {
+			row := ""
+			for _, column := range batch.Columns() {
+				value := column.ValueStr(i)
+				if d, ok := column.(*array.Decimal128); ok { // Arrow writes it as a float
+					value = d.Value(i).BigInt().String()
 				}
-				rows = append(rows, row)
+				row += value + "|"
 			}
-			got.record.Release()
+			rows = append(rows, row)
 		}
 	}
 	return rows

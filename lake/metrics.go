@@ -14,6 +14,7 @@ type metrics struct {
 	duplicates  prometheus.Counter
 	undecodable *prometheus.CounterVec
 	retries     prometheus.Counter
+	offset      *prometheus.GaugeVec
 	flush       prometheus.Histogram
 	catalog     prometheus.Histogram
 	built       prometheus.Gauge
@@ -44,6 +45,10 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		undecodable: vec("undecodable_records_total",
 			"Records that nobody could read, kept in bad_beacons.", "topic"),
 		retries: counter("retries_total", "Times a partition went back to what is published."),
+		offset: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "crumbtrail_lake_read_offset",
+			Help: "All records of the topic's partition before this offset have been read.",
+		}, []string{"topic", "partition"}),
 		flush:   seconds("flush_seconds", "How long a partition took to write and publish."),
 		catalog: seconds("catalog_seconds", "How long the catalog took to build."),
 		built: prometheus.NewGauge(prometheus.GaugeOpts{
@@ -51,7 +56,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "When the catalog was built last, seconds since the epoch.",
 		}),
 	}
-	reg.MustRegister(m.rows, m.files, m.bytes, m.duplicates, m.undecodable, m.retries, m.flush,
+	reg.MustRegister(m.rows, m.files, m.bytes, m.duplicates, m.undecodable, m.retries, m.offset,
+		m.flush,
 		m.catalog, m.built)
 	return m
 }

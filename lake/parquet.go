@@ -1,7 +1,6 @@
 package lake
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -14,6 +13,7 @@ import (
 	"github.com/apache/arrow/go/v15/parquet/compress"
 	pqfile "github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+	"github.com/apache/arrow/go/v15/parquet/schema"
 )
 
 // rowGroup is how many rows a row group has at most; a file rarely has more than one.
@@ -22,84 +22,69 @@ const rowGroup = 128 << 10
 // fewRows is how many rows are not worth compressing: the file is mostly names and statistics.
 const fewRows = 100
 
-func writerProperties(p pending) *parquet.WriterProperties {
-	codec := compress.Codecs.Zstd
-	if p.rows < fewRows {
-		codec = compress.Codecs.Uncompressed
-	}
+// format is what is the same in all files of a table.
+type format struct {
+	schema *schema.Schema
+	// packed and loose are of files with and without compression.
+	packed, loose *parquet.WriterProperties
+}
+
+func newFormat(t *table) (f format, err error) {
 	properties := []parquet.WriterProperty{
-		parquet.WithCompression(codec),
-		// Arrow makes an encoder per page, and one of a higher level takes megabytes.
-		parquet.WithCompressionLevel(1),
-		parquet.WithDictionaryDefault(true),
-		parquet.WithStats(true),
-		parquet.WithMaxRowGroupLength(rowGroup),
-		parquet.WithVersion(parquet.V2_LATEST),
+		parquet.WithVersion(parquet.V2_LATEST), parquet.WithCreatedBy("crumbtrail"),
 		parquet.WithStoreDecimalAsInteger(true),
-		parquet.WithCreatedBy("crumbtrail"),
 	}
-	for i, c := range p.table.columns {
-		if c.layout != byDictionary {
-			properties = append(properties, parquet.WithDictionaryFor(c.name, false))
-		}
-		// Arrow's delta encoder fails on a batch of rows that are all NULL.
-		if c.layout == byDelta && p.rows > 0 && p.record.Column(i).NullN() == 0 {
+	for _, c := range t.columns {
+		if c.layout == byDelta {
 			properties = append(properties,
 				parquet.WithEncodingFor(c.name, parquet.Encodings.DeltaBinaryPacked))
 		}
 	}
-	return parquet.NewWriterProperties(properties...)
+	f.loose = parquet.NewWriterProperties(properties...)
+	f.packed = parquet.NewWriterProperties(append(properties,
+		parquet.WithCompression(compress.Codecs.Zstd))...)
+	f.schema, err = pqarrow.ToParquet(t.schema, f.loose, pqarrow.DefaultWriterProps())
+	return f, err
 }
 
-// encoders bounds how many files are encoded at once. Arrow makes a zstd encoder for each page,
-// 8 MiB of window each, and when a replay fills all partitions they would all encode together.
-type encoders chan struct{}
+// encoders are those that do not write now. They bound how many files are encoded at once: when a
+// replay fills all partitions they would all encode together.
+type encoders chan *encoder
 
 const encodersAtOnce = 2
 
+func newEncoders() encoders {
+	e := make(encoders, encodersAtOnce)
+	for range encodersAtOnce {
+		e <- newEncoder()
+	}
+	return e
+}
+
 // writeParquet makes the file of one table and day, whole and durable.
 func (e encoders) writeParquet(d disk, path string, p pending) (size int64, err error) {
-	// Arrow panics where a file refuses its first bytes, as a full disk does: it writes to memory.
-	var whole bytes.Buffer
-	e <- struct{}{}
-	err = encode(&whole, p)
-	<-e
+	encoder := <-e
+	defer func() { e <- encoder }()
+	whole, err := encoder.encode(p)
 	if err != nil {
 		return 0, fmt.Errorf("encode %q: %w", path, err)
 	}
-	size = int64(whole.Len())
 	if err := d.mkdir(filepath.Dir(path)); err != nil {
 		return 0, err
 	}
 	err = writeFile(d, path, func(w io.Writer) error {
-		_, err := whole.WriteTo(w)
+		_, err := w.Write(whole)
 		return err
 	})
 	if err != nil {
 		return 0, fmt.Errorf("write %q: %w", path, err)
 	}
-	return size, nil
-}
-
-func encode(w io.Writer, p pending) error {
-	out, err := pqarrow.NewFileWriter(p.table.schema, w, writerProperties(p),
-		pqarrow.DefaultWriterProps())
-	if err != nil {
-		return err
-	}
-	if err := out.Write(p.record); err != nil {
-		return err
-	}
-	return out.Close()
+	return int64(len(whole)), nil
 }
 
 // writeEmpty makes a file with a table's columns and no rows.
 func (e encoders) writeEmpty(d disk, path string, t *table) error {
-	b := array.NewRecordBuilder(memory.DefaultAllocator, t.schema)
-	defer b.Release()
-	record := b.NewRecord()
-	defer record.Release()
-	_, err := e.writeParquet(d, path, pending{table: t, record: record})
+	_, err := e.writeParquet(d, path, pending{table: t})
 	return err
 }
 

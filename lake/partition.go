@@ -7,10 +7,9 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"sync/atomic"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
@@ -44,6 +43,8 @@ type partition struct {
 
 	tables    *tables
 	published *manifest
+	// held is what the rows in tables take, as the budget knows it.
+	held int64
 	// next is the offset after the last record in tables.
 	next        int64
 	undecodable int64
@@ -84,25 +85,32 @@ func (p *partition) load(ctx context.Context) error {
 	if err := p.loadSeen(ctx); err != nil {
 		return fmt.Errorf("lake: read back %s: %w", p.source, err)
 	}
-	p.applied.Store(p.next)
+	p.at(p.next)
 	p.settled.Store(p.next)
 	p.moved.raise()
 	return nil
 }
 
+// at tells how far the partition has been read.
+func (p *partition) at(offset int64) {
+	p.applied.Store(offset)
+	p.metrics.offset.WithLabelValues(p.topic, strconv.Itoa(int(p.partition))).Set(float64(offset))
+}
+
+// hold tells the budget what the rows in memory take.
+func (p *partition) hold(bytes int64) {
+	p.budget.add(bytes - p.held)
+	p.held = bytes
+}
+
 func (p *partition) reset() {
-	if p.tables != nil {
-		p.budget.add(-p.tables.bytes)
-		for _, rows := range p.tables.take() {
-			rows.record.Release()
-		}
-	}
+	p.hold(0)
 	p.tables = newTables()
 }
 
 // loadSeen reads the ids of the last two days back from the files.
 func (p *partition) loadSeen(ctx context.Context) error {
-	var digest xxhash.Digest
+	var room []byte
 	for _, f := range p.published.Files {
 		old := hourOf(p.published.ClockUs)-hourOf(f.ClockUs) > windowHours
 		if f.Table != p.tables.beacons.table.name || old {
@@ -110,8 +118,7 @@ func (p *partition) loadSeen(ctx context.Context) error {
 		}
 		err := readIDs(ctx, filepath.Join(p.layout.root(), f.Path),
 			func(site, visitor, event string, receivedUs int64) {
-				key := schemas.VisitorKey(schemas.Site(site), schemas.VisitorID(visitor))
-				p.tables.seen.put(idOf(&digest, key, event), receivedUs)
+				p.tables.seen.put(idOf(&room, site, visitor, event), receivedUs)
 			})
 		if err != nil {
 			return err
@@ -209,7 +216,6 @@ func (p *partition) follow(ctx context.Context) error {
 
 // apply puts a batch's records into the tables.
 func (p *partition) apply(batch kafka.Fetched) {
-	before := p.tables.bytes
 	for _, r := range batch.Records {
 		at := place{p.partition, r.Offset}
 		if r.Value == nil {
@@ -222,8 +228,8 @@ func (p *partition) apply(batch kafka.Fetched) {
 		}
 	}
 	p.next = batch.Next
-	p.budget.add(p.tables.bytes - before)
-	p.applied.Store(p.next)
+	p.hold(p.tables.bytes())
+	p.at(p.next)
 	p.moved.raise()
 	if p.tables.regrouped {
 		p.tables.regrouped = false
@@ -237,7 +243,7 @@ func (p *partition) apply(batch kafka.Fetched) {
 // full is true where the partition has enough rows for a file, or all have too many together and
 // it has its share of them.
 func (p *partition) full() bool {
-	return p.tables.rows >= maxRows || p.budget.over() && p.tables.bytes > p.budget.share()
+	return p.tables.rows >= maxRows || p.budget.over() && p.held > p.budget.share()
 }
 
 // flush writes the rows to files and publishes them with the offset that they reach.
@@ -252,7 +258,7 @@ func (p *partition) flush() error {
 	m.Format, m.Number, m.NextOffset = manifestFormat, m.Number+1, p.next
 	m.ClockUs, m.Duplicates, m.Undecodable = p.tables.seen.clock, p.tables.duplicates, p.undecodable
 	m.Files, m.Retired = slices.Clone(m.Files), slices.Clone(m.Retired)
-	p.budget.add(-p.tables.bytes)
+	p.hold(0)
 	written, err := p.write(&m)
 	if err != nil {
 		return err
@@ -281,7 +287,6 @@ func (p *partition) nothingNew() bool {
 // write makes the files of all rows and adds them to the manifest.
 func (p *partition) write(m *manifest) (written []dataFile, err error) {
 	for _, rows := range p.tables.take() {
-		defer rows.record.Release()
 		if err != nil {
 			continue
 		}

@@ -31,13 +31,16 @@ const (
 	sweepHours = 128
 )
 
-// idOf hashes what makes a beacon's id its own: the visitor's key, and the sender's event id.
-func idOf(d *xxhash.Digest, visitorKey []byte, eventID string) uint64 {
-	d.Reset()
-	_, _ = d.Write(visitorKey) // never fails
-	_, _ = d.Write([]byte{0})
-	_, _ = d.WriteString(eventID)
-	return max(d.Sum64(), 1) // 0 is an empty slot
+// idOf hashes what makes a beacon's id its own: the visitor's key, and the sender's event id. It
+// uses room for it.
+func idOf(room *[]byte, site, visitor, eventID string) uint64 {
+	id := append((*room)[:0], site...)
+	id = append(id, 0)
+	id = append(id, visitor...)
+	id = append(id, 0)
+	id = append(id, eventID...)
+	*room = id
+	return max(xxhash.Sum64(id), 1) // 0 is an empty slot
 }
 
 // add notes an id that came at receivedUs, and says whether it is known already.

@@ -1,16 +1,13 @@
 package lake
 
 import (
+	"fmt"
 	"math"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/apache/arrow/go/v15/arrow"
-	"github.com/apache/arrow/go/v15/arrow/array"
-	"github.com/apache/arrow/go/v15/arrow/decimal128"
-	"github.com/apache/arrow/go/v15/arrow/memory"
+	"github.com/apache/arrow/go/v15/parquet"
 )
 
 // column is a column of a table, as Parquet and SQL know it.
@@ -21,8 +18,9 @@ type column struct {
 	name string
 	// sql is the column's type in DuckDB.
 	sql string
-	// arrow is the type in which it is written.
-	arrow arrow.DataType
+	// arrow is the type that readers see, and physical the one in the file.
+	arrow    arrow.DataType
+	physical parquet.Type
 	// key columns are never NULL.
 	key bool
 	// layout is how the values are written: by dictionary unless said otherwise.
@@ -41,19 +39,22 @@ const (
 	plainly
 )
 
+func (c *column) isText() bool { return c.physical == parquet.Types.ByteArray }
+
 // table is what is written of one kind of row.
 type table struct {
 	name    string
 	doc     string
 	columns []column
 	schema  *arrow.Schema
+	format  format
 }
 
 // field is a column together with how a row of type R fills it.
 type field[R any] struct {
 	column
-	// bind returns the function that appends a row's value to the builder.
-	bind func(b array.Builder) func(row *R)
+	// fill appends a row's value.
+	fill func(to *chunk, row *R)
 }
 
 // rowTable is a table together with how rows of type R fill it.
@@ -74,6 +75,10 @@ func define[R any](name, doc string, fields ...field[R]) *rowTable[R] {
 		}
 	}
 	t.schema = arrow.NewSchema(columns, nil)
+	var err error
+	if t.format, err = newFormat(&t.table); err != nil {
+		panic(fmt.Sprintf("lake: table %s: %v", name, err)) // it is part of this program
+	}
 	return t
 }
 
@@ -85,169 +90,127 @@ func key[R any](f field[R]) field[R] {
 
 // unique marks a field whose values hardly ever repeat.
 func unique[R any](f field[R]) field[R] {
-	f.layout = plainly
-	if f.arrow == arrow.PrimitiveTypes.Int64 {
-		f.layout = byDelta
+	if f.isText() {
+		f.layout = plainly
 	}
 	return f
 }
 
-// text is a VARCHAR; an empty one is NULL, unless it is a key. What is no UTF-8 is made valid, as
-// readers of Parquet refuse it.
+// text is a VARCHAR; an empty one is NULL, unless it is a key.
 func text[R any](id int, name, doc string, get func(*R) string) field[R] {
-	f := field[R]{column: column{
-		id: id, name: name, sql: "VARCHAR", arrow: arrow.BinaryTypes.String, doc: doc,
-	}}
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.StringBuilder)
-		return func(row *R) { appendText(to, get(row)) }
+	return field[R]{
+		column: column{
+			id: id, name: name, sql: "VARCHAR", arrow: arrow.BinaryTypes.String,
+			physical: parquet.Types.ByteArray, doc: doc,
+		},
+		fill: func(to *chunk, row *R) { to.textOrNull(get(row)) },
 	}
-	return f
-}
-
-func appendText(to *array.StringBuilder, s string) {
-	if s == "" {
-		to.AppendNull()
-		return
-	}
-	if !utf8.ValidString(s) {
-		s = strings.ToValidUTF8(s, "\uFFFD")
-	}
-	to.Append(s)
 }
 
 // keyText is a VARCHAR that every row has, be it empty.
 func keyText[R any](id int, name, doc string, get func(*R) string) field[R] {
 	f := key(text(id, name, doc, get))
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.StringBuilder)
-		return func(row *R) { to.Append(strings.ToValidUTF8(get(row), "\uFFFD")) }
-	}
+	f.fill = func(to *chunk, row *R) { to.text(get(row)) }
 	return f
 }
 
 // jsonText is JSON text; the views cast it.
 func jsonText[R any](id int, name, doc string, get func(*R) []byte) field[R] {
-	return text(id, name, doc, func(row *R) string { return string(get(row)) })
+	return text(id, name, doc, func(row *R) string { return textOf(get(row)) })
 }
 
 // blob is a BLOB; an empty one is NULL.
 func blob[R any](id int, name, doc string, get func(*R) []byte) field[R] {
-	f := field[R]{column: column{
-		id: id, name: name, sql: "BLOB", arrow: arrow.BinaryTypes.Binary, doc: doc,
-	}}
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.BinaryBuilder)
-		return func(row *R) {
-			if v := get(row); len(v) > 0 {
-				to.Append(v)
-			} else {
-				to.AppendNull()
-			}
-		}
-	}
+	f := jsonText(id, name, doc, get)
+	f.sql, f.arrow = "BLOB", arrow.BinaryTypes.Binary
 	return f
 }
 
 // instant is a TIMESTAMPTZ from microseconds since the epoch; 0 is NULL.
 func instant[R any](id int, name, doc string, get func(*R) int64) field[R] {
-	f := field[R]{column: column{
-		id: id, name: name, sql: "TIMESTAMPTZ", arrow: arrow.FixedWidthTypes.Timestamp_us,
-		layout: byDelta, doc: doc,
-	}}
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.TimestampBuilder)
-		return func(row *R) {
-			if us := get(row); us != 0 {
-				to.Append(arrow.Timestamp(us))
-			} else {
-				to.AppendNull()
-			}
-		}
+	return field[R]{
+		column: column{
+			id: id, name: name, sql: "TIMESTAMPTZ", arrow: arrow.FixedWidthTypes.Timestamp_us,
+			physical: parquet.Types.Int64, layout: byDelta, doc: doc,
+		},
+		fill: func(to *chunk, row *R) { to.numberOrNull(get(row)) },
 	}
-	return f
 }
 
 // keyInstant is a TIMESTAMPTZ that every row has, be it 1970.
 func keyInstant[R any](id int, name, doc string, get func(*R) int64) field[R] {
 	f := key(instant(id, name, doc, get))
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.TimestampBuilder)
-		return func(row *R) { to.Append(arrow.Timestamp(get(row))) }
-	}
+	f.fill = func(to *chunk, row *R) { to.number(get(row)) }
 	return f
 }
 
 // bigint is a BIGINT; 0 is a value.
 func bigint[R any](id int, name, doc string, get func(*R) int64) field[R] {
-	f := field[R]{column: column{
-		id: id, name: name, sql: "BIGINT", arrow: arrow.PrimitiveTypes.Int64, doc: doc,
-	}}
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.Int64Builder)
-		return func(row *R) { to.Append(get(row)) }
+	return field[R]{
+		column: column{
+			id: id, name: name, sql: "BIGINT", arrow: arrow.PrimitiveTypes.Int64,
+			physical: parquet.Types.Int64, layout: byDelta, doc: doc,
+		},
+		fill: func(to *chunk, row *R) { to.number(get(row)) },
 	}
-	return f
 }
 
 // integer is an INTEGER; 0 is a value.
 func integer[R any](id int, name, doc string, get func(*R) int32) field[R] {
-	f := field[R]{column: column{
-		id: id, name: name, sql: "INTEGER", arrow: arrow.PrimitiveTypes.Int32, doc: doc,
-	}}
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.Int32Builder)
-		return func(row *R) { to.Append(get(row)) }
+	return field[R]{
+		column: column{
+			id: id, name: name, sql: "INTEGER", arrow: arrow.PrimitiveTypes.Int32,
+			physical: parquet.Types.Int32, layout: byDelta, doc: doc,
+		},
+		fill: func(to *chunk, row *R) { to.number(int64(get(row))) },
 	}
-	return f
 }
 
 // double is a DOUBLE; 0 is NULL.
 func double[R any](id int, name, doc string, get func(*R) float64) field[R] {
-	f := field[R]{column: column{
-		id: id, name: name, sql: "DOUBLE", arrow: arrow.PrimitiveTypes.Float64, layout: plainly,
-		doc: doc,
-	}}
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.Float64Builder)
-		return func(row *R) {
+	return field[R]{
+		column: column{
+			id: id, name: name, sql: "DOUBLE", arrow: arrow.PrimitiveTypes.Float64,
+			physical: parquet.Types.Double, layout: plainly, doc: doc,
+		},
+		fill: func(to *chunk, row *R) {
 			if v := get(row); v != 0 {
-				to.Append(v)
+				to.number(bitsOf(v))
 			} else {
-				to.AppendNull()
+				to.null()
 			}
-		}
+		},
 	}
-	return f
 }
 
 // boolean is a BOOLEAN.
 func boolean[R any](id int, name, doc string, get func(*R) bool) field[R] {
-	f := field[R]{column: column{
-		id: id, name: name, sql: "BOOLEAN", arrow: arrow.FixedWidthTypes.Boolean, doc: doc,
-	}}
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.BooleanBuilder)
-		return func(row *R) { to.Append(get(row)) }
+	return field[R]{
+		column: column{
+			id: id, name: name, sql: "BOOLEAN", arrow: arrow.FixedWidthTypes.Boolean,
+			physical: parquet.Types.Boolean, layout: plainly, doc: doc,
+		},
+		fill: func(to *chunk, row *R) { to.number(truth(get(row))) },
 	}
-	return f
 }
 
 // decimal is a DECIMAL from a count of its last place's units, kept to what its digits can hold.
 func decimal[R any](
 	id int, name, doc string, precision, scale int32, get func(*R) int64,
 ) field[R] {
-	f := field[R]{column: column{
-		id: id, name: name, doc: doc,
-		sql:   "DECIMAL(" + strconv.Itoa(int(precision)) + "," + strconv.Itoa(int(scale)) + ")",
-		arrow: &arrow.Decimal128Type{Precision: precision, Scale: scale},
-	}}
-	f.bind = func(b array.Builder) func(*R) {
-		to := b.(*array.Decimal128Builder)
-		most := int64(math.Pow10(int(precision))) - 1
-		return func(row *R) { to.Append(decimal128.FromI64(min(max(get(row), -most), most))) }
+	physical := parquet.Types.Int64
+	if precision <= 9 {
+		physical = parquet.Types.Int32
 	}
-	return f
+	most := int64(math.Pow10(int(precision))) - 1
+	return field[R]{
+		column: column{
+			id: id, name: name, physical: physical, layout: plainly, doc: doc,
+			sql:   "DECIMAL(" + strconv.Itoa(int(precision)) + "," + strconv.Itoa(int(scale)) + ")",
+			arrow: &arrow.Decimal128Type{Precision: precision, Scale: scale},
+		},
+		fill: func(to *chunk, row *R) { to.number(min(max(get(row), -most), most)) },
+	}
 }
 
 // dayMicros is a UTC day.
@@ -269,26 +232,36 @@ func dayName(day int32) string {
 }
 
 // rows is a table's rows of one day that are not in a file yet.
-type rows[R any] struct {
-	builder *array.RecordBuilder
-	fill    []func(*R)
-	n       int
+type rows struct {
+	groups []*group
+	n      int
 }
 
-func newRows[R any](t *rowTable[R]) *rows[R] {
-	r := &rows[R]{builder: array.NewRecordBuilder(memory.DefaultAllocator, t.schema)}
-	for i, f := range t.fields {
-		r.fill = append(r.fill, f.bind(r.builder.Field(i)))
+// group is that of the next n rows, which a merge may have many of.
+func (r *rows) group(t *table, n int) *group {
+	if len(r.groups) == 0 || r.groups[len(r.groups)-1].rows+n > rowGroup {
+		r.groups = append(r.groups, newGroup(t))
 	}
-	return r
+	g := r.groups[len(r.groups)-1]
+	g.rows += n
+	r.n += n
+	return g
+}
+
+// bytes is about what the rows take in memory.
+func (r *rows) bytes() (n int64) {
+	for _, g := range r.groups {
+		n += g.bytes()
+	}
+	return n
 }
 
 // buffer is a table's rows that are not in a file yet, by day.
 type buffer[R any] struct {
 	table *rowTable[R]
-	days  map[int32]*rows[R]
+	days  map[int32]*rows
 	// last is the day of the last row, which is nearly always that of the next.
-	last    *rows[R]
+	last    *rows
 	lastDay int32
 }
 
@@ -297,36 +270,40 @@ func (b *buffer[R]) append(us int64, row *R) {
 	r := b.last
 	if r == nil || day != b.lastDay {
 		if r = b.days[day]; r == nil {
-			r = newRows(b.table)
+			r = &rows{}
 			if b.days == nil {
-				b.days = map[int32]*rows[R]{}
+				b.days = map[int32]*rows{}
 			}
 			b.days[day] = r
 		}
 		b.last, b.lastDay = r, day
 	}
-	for _, fill := range r.fill {
-		fill(row)
+	g := r.group(&b.table.table, 1)
+	for i := range b.table.fields {
+		b.table.fields[i].fill(&g.chunks[i], row)
 	}
-	r.n++
+}
+
+// bytes is about what the buffer takes in memory.
+func (b *buffer[R]) bytes() (n int64) {
+	for _, r := range b.days {
+		n += r.bytes()
+	}
+	return n
 }
 
 // pending is what one file will hold.
 type pending struct {
-	table *table
-	day   int32
-	rows  int
-	// record must be released.
-	record arrow.Record
+	table  *table
+	day    int32
+	rows   int
+	groups []*group
 }
 
 // take empties the buffer.
 func (b *buffer[R]) take(out []pending) []pending {
 	for day, r := range b.days {
-		out = append(out, pending{
-			table: &b.table.table, day: day, rows: r.n, record: r.builder.NewRecord(),
-		})
-		r.builder.Release()
+		out = append(out, pending{table: &b.table.table, day: day, rows: r.n, groups: r.groups})
 	}
 	b.days, b.last = nil, nil
 	return out

@@ -59,7 +59,7 @@ func benchPartition(tb testing.TB) *partition {
 		layout: l, disk: osDisk{}, publish: linkPublisher{l, osDisk{}},
 		log: slog.New(slog.DiscardHandler), metrics: newMetrics(prometheus.NewRegistry()),
 		budget: &budget{limit: 1 << 40, holders: 1}, moved: &signal{},
-		encoders: make(encoders, encodersAtOnce), fanIn: mergeFiles, now: time.Now,
+		encoders: newEncoders(), fanIn: mergeFiles, now: time.Now,
 		flushes: make(chan flushRequest),
 	}
 	if err := p.load(tb.Context()); err != nil {

@@ -6,7 +6,23 @@ import "strings"
 // An unspecified value has the empty name, and an unknown name is the unspecified value.
 
 // Name returns the beacon type's name in the wire format and in SQL.
-func (x BeaconType) Name() string { return enumName(x.String(), "BEACON_TYPE_") }
+func (x BeaconType) Name() string {
+	switch x {
+	case BeaconType_BEACON_TYPE_PAGE_VIEW:
+		return "page_view"
+	case BeaconType_BEACON_TYPE_PING:
+		return "ping"
+	case BeaconType_BEACON_TYPE_LINK_CLICK:
+		return "link_click"
+	case BeaconType_BEACON_TYPE_FORM_SUBMIT:
+		return "form_submit"
+	case BeaconType_BEACON_TYPE_CUSTOM:
+		return "custom"
+	case BeaconType_BEACON_TYPE_REQUEST:
+		return "request"
+	}
+	return enumName(x.String(), "BEACON_TYPE_")
+}
 
 // ParseBeaconType is the inverse of Name; ok is false for a name that is none.
 func ParseBeaconType(name string) (t BeaconType, ok bool) {
@@ -15,7 +31,17 @@ func ParseBeaconType(name string) (t BeaconType, ok bool) {
 }
 
 // Name returns the consent mode's name in the wire format and in SQL.
-func (x Consent) Name() string { return enumName(x.String(), "CONSENT_") }
+func (x Consent) Name() string {
+	switch x {
+	case Consent_CONSENT_NONE:
+		return "none"
+	case Consent_CONSENT_STATISTICAL:
+		return "statistical"
+	case Consent_CONSENT_IDENTIFIED:
+		return "identified"
+	}
+	return enumName(x.String(), "CONSENT_")
+}
 
 // ParseConsent is the inverse of Name; ok is false for a name that is none.
 func ParseConsent(name string) (c Consent, ok bool) {

@@ -3,4 +3,4 @@
 // their ids. It reads and writes nothing and imports no other room.
 package schemas
 
-//go:generate sh -c "cd .. && go tool -modfile=tools.mod buf generate"
+//go:generate sh -c "cd .. && go tool -modfile=tools.mod buf generate && go tool -modfile=tools.mod buf generate --template buf.gen.hot.yaml --path schemas/crumbtrail/v1/beacon.proto"
