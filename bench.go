@@ -72,6 +72,11 @@ func benches() []bench {
 			benchResolve,
 		},
 		{
+			"lake", "the lake: how fast it writes the files of 90 days",
+			[]string{"events", "out", "brokers"},
+			benchLake,
+		},
+		{
 			"people", "no measurement: writes the contacts of dedupe to a file, with the truth",
 			[]string{"rows", "seed", "out"},
 			benchPeople,
@@ -191,6 +196,14 @@ func benchResolve(
 	})
 }
 
+func benchLake(
+	ctx context.Context, cfg benchmarks.Config, o benchOptions,
+) (benchmarks.Result, error) {
+	return benchmarks.Lake(ctx, cfg, benchmarks.LakeOptions{
+		Events: orElse(o.events, 10_000_000), Dir: o.out,
+	})
+}
+
 func benchPeople(
 	ctx context.Context, cfg benchmarks.Config, o benchOptions,
 ) (benchmarks.Result, error) {
@@ -229,7 +242,7 @@ func counts(name, list string, otherwise ...int) ([]int, error) {
 func runBench(ctx context.Context, c *call) error {
 	var o benchOptions
 	c.flags.IntVar(&o.events, "events", 0,
-		"how many beacons; default: 1000000 of replay, 4000000 of sessionize")
+		"how many beacons; default: 1000000 of replay, 4000000 of sessionize, 10000000 of lake")
 	c.flags.IntVar(&o.visitors, "visitors", 0, "how many visitors may come; default: 200000")
 	c.flags.StringVar(&o.visits, "visits", "",
 		"how many visits; default: 100000,1000000 open ones of recovery, 5000 of latency")
@@ -251,7 +264,8 @@ func runBench(ctx context.Context, c *call) error {
 	c.flags.StringVar(&o.sets, "sets", "",
 		"labelled sets of matching: `NAME=FILE:COLUMN,…`, the column with the truth")
 	c.flags.StringVar(&o.out, "out", "",
-		"file for people, folder for matching; default: people.csv, the current one")
+		"file for people, folder for matching; default: people.csv, the current one; of lake: where its "+
+			"data directory stays, else nowhere")
 	c.flags.StringVar(&c.brokers, "brokers", "",
 		"Kafka brokers, host:port,...; default: an embedded broker in a process of its own")
 	asJSON := c.flags.Bool("json", false, "print one JSON object")

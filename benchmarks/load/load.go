@@ -1,7 +1,7 @@
-// Package load makes the records of the topic beacons that benches measure with: it reads nothing
-// but what it is told, writes messages as a collector on a recorded clock appends them, and
-// guarantees that the same calls give the same bytes, with an independent count of the visits that
-// must come of them.
+// Package load makes the records of the topics beacons and submissions that benches measure with:
+// it reads nothing but what it is told, writes messages as a collector on a recorded clock appends
+// them, and guarantees that the same calls give the same bytes, with an independent count of the
+// visits that must come of them.
 package load
 
 import (
@@ -33,7 +33,9 @@ type Writer struct {
 	msgs    []kafka.Message
 	buf     []byte
 	beacons int
-	tickUS  int64 // the recorded clock at the last tick
+	// submissions are those of the topic of that name.
+	submissions int
+	tickUS      int64 // the recorded clock at the last tick
 	// clocks is by partition how far its clock is moved by what was written.
 	clocks []int64
 }
@@ -47,16 +49,24 @@ func NewWriter(partitions int) *Writer {
 // the epoch; clockUS never goes back. Page, referrer and campaign are drawn for each one. A minute
 // after the last one, a tick goes to every partition. It returns the beacon's partition.
 func (w *Writer) Beacon(visitor uint64, clockUS, occurredUS int64) int32 {
-	b := w.pageView(visitor)
-	b.ReceivedAtUs, b.SentAtUs, b.ClockUs = clockUS, clockUS, clockUS
+	b := w.pageView()
+	b.ReceivedAtUs, b.SentAtUs = clockUS, clockUS
 	b.CreatedAtUs, b.OccurredAtUs = occurredUS, occurredUS
+	return w.append(visitor, b)
+}
+
+// append writes a visitor's beacon at its received_at, which never goes back.
+func (w *Writer) append(visitor uint64, b *schemas.Beacon) int32 {
+	clockUS := b.ReceivedAtUs
+	b.Site, b.VisitorId = Site, VisitorID(visitor)
+	b.Collector, b.ClockUs = collector, clockUS
 	key := schemas.VisitorKey(Site, schemas.VisitorID(b.VisitorId))
 	partition := kafka.PartitionOf(key, len(w.clocks))
-	w.put(partition, clockUS, key, &schemas.BeaconRecord{
+	w.put(schemas.Beacons, partition, clockUS, key, &schemas.BeaconRecord{
 		Entry: &schemas.BeaconRecord_Beacon{Beacon: b},
 	})
 	w.clocks[partition] = clockUS
-	w.windows.add(visitor, occurredUS)
+	w.windows.add(visitor, b.OccurredAtUs)
 	w.beacons++
 	if clockUS-w.tickUS >= tickUS {
 		w.Tick(clockUS)
@@ -69,9 +79,11 @@ func (w *Writer) Tick(clockUS int64) {
 	w.tickUS = clockUS
 	for p := range w.clocks {
 		w.clocks[p] = clockUS
-		w.put(int32(p), clockUS, nil, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Tick{
-			Tick: &schemas.Tick{Collector: collector, ClockUs: clockUS, LowUs: clockUS},
-		}})
+		w.put(schemas.Beacons, int32(p), clockUS, nil, &schemas.BeaconRecord{
+			Entry: &schemas.BeaconRecord_Tick{
+				Tick: &schemas.Tick{Collector: collector, ClockUs: clockUS, LowUs: clockUS},
+			},
+		})
 	}
 }
 
@@ -79,9 +91,9 @@ func (w *Writer) Tick(clockUS int64) {
 func (w *Writer) Flush(clockUS int64) {
 	w.Tick(clockUS)
 	for p := range w.clocks {
-		w.put(int32(p), clockUS, nil, &schemas.BeaconRecord{Entry: &schemas.BeaconRecord_Flush{
-			Flush: &schemas.Flush{Collector: collector},
-		}})
+		w.put(schemas.Beacons, int32(p), clockUS, nil, &schemas.BeaconRecord{
+			Entry: &schemas.BeaconRecord_Flush{Flush: &schemas.Flush{Collector: collector}},
+		})
 	}
 }
 
@@ -98,14 +110,31 @@ func (w *Writer) Waiting() int { return len(w.msgs) }
 // Beacons is how many have been written.
 func (w *Writer) Beacons() int { return w.beacons }
 
+// Submissions is how many have been written.
+func (w *Writer) Submissions() int { return w.submissions }
+
 // ClockUS is how far a partition's clock is moved by what was written.
 func (w *Writer) ClockUS(partition int) int64 { return w.clocks[partition] }
 
 // Visits counts the visits of all beacons for a gap; see Windows.
 func (w *Writer) Visits(gap time.Duration) int { return w.windows.Count(gap) }
 
+// submit writes a visitor's submission to the one partition of its topic.
+func (w *Writer) submit(s *schemas.Submission) {
+	w.put(schemas.Submissions, 0, s.ReceivedAtUs, []byte(s.Site), s)
+	w.submissions++
+}
+
+// message is what a topic's values are.
+type message interface {
+	SizeVT() int
+	MarshalToSizedBufferVT(to []byte) (int, error)
+}
+
 // put encodes a record. A buffer that is full stays with the messages that are in it.
-func (w *Writer) put(partition int32, clockUS int64, key []byte, r *schemas.BeaconRecord) {
+func (w *Writer) put(
+	topic schemas.Topic, partition int32, clockUS int64, key []byte, r message,
+) {
 	n := r.SizeVT()
 	if len(w.buf)+n > cap(w.buf) {
 		w.buf = make([]byte, 0, max(n, bufferBytes))
@@ -114,16 +143,16 @@ func (w *Writer) put(partition int32, clockUS int64, key []byte, r *schemas.Beac
 	w.buf = w.buf[:at+n]
 	value := w.buf[at : at+n : at+n]
 	if _, err := r.MarshalToSizedBufferVT(value); err != nil {
-		panic("load: encode a beacon: " + err.Error())
+		panic("load: encode for " + string(topic) + ": " + err.Error())
 	}
 	w.msgs = append(w.msgs, kafka.Message{
-		Topic: string(schemas.Beacons), Partition: partition, Timestamp: clockUS / 1000,
+		Topic: string(topic), Partition: partition, Timestamp: clockUS / 1000,
 		Key: key, Value: value,
 	})
 }
 
 // pageView is a beacon without its times, as it is after the edge.
-func (w *Writer) pageView(visitor uint64) *schemas.Beacon {
+func (w *Writer) pageView() *schemas.Beacon {
 	r := w.rand.Uint64()
 	draw := func(n uint64) string {
 		drawn := r % n
@@ -132,9 +161,8 @@ func (w *Writer) pageView(visitor uint64) *schemas.Beacon {
 	}
 	source := "s" + draw(9)
 	return &schemas.Beacon{
-		EventId: w.eventID(), Site: Site, VisitorId: VisitorID(visitor),
-		Type:    schemas.BeaconType_BEACON_TYPE_PAGE_VIEW,
-		Consent: schemas.Consent_CONSENT_IDENTIFIED, Collector: collector,
+		EventId: w.eventID(), Type: schemas.BeaconType_BEACON_TYPE_PAGE_VIEW,
+		Consent: schemas.Consent_CONSENT_IDENTIFIED,
 		Url: "https://shop.example/c/" + draw(50) + "/p/" + draw(5000) +
 			"?utm_source=" + source,
 		Referrer:  "https://search.example/?q=" + draw(10_000),

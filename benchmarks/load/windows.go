@@ -13,13 +13,13 @@ type Windows struct {
 	startUS int64
 }
 
-// timeBits hold microseconds up to 12 days from the first time less windowsBefore.
+// timeBits hold microseconds up to 101 days from the first time less windowsBefore.
 const (
-	timeBits      = 40
+	timeBits      = 43
 	windowsBefore = int64(time.Hour / time.Microsecond)
 )
 
-// add takes in that a visitor was seen. No time is an hour before the first one, or 12 days after.
+// add takes in that a visitor was seen. No time is an hour before the first one, or 101 days after.
 func (w *Windows) add(visitor uint64, us int64) {
 	if len(w.seen) == 0 {
 		w.startUS = us - windowsBefore
