@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"crumbtrail/internal/fault"
 	"crumbtrail/schemas"
 )
 
@@ -89,9 +90,11 @@ func (l *Lake) replaceCatalog(ctx context.Context, statements []string) error {
 	if err := l.disk.sync(tmp); err != nil {
 		return err
 	}
+	fault.Point(fault.LakeBuilt)
 	if err := l.disk.rename(tmp, path); err != nil {
 		return err
 	}
+	fault.Point(fault.LakeShown)
 	return l.disk.sync(l.layout.data)
 }
 

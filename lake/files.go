@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+
+	"crumbtrail/internal/fault"
 )
 
 // disk is what the lake asks of a file system, so that a test can fail or crash at every step.
@@ -77,9 +79,11 @@ func writeTmp(d disk, tmp string, write func(io.Writer) error) error {
 	if err := write(f); err != nil {
 		return errors.Join(err, f.Close())
 	}
+	fault.Point(fault.LakeWritten)
 	if err := f.Sync(); err != nil {
 		return errors.Join(err, f.Close())
 	}
+	fault.Point(fault.LakeSynced)
 	return f.Close()
 }
 

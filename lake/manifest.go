@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"crumbtrail/internal/fault"
 )
 
 // manifestFormat is the version of the format that is written. One more than that is refused.
@@ -148,6 +150,7 @@ func (p linkPublisher) put(s source, m *manifest) error {
 	if err != nil {
 		return errors.Join(err, p.disk.remove(tmp))
 	}
+	fault.Point(fault.LakeLinked)
 	if err := p.disk.sync(dir); err != nil {
 		return err
 	}

@@ -15,6 +15,8 @@ import (
 	"github.com/apache/arrow/go/v15/parquet"
 	pqfile "github.com/apache/arrow/go/v15/parquet/file"
 	"github.com/apache/arrow/go/v15/parquet/pqarrow"
+
+	"crumbtrail/internal/fault"
 )
 
 // A partition writes a file per table and day at each flush, sixty an hour. Files are merged by
@@ -199,6 +201,7 @@ func (m *manifest) expire(nowUs int64) (over []retiredFile) {
 // next start.
 func (p *partition) discard(files []retiredFile) {
 	for _, f := range files {
+		fault.Point(fault.LakeRetired)
 		err := p.disk.remove(filepath.Join(p.layout.root(), f.Path))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			p.log.Warn("remove a file that was merged", "path", f.Path, "err", err)

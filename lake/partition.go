@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"crumbtrail/internal/fault"
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
 )
@@ -259,6 +260,7 @@ func (p *partition) flush() error {
 	m.ClockUs, m.Duplicates, m.Undecodable = p.tables.seen.clock, p.tables.duplicates, p.undecodable
 	m.Files, m.Retired = slices.Clone(m.Files), slices.Clone(m.Retired)
 	p.hold(0)
+	fault.Point(fault.LakeRows)
 	written, err := p.write(&m)
 	if err != nil {
 		return err
@@ -267,9 +269,11 @@ func (p *partition) flush() error {
 		return err
 	}
 	over := m.expire(p.now().UnixMicro())
+	fault.Point(fault.LakeFiles)
 	if err := p.publish.publish(&m); err != nil {
 		return err
 	}
+	fault.Point(fault.LakePublished)
 	p.discard(over)
 	p.metrics.published(p.published, &m, written, time.Since(began))
 	p.published = &m

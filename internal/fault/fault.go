@@ -9,6 +9,8 @@
 // sleep=DURATION (the goroutine alone).
 package fault
 
+import "slices"
+
 // Name is a point's.
 type Name string
 
@@ -66,5 +68,36 @@ func StageNames() []Name {
 	}
 }
 
+// The points of the lake, in the order in which a partition comes by them.
+const (
+	// LakeRows: rows wait, and nothing of them is in a file.
+	LakeRows Name = "lake.before-write"
+	// LakeWritten: a file, of rows or of a manifest, has its bytes under its temporary name, and the
+	// disk may not have them.
+	LakeWritten Name = "lake.after-write"
+	// LakeSynced: the disk has them, and the file does not have its own name.
+	LakeSynced Name = "lake.after-sync"
+	// LakeFiles: all files are there, and no manifest names them.
+	LakeFiles Name = "lake.before-publish"
+	// LakeLinked: the manifest has its name, and its directory may not know of it.
+	LakeLinked Name = "lake.after-link"
+	// LakePublished: the manifest counts, and the process does not go by that yet.
+	LakePublished Name = "lake.after-publish"
+	// LakeRetired: files that no manifest names any more are about to be removed.
+	LakeRetired Name = "lake.before-remove"
+	// LakeBuilt: a catalog is built, and the one before it is in its place.
+	LakeBuilt Name = "lake.before-catalog"
+	// LakeShown: the catalog is in its place, and its directory may not know of it.
+	LakeShown Name = "lake.after-catalog"
+)
+
+// LakeNames lists the points of the lake.
+func LakeNames() []Name {
+	return []Name{
+		LakeRows, LakeWritten, LakeSynced, LakeFiles, LakeLinked, LakePublished, LakeRetired, LakeBuilt,
+		LakeShown,
+	}
+}
+
 // Names lists every point.
-func Names() []Name { return append(EdgeNames(), StageNames()...) }
+func Names() []Name { return slices.Concat(EdgeNames(), StageNames(), LakeNames()) }
