@@ -22,6 +22,10 @@ const rowGroup = 128 << 10
 // fewRows is how many rows are not worth compressing: the file is mostly names and statistics.
 const fewRows = 100
 
+// createdBy is in the form that readers on a JVM know: where they cannot tell who wrote a file,
+// they ignore its statistics.
+const createdBy = "crumbtrail version 1"
+
 // format is what is the same in all files of a table.
 type format struct {
 	schema *schema.Schema
@@ -31,7 +35,7 @@ type format struct {
 
 func newFormat(t *table) (f format, err error) {
 	properties := []parquet.WriterProperty{
-		parquet.WithVersion(parquet.V2_LATEST), parquet.WithCreatedBy("crumbtrail"),
+		parquet.WithVersion(parquet.V2_LATEST), parquet.WithCreatedBy(createdBy),
 		parquet.WithStoreDecimalAsInteger(true),
 	}
 	for _, c := range t.columns {

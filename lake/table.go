@@ -23,9 +23,13 @@ type column struct {
 	physical parquet.Type
 	// key columns are never NULL.
 	key bool
+	// dated is the column whose UTC day a row belongs to.
+	dated bool
 	// layout is how the values are written: by dictionary unless said otherwise.
 	layout valueLayout
-	doc    string
+	// json is true for texts that are JSON.
+	json bool
+	doc  string
 }
 
 type valueLayout uint8
@@ -88,6 +92,12 @@ func key[R any](f field[R]) field[R] {
 	return f
 }
 
+// dated marks the field whose UTC day a row belongs to.
+func dated[R any](f field[R]) field[R] {
+	f.column.dated = true
+	return f
+}
+
 // unique marks a field whose values hardly ever repeat.
 func unique[R any](f field[R]) field[R] {
 	if f.isText() {
@@ -116,12 +126,14 @@ func keyText[R any](id int, name, doc string, get func(*R) string) field[R] {
 
 // jsonText is JSON text; the views cast it.
 func jsonText[R any](id int, name, doc string, get func(*R) []byte) field[R] {
-	return text(id, name, doc, func(row *R) string { return textOf(get(row)) })
+	f := text(id, name, doc, func(row *R) string { return textOf(get(row)) })
+	f.json = true
+	return f
 }
 
 // blob is a BLOB; an empty one is NULL.
 func blob[R any](id int, name, doc string, get func(*R) []byte) field[R] {
-	f := jsonText(id, name, doc, get)
+	f := text(id, name, doc, func(row *R) string { return textOf(get(row)) })
 	f.sql, f.arrow = "BLOB", arrow.BinaryTypes.Binary
 	return f
 }

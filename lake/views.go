@@ -72,6 +72,7 @@ func catalogOf(l layout, manifests []*manifest, number int64, s Snapshot) []stri
 		statements = append(statements, readView(name, tables).statements()...)
 	}
 	statements = append(statements, countsView(manifests).statements()...)
+	statements = append(statements, filesView(l, manifests).statements()...)
 	return append(statements, generationView(number).statements()...)
 }
 
