@@ -108,6 +108,10 @@ type StageSettings struct {
 type LakeSettings struct {
 	// Flush is how often a file is written, and so how old an analyst's view is at most.
 	Flush time.Duration `yaml:"flush"`
+	// CompactAfter is how long a day must be over before its files are compacted.
+	CompactAfter time.Duration `yaml:"compact_after"`
+	// Grace is how long a file stays that newer ones have replaced.
+	Grace time.Duration `yaml:"grace"`
 }
 
 // DefaultConfig is the configuration of an empty file called path: one site, default, that a page
@@ -122,7 +126,7 @@ func DefaultConfig(path string) Config {
 			Commit: time.Second, Checkpoint: 30 * time.Second, StateBytes: 2 << 30,
 		},
 		Resolve: defaultResolve(),
-		Lake:    LakeSettings{Flush: time.Minute},
+		Lake:    LakeSettings{Flush: time.Minute, CompactAfter: time.Hour, Grace: time.Hour},
 		Limits:  ingest.DefaultLimits(),
 	}
 }

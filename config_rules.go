@@ -53,7 +53,7 @@ func (r *configRules) check() {
 	if r.doc.Has("models") {
 		r.directory("models", r.cfg.Models)
 	}
-	r.between("lake.flush", r.cfg.Lake.Flush, 100*time.Millisecond, time.Hour)
+	r.lake()
 	r.limits()
 	r.country()
 	r.snowplow()
@@ -66,6 +66,13 @@ func (r *configRules) report(path, hint, format string, args ...any) {
 		return
 	}
 	r.problems = append(r.problems, r.doc.Problem(path, fmt.Sprintf(format, args...), hint))
+}
+
+func (r *configRules) lake() {
+	l := r.cfg.Lake
+	r.between("lake.flush", l.Flush, 100*time.Millisecond, time.Hour)
+	r.between("lake.compact_after", l.CompactAfter, time.Second, 30*24*time.Hour)
+	r.between("lake.grace", l.Grace, time.Second, 7*24*time.Hour)
 }
 
 func (r *configRules) between(path string, d, least, most time.Duration) {

@@ -214,11 +214,39 @@ func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error
 		}
 	}
 	if o.runs("lake") {
-		p.lake, err = lake.Open(ctx, lake.Config{
-			Dir: p.data, Flush: p.cfg.Lake.Flush, SkipMissing: p.skipMissing,
-		}, p.client, duck.Catalog{}, p.log, p.registry)
+		return p.openLake(ctx)
 	}
+	return nil
+}
+
+func (p *pipeline) openLake(ctx context.Context) error {
+	child, err := queryChild()
+	if err != nil {
+		return err
+	}
+	child.Limits = compactLimits
+	p.lake, err = lake.Open(ctx, lake.Config{
+		Dir: p.data, Flush: p.cfg.Lake.Flush, SkipMissing: p.skipMissing,
+		Rewriter: rewriter{child}, CompactAfter: p.cfg.Lake.CompactAfter, Grace: p.cfg.Lake.Grace,
+	}, p.client, duck.Catalog{}, p.log, p.registry)
 	return err
+}
+
+// compactLimits bound a process that compacts past days.
+var compactLimits = duck.Limits{Memory: 512 << 20, Threads: 1, Deadline: time.Hour}
+
+// rewriter makes the lake's compacted files.
+type rewriter struct{ duck.Child }
+
+// Rewrite is the method of lake.Rewriter.
+func (r rewriter) Rewrite(
+	ctx context.Context, dir string, files []lake.Rewrite,
+) (rows []int64, err error) {
+	made := make([]duck.File, len(files))
+	for i, f := range files {
+		made[i] = duck.File(f)
+	}
+	return r.Files(ctx, dir, made)
 }
 
 func (p *pipeline) openSessionize(ctx context.Context, commit time.Duration) (err error) {

@@ -3,6 +3,7 @@ package lake
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
@@ -121,6 +122,12 @@ func (t *tables) all() []*table {
 		&t.badBeacons.table.table, &t.scores.table.table, &t.explanations.table.table,
 		&t.scoreRuns.table.table,
 	}
+}
+
+// named is the table of a name.
+func (t *tables) named(name string) *table {
+	all := t.all()
+	return all[slices.IndexFunc(all, func(t *table) bool { return t.name == name })]
 }
 
 // bytes is about what the rows take in memory.

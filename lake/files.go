@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 
@@ -130,12 +131,22 @@ func dataPath(table, day string, s source, first, last int64) string {
 	return filepath.Join(table, "dt="+day, fmt.Sprintf("%s-%d-%d.parquet", s, first, last))
 }
 
+// rewrittenPath is where a file lies that takes the place of others from the manifest with a number
+// on: no file is ever written twice.
+func rewrittenPath(path string, number int64) string {
+	return fmt.Sprintf("%s.r%d.parquet", strings.TrimSuffix(path, ".parquet"), number)
+}
+
+// rewriting is what rewrittenPath and compactedFile add to a name.
+var rewriting = regexp.MustCompile(`\.r\d+(p\d+)?$`)
+
 // sourceOf reads a data file's name, or a temporary one's.
 func sourceOf(name string) (source, bool) {
 	base, rest, ok := strings.Cut(name, ".parquet")
 	if !ok || rest != "" && !strings.HasSuffix(rest, tmpSuffix) {
 		return source{}, false
 	}
+	base = rewriting.ReplaceAllString(base, "")
 	for range 2 { // first and last offset
 		at := strings.LastIndexByte(base, '-')
 		if at < 0 {

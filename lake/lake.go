@@ -32,6 +32,13 @@ type Config struct {
 	Memory int64
 	// SkipMissing goes on behind records that are lost in the middle of a topic.
 	SkipMissing bool
+	// Rewriter compacts past days; nil: they stay as they were written.
+	Rewriter Rewriter
+	// CompactAfter is how long a day must be over before it is compacted; default an hour.
+	CompactAfter time.Duration
+	// Grace is how long a file stays that newer ones have replaced, for queries that began before;
+	// default an hour.
+	Grace time.Duration
 }
 
 // gaps says what missing offsets of a topic mean.
@@ -51,6 +58,12 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Memory <= 0 {
 		c.Memory = 64 << 20
+	}
+	if c.CompactAfter <= 0 {
+		c.CompactAfter = time.Hour
+	}
+	if c.Grace <= 0 {
+		c.Grace = time.Hour
 	}
 	return c
 }
@@ -135,6 +148,10 @@ func open(
 
 func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 	known := decoders()
+	var compact *compactor
+	if l.cfg.Rewriter != nil {
+		compact = &compactor{l.cfg.Rewriter, l.cfg.CompactAfter, make(chan struct{}, 1)}
+	}
 	for _, t := range schemas.Topics() {
 		decode, ok := known[t.Topic]
 		if !ok {
@@ -152,7 +169,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
 				metrics: l.metrics, budget: &l.budget, moved: &l.moved, regrouped: l.regrouped,
 				encoders: l.encoders,
-				fanIn:    mergeFiles, now: time.Now,
+				fanIn:    mergeFiles, grace: l.cfg.Grace, now: time.Now, compactor: compact,
 				flushes: make(chan flushRequest),
 			})
 		}
@@ -253,16 +270,8 @@ func (l *Lake) Drain(ctx context.Context, ends map[string][]int64) error {
 	for {
 		changed := l.moved.wait()
 		if l.reached(ends, func(p *partition) int64 { return p.applied.Load() }) {
-			done := make(chan error, 1)
-			select {
-			case l.drains <- done:
-			case <-ctx.Done():
-				return fmt.Errorf("drain the lake: %w", ctx.Err())
-			case <-l.ended:
-				return errEnded
-			}
-			if err := <-done; err != nil {
-				return fmt.Errorf("drain the lake: %w", err)
+			if err := l.drain(ctx); err != nil {
+				return err
 			}
 			if l.reached(ends, func(p *partition) int64 { return p.settled.Load() }) {
 				return nil
@@ -276,6 +285,22 @@ func (l *Lake) Drain(ctx context.Context, ends map[string][]int64) error {
 			return errEnded
 		}
 	}
+}
+
+// drain has all partitions publish what they have, and the catalog show it.
+func (l *Lake) drain(ctx context.Context) error {
+	done := make(chan error, 1)
+	select {
+	case l.drains <- done:
+	case <-ctx.Done():
+		return fmt.Errorf("drain the lake: %w", ctx.Err())
+	case <-l.ended:
+		return errEnded
+	}
+	if err := <-done; err != nil {
+		return fmt.Errorf("drain the lake: %w", err)
+	}
+	return nil
 }
 
 // errEnded is what Drain says of a lake that no longer runs.

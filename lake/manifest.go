@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 
 	"crumbtrail/internal/fault"
 )
@@ -33,9 +34,12 @@ type manifest struct {
 	// Duplicates is how many beacons before NextOffset were in the lake already.
 	Duplicates int64 `json:"duplicates,omitempty"`
 	// Undecodable is how many records before NextOffset went to bad_beacons as they were.
-	Undecodable int64      `json:"undecodable,omitempty"`
-	Files       []dataFile `json:"files"`
-	// Retired files were merged into others and wait to be removed.
+	Undecodable int64 `json:"undecodable,omitempty"`
+	// Columns is the greatest field id of each table as the writer knew it. Who knows fewer would
+	// lose columns with each merge, and does not begin.
+	Columns map[string]int `json:"columns,omitempty"`
+	Files   []dataFile     `json:"files"`
+	// Retired files have gone into others and wait to be removed.
 	Retired []retiredFile `json:"retired,omitempty"`
 }
 
@@ -47,15 +51,28 @@ type dataFile struct {
 	// Day is the rows' own UTC day.
 	Day string `json:"dt"`
 	// Level is how often its rows were merged.
-	Level int   `json:"level,omitempty"`
-	Rows  int64 `json:"rows"`
-	Bytes int64 `json:"bytes"`
+	Level int `json:"level,omitempty"`
+	// Compacted is true where its rows are sorted and it is merged no more.
+	Compacted bool  `json:"compacted,omitempty"`
+	Rows      int64 `json:"rows"`
+	Bytes     int64 `json:"bytes"`
 	// First and Last are the offsets that it was made from, both included.
 	First int64 `json:"first_offset"`
 	Last  int64 `json:"last_offset"`
 	// ClockUs is the partition's clock when it was written: no row was received later.
 	ClockUs int64 `json:"clock_us,omitempty"`
 }
+
+// columnsKnown is the greatest field id of each table.
+var columnsKnown = sync.OnceValue(func() map[string]int {
+	known := map[string]int{}
+	for _, t := range newTables().all() {
+		for _, c := range t.columns {
+			known[t.name] = max(known[t.name], c.id)
+		}
+	}
+	return known
+})
 
 // publisher keeps the manifests of partitions. On an object store it would be a PUT on condition
 // that the name is free.
@@ -110,6 +127,14 @@ func parseManifest(data []byte, path string, s source) (*manifest, error) {
 		return nil, fmt.Errorf("manifest %q has format %d, this program knows 1 to %d: a newer "+
 			"version of it has written this lake; use that one, nothing was changed",
 			path, m.Format, manifestFormat)
+	}
+	known := columnsKnown()
+	for table, id := range m.Columns {
+		if known[table] < id {
+			return nil, fmt.Errorf("manifest %q has a column %d in table %s, this program knows up to %d: "+
+				"a newer version of it has written this lake; use that one, nothing was changed",
+				path, id, table, known[table])
+		}
 	}
 	if m.Topic != s.topic || m.Partition != s.partition {
 		return nil, fmt.Errorf("manifest %q is of %s-%d: it was moved here from elsewhere",

@@ -27,9 +27,6 @@ const (
 	mergeFiles = 8
 	// mergeRows is how many rows are not merged any more: such a file is large enough.
 	mergeRows = 512 << 10
-	// retiredGrace is how long a file stays that a newer one has replaced: a query that began under
-	// the catalog before may still read it.
-	retiredGrace = time.Hour
 )
 
 // retiredFile does not count any more, and is removed once its grace is over.
@@ -50,7 +47,7 @@ func (p *partition) merge(m *manifest) error {
 			if err != nil {
 				return err
 			}
-			m.replace(tier, into, p.now().UnixMicro())
+			m.replace(replacement{tier, []dataFile{into}}, p.now().UnixMicro())
 			again = true // the next tier may be full now
 		}
 	}
@@ -66,6 +63,9 @@ func (p *partition) tiers(m *manifest) (full [][]dataFile) {
 	var order []tier
 	files := map[tier][]dataFile{}
 	for _, f := range m.Files {
+		if f.Compacted || p.compaction != nil && p.compaction.days[f.tableDay()] {
+			continue
+		}
 		at := tier{f.Table, f.Day, f.Level}
 		if files[at] == nil {
 			order = append(order, at)
@@ -110,8 +110,7 @@ func (p *partition) mergeTier(files []dataFile) (dataFile, error) {
 
 // readAll reads files of one table back, in order.
 func (p *partition) readAll(files []dataFile) (pending, error) {
-	tables := p.tables.all()
-	t := tables[slices.IndexFunc(tables, func(t *table) bool { return t.name == files[0].Table })]
+	t := p.tables.named(files[0].Table)
 	all := &rows{}
 	for _, f := range files {
 		if err := all.read(filepath.Join(p.layout.root(), f.Path), t); err != nil {
@@ -156,15 +155,19 @@ func (r *rows) read(path string, t *table) error {
 
 func (r *rows) readBatch(batch arrow.Record, t *table) error {
 	g := r.group(t, int(batch.NumRows()))
+	at := map[string]int{}
+	for i, field := range batch.Schema().Fields() {
+		at[fieldID(field)] = i
+	}
 	for i, field := range t.schema.Fields() {
-		at := batch.Schema().FieldIndices(field.Name)
-		if len(at) == 0 {
+		there, ok := at[fieldID(field)]
+		if !ok {
 			for range batch.NumRows() {
 				g.chunks[i].null()
 			}
 			continue
 		}
-		column := batch.Column(at[0])
+		column := batch.Column(there)
 		if !arrow.TypeEqual(column.DataType(), field.Type) {
 			return fmt.Errorf("column %q is %s, not %s", field.Name, column.DataType(), field.Type)
 		}
@@ -173,22 +176,36 @@ func (r *rows) readBatch(batch arrow.Record, t *table) error {
 	return nil
 }
 
-// replace puts a merged file in the place of the first of those that it was made from.
-func (m *manifest) replace(files []dataFile, into dataFile, nowUs int64) {
+// fieldID is the field id of a column of a Parquet file, whatever the column is called.
+func fieldID(f arrow.Field) string {
+	id, _ := f.Metadata.GetValue(fieldIDKey)
+	return id
+}
+
+// replace puts the new files in the place of the first of those that go. Where one of these does
+// not count any more nothing is done: it is as if the replacement had not been made.
+func (m *manifest) replace(r replacement, nowUs int64) bool {
 	gone := map[string]bool{}
-	for _, f := range files {
+	for _, f := range r.gone {
 		gone[f.Path] = true
+	}
+	isGone := func(f dataFile) bool { return gone[f.Path] }
+	at := slices.IndexFunc(m.Files, isGone)
+	kept := slices.DeleteFunc(slices.Clone(m.Files), isGone)
+	if len(m.Files)-len(kept) != len(r.gone) {
+		return false
+	}
+	for _, f := range r.gone {
 		m.Retired = append(m.Retired, retiredFile{Path: f.Path, AtUs: nowUs})
 	}
-	at := slices.IndexFunc(m.Files, func(f dataFile) bool { return gone[f.Path] })
-	m.Files = slices.DeleteFunc(m.Files, func(f dataFile) bool { return gone[f.Path] })
-	m.Files = slices.Insert(m.Files, at, into)
+	m.Files = slices.Insert(kept, at, r.come...)
+	return true
 }
 
 // expire takes the retired files whose grace is over off the manifest and returns them.
-func (m *manifest) expire(nowUs int64) (over []retiredFile) {
+func (m *manifest) expire(nowUs int64, grace time.Duration) (over []retiredFile) {
 	m.Retired = slices.DeleteFunc(m.Retired, func(f retiredFile) bool {
-		if nowUs-f.AtUs < retiredGrace.Microseconds() {
+		if nowUs-f.AtUs < grace.Microseconds() {
 			return false
 		}
 		over = append(over, f)

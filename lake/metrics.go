@@ -18,6 +18,9 @@ type metrics struct {
 	flush       prometheus.Histogram
 	catalog     prometheus.Histogram
 	built       prometheus.Gauge
+
+	compactedDays, compactedRows, compactFailures prometheus.Counter
+	compaction                                    prometheus.Histogram
 }
 
 func newMetrics(reg prometheus.Registerer) *metrics {
@@ -56,6 +59,11 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "When the catalog was built last, seconds since the epoch.",
 		}),
 	}
+	m.compactedDays = counter("compacted_days_total", "Days of a table and partition compacted.")
+	m.compactedRows = counter("compacted_rows_total", "Rows in them.")
+	m.compactFailures = counter("compaction_failures_total", "Times a compaction failed.")
+	m.compaction = seconds("compaction_seconds", "How long a process that compacts took.")
+	reg.MustRegister(m.compactedDays, m.compactedRows, m.compactFailures, m.compaction)
 	reg.MustRegister(m.rows, m.files, m.bytes, m.duplicates, m.undecodable, m.retries, m.offset,
 		m.flush,
 		m.catalog, m.built)
@@ -71,4 +79,13 @@ func (m *metrics) published(before, after *manifest, written []dataFile, took ti
 	}
 	m.duplicates.Add(float64(after.Duplicates - before.Duplicates))
 	m.flush.Observe(took.Seconds())
+}
+
+// compacted counts what took the place of other files.
+func (m *metrics) compacted(made []replacement, took time.Duration) {
+	for _, r := range made {
+		m.compactedDays.Inc()
+		m.compactedRows.Add(float64(countRows(r.come)))
+	}
+	m.compaction.Observe(took.Seconds())
 }

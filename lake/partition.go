@@ -34,9 +34,14 @@ type partition struct {
 	encoders encoders
 	// fanIn is how many files of a tier are merged into one.
 	fanIn int
-	// now is the clock by which retired files are removed; Arrow's readers run in no bubble of fake
-	// time, so a test has its own.
+	// grace is how long a file stays that newer ones have replaced: a query that began under the
+	// catalog before may still read it.
+	grace time.Duration
+	// now is the clock by which retired files are removed and days are over; Arrow's readers run in no
+	// bubble of fake time, so a test has its own.
 	now func() time.Time
+	// compactor is nil where nothing is compacted.
+	compactor *compactor
 	// moved is raised whenever a position below has changed.
 	moved *signal
 	// regrouped is Lake's.
@@ -49,6 +54,16 @@ type partition struct {
 	// next is the offset after the last record in tables.
 	next        int64
 	undecodable int64
+
+	// compaction is what is being compacted; nil: nothing. looked has the number of hot files of days
+	// that are over as it was at the last look.
+	compaction       *compaction
+	looked           map[tableDay]int
+	compactNotBefore time.Time
+	// forced is true while all days that are over are to be compacted at once, and compactFailed
+	// says why that came to nothing.
+	forced        atomic.Bool
+	compactFailed atomic.Pointer[error]
 
 	// applied is next, for others to read; settled is up to where all is published or has no rows.
 	applied, settled atomic.Int64
@@ -189,8 +204,13 @@ func (p *partition) follow(ctx context.Context) error {
 		stop()
 		for range batches { // until the goroutine has ended
 		}
+		p.abandon()
 	}()
 	for {
+		var compacted <-chan rewritten
+		if p.compaction != nil {
+			compacted = p.compaction.done
+		}
 		select {
 		case batch, ok := <-batches:
 			if !ok {
@@ -207,8 +227,15 @@ func (p *partition) follow(ctx context.Context) error {
 			}
 		case request := <-p.flushes:
 			err := p.flush()
+			if err == nil {
+				p.compactNext(fetching)
+			}
 			request.done <- err
 			if err != nil {
+				return err
+			}
+		case r := <-compacted:
+			if err := p.replace(fetching, r); err != nil {
 				return err
 			}
 		}
@@ -254,13 +281,29 @@ func (p *partition) flush() error {
 		p.moved.raise()
 		return nil
 	}
+	return p.commit(nil)
+}
+
+// commit publishes the rows as files, and files in the place of others.
+func (p *partition) commit(replacements []replacement) error {
 	began := time.Now()
 	m := *p.published
 	m.Format, m.Number, m.NextOffset = manifestFormat, m.Number+1, p.next
 	m.ClockUs, m.Duplicates, m.Undecodable = p.tables.seen.clock, p.tables.duplicates, p.undecodable
+	m.Columns = columnsKnown()
 	m.Files, m.Retired = slices.Clone(m.Files), slices.Clone(m.Retired)
 	p.hold(0)
 	fault.Point(fault.LakeRows)
+	now := p.now().UnixMicro()
+	var unwanted []retiredFile
+	for _, r := range replacements {
+		if m.replace(r, now) {
+			continue
+		}
+		for _, f := range r.come {
+			unwanted = append(unwanted, retiredFile{Path: f.Path})
+		}
+	}
 	written, err := p.write(&m)
 	if err != nil {
 		return err
@@ -268,13 +311,13 @@ func (p *partition) flush() error {
 	if err := p.merge(&m); err != nil {
 		return err
 	}
-	over := m.expire(p.now().UnixMicro())
+	over := m.expire(now, p.grace)
 	fault.Point(fault.LakeFiles)
 	if err := p.publish.publish(&m); err != nil {
 		return err
 	}
 	fault.Point(fault.LakePublished)
-	p.discard(over)
+	p.discard(append(over, unwanted...))
 	p.metrics.published(p.published, &m, written, time.Since(began))
 	p.published = &m
 	p.settled.Store(p.next)

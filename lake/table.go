@@ -54,6 +54,43 @@ type table struct {
 	format  format
 }
 
+// fieldIDKey is where Arrow keeps the field id of a column.
+const fieldIDKey = "PARQUET:field_id"
+
+// fieldIDs are the Parquet field ids of the columns by name.
+func (t *table) fieldIDs() map[string]int {
+	ids := make(map[string]int, len(t.columns))
+	for _, c := range t.columns {
+		ids[c.name] = c.id
+	}
+	return ids
+}
+
+// sortedBy is the order of the rows in a compacted file: by who or what they are of, then by time.
+// No two rows are equal in it.
+func (t *table) sortedBy() (keys []string) {
+	ids := t.fieldIDs()
+	for _, subject := range []string{
+		"visitor_id", "contact_id", "subject_id", "record_id", "left_record_id",
+	} {
+		if _, ok := ids[subject]; ok {
+			keys = append(keys, subject)
+			break
+		}
+	}
+	for _, c := range t.columns {
+		if c.key && c.sql == "TIMESTAMPTZ" {
+			keys = append(keys, c.name)
+			break
+		}
+	}
+	keys = append(keys, "topic_offset")
+	if _, ok := ids["ordinal"]; ok {
+		keys = append(keys, "ordinal")
+	}
+	return keys
+}
+
 // field is a column together with how a row of type R fills it.
 type field[R any] struct {
 	column
@@ -75,7 +112,7 @@ func define[R any](name, doc string, fields ...field[R]) *rowTable[R] {
 		t.columns = append(t.columns, f.column)
 		columns[i] = arrow.Field{
 			Name: f.name, Type: f.arrow, Nullable: !f.key,
-			Metadata: arrow.NewMetadata([]string{"PARQUET:field_id"}, []string{strconv.Itoa(f.id)}),
+			Metadata: arrow.NewMetadata([]string{fieldIDKey}, []string{strconv.Itoa(f.id)}),
 		}
 	}
 	t.schema = arrow.NewSchema(columns, nil)

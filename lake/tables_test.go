@@ -35,7 +35,7 @@ func TestTablesDocument(t *testing.T) {
 	}
 	var want bytes.Buffer
 	err = page.Execute(&want, map[string]any{
-		"Grace":    inWords(retiredGrace),
+		"Grace":    inWords(Config{}.withDefaults().Grace),
 		"RowGroup": rowGroup, "Few": fewRows,
 		"Tables": documentTables(t), "Views": documentViews(),
 	})

@@ -88,8 +88,13 @@ func cmpOr(files []string, empty string) []string {
 // tableSQL shows a table's files as one. Columns are found by their field ids, so that files of an
 // older version, which lack some, are read with the others.
 func tableSQL(t *table, files []string) string {
+	return fmt.Sprintf("CREATE VIEW %s.%s AS %s", internalSchema, t.name, selectSQL(t, files))
+}
+
+// selectSQL reads files of a table.
+func selectSQL(t *table, files []string) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "CREATE VIEW %s.%s AS SELECT * FROM read_parquet([\n", internalSchema, t.name)
+	b.WriteString("SELECT * FROM read_parquet([\n")
 	for i, f := range files {
 		if i > 0 {
 			b.WriteString(",\n")

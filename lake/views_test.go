@@ -36,10 +36,13 @@ type world struct {
 	log  *lake.Log
 	lake *lake.Lake
 	stop func()
+	// rewriter compacts where compact is true: after each drain, all days.
+	rewriter lake.Rewriter
+	compact  bool
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, dir: t.TempDir(), log: lake.NewLog(2)}
+	w := &world{t: t, dir: t.TempDir(), log: lake.NewLog(2), rewriter: lake.RewriterOf(t)}
 	w.start()
 	t.Cleanup(func() { w.stop() })
 	return w
@@ -47,7 +50,9 @@ func newWorld(t *testing.T) *world {
 
 func (w *world) start() {
 	w.t.Helper()
-	l, err := lake.Open(w.t.Context(), lake.Config{Dir: w.dir, Flush: time.Hour}, w.log,
+	l, err := lake.Open(w.t.Context(), lake.Config{
+		Dir: w.dir, Flush: time.Hour, Rewriter: w.rewriter,
+	}, w.log,
 		duck.Catalog{}, slog.New(slog.DiscardHandler), prometheus.NewRegistry())
 	if err != nil {
 		w.t.Fatal(err)
@@ -68,6 +73,11 @@ func (w *world) drain() {
 	w.t.Helper()
 	if err := w.lake.Drain(w.t.Context(), w.log.Ends()); err != nil {
 		w.t.Fatal(err)
+	}
+	if w.compact {
+		if err := w.lake.Compact(w.t.Context()); err != nil {
+			w.t.Fatal(err)
+		}
 	}
 }
 
@@ -99,10 +109,16 @@ func instant(t *testing.T, s string) int64 {
 }
 
 // TestViews runs the stories of testdata/views over the real catalog: each line of "put" is a
-// record, as its topic and field=value.
+// record, as its topic and field=value. That days are compacted changes no answer.
 func TestViews(t *testing.T) {
+	t.Run("as written", func(t *testing.T) { tellViews(t, false) })
+	t.Run("compacted", func(t *testing.T) { tellViews(t, true) })
+}
+
+func tellViews(t *testing.T, compact bool) {
 	datadriven.Walk(t, "testdata/views", func(t *testing.T, path string) {
 		w := newWorld(t)
+		w.compact = compact
 		datadriven.RunTest(t, path, func(t *testing.T, d *datadriven.TestData) string {
 			w.t = t
 			switch d.Cmd {

@@ -31,14 +31,14 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "read the request: %v\n", err)
 		return 2
 	}
-	if err := req.Limits.bind(); err != nil {
+	if err := req.bind(); err != nil {
 		fmt.Fprintln(stderr, err)
 		return 1
 	}
 	w := newRowWriter(stdout)
 	ctx, cancel := context.WithTimeout(context.Background(), req.Limits.Deadline)
 	defer cancel()
-	err := req.answer(ctx, w)
+	err := req.serve(ctx, w)
 	switch {
 	case err == nil:
 		err = w.end()
@@ -54,8 +54,12 @@ func Main(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// bind puts the process under the limits, for good.
-func (l Limits) bind() error {
+// bind puts the process under the limits, for good. Only who is to make files may write any.
+func (r request) bind() error {
+	l, size := r.Limits, uint64(0)
+	if len(r.Files) > 0 {
+		size = unix.RLIM_INFINITY
+	}
 	// A write to a file must come back as an error, not end the process with a stack dump.
 	signal.Ignore(unix.SIGXFSZ)
 	seconds := uint64((l.Deadline+killDelay)/time.Second+1) * uint64(l.Threads+1)
@@ -66,7 +70,7 @@ func (l Limits) bind() error {
 	}{
 		{"address space", unix.RLIMIT_AS, uint64(l.AddressSpace)},
 		{"CPU time", unix.RLIMIT_CPU, seconds},
-		{"file size", unix.RLIMIT_FSIZE, 0},
+		{"file size", unix.RLIMIT_FSIZE, size},
 		{"core size", unix.RLIMIT_CORE, 0},
 	} {
 		r := unix.Rlimit{Cur: limit.max, Max: limit.max}
@@ -75,6 +79,14 @@ func (l Limits) bind() error {
 		}
 	}
 	return nil
+}
+
+// serve does what is asked.
+func (r request) serve(ctx context.Context, w *rowWriter) error {
+	if len(r.Files) > 0 {
+		return r.make(ctx, w)
+	}
+	return r.answer(ctx, w)
 }
 
 // answer runs the query and writes its rows.
@@ -123,6 +135,15 @@ func (r request) open(ctx context.Context) (*sql.Conn, func(), error) {
 		_ = conn.Close() // opened read-only: there is nothing to lose
 		_ = db.Close()
 	}
+	if err := r.fence(ctx, conn); err != nil {
+		closeAll()
+		return nil, nil, err
+	}
+	return conn, closeAll, nil
+}
+
+// fence lets the connection reach the files of one directory and nothing else, within the limits.
+func (r request) fence(ctx context.Context, conn *sql.Conn) error {
 	for _, setting := range []string{
 		"SET TimeZone = 'UTC'",
 		fmt.Sprintf("SET threads = %d", r.Limits.Threads),
@@ -135,11 +156,10 @@ func (r request) open(ctx context.Context) (*sql.Conn, func(), error) {
 		"SET lock_configuration = true",
 	} {
 		if _, err := conn.ExecContext(ctx, setting); err != nil {
-			closeAll()
-			return nil, nil, fmt.Errorf("%s: %w", strings.ToLower(setting), err)
+			return fmt.Errorf("%s: %w", strings.ToLower(setting), err)
 		}
 	}
-	return conn, closeAll, nil
+	return nil
 }
 
 // check lets only statements pass that read. EXPLAIN ANALYZE runs what it explains, so that has to
@@ -263,6 +283,5 @@ func writeRows(rows *sql.Rows, n int, w *rowWriter) error {
 	return rows.Err()
 }
 
-// quote writes a SQL text literal.
 // Quote writes a text as a SQL literal.
 func Quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }

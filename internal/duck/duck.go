@@ -110,9 +110,8 @@ func (t *typedRows) begin(columns []Column) error {
 
 func (t *typedRows) end() error { return nil }
 
-// run starts the child, passes its rows to the sink and settles how it ended.
+// run asks the child a query and passes its rows to the sink.
 func (c Child) run(ctx context.Context, q Query, to sink) error {
-	limits := c.Limits.withDefaults()
 	if _, err := os.Stat(q.Database); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return fmt.Errorf("open database %q: it does not exist yet: start the pipeline on this "+
@@ -120,23 +119,28 @@ func (c Child) run(ctx context.Context, q Query, to sink) error {
 		}
 		return fmt.Errorf("open database %q: %w", q.Database, err)
 	}
-	request, err := newRequest(ctx, q, limits)
+	request, err := newRequest(ctx, q, c.Limits.withDefaults())
 	if err != nil {
 		return err
 	}
+	return c.start(ctx, request, to)
+}
+
+// start starts the child, passes its rows to the sink and settles how it ended.
+func (c Child) start(ctx context.Context, request request, to sink) error {
 	limited, cancel := context.WithTimeout(ctx, request.Limits.Deadline+killDelay)
 	defer cancel()
 	cmd := exec.CommandContext(limited, c.Exe, ChildCommand)
 	cmd.Env = append([]string{"TZ=UTC"}, c.Env...)
 	input, err := json.Marshal(request)
 	if err != nil {
-		return fmt.Errorf("query %q: %w", q.Database, err)
+		return fmt.Errorf("ask the query's process: %w", err)
 	}
 	var stderr tail
 	cmd.Stdin, cmd.Stderr = strings.NewReader(string(input)), &stderr
 	stdout, err := cmd.StdoutPipe()
 	if err != nil {
-		return fmt.Errorf("query %q: %w", q.Database, err)
+		return fmt.Errorf("ask the query's process: %w", err)
 	}
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start the query's process %q: %w", c.Exe, err)
@@ -173,7 +177,9 @@ type request struct {
 	Database string `json:"database"`
 	Dir      string `json:"dir"`
 	SQL      string `json:"sql"`
-	Limits   Limits `json:"limits"`
+	// Files are to be made; then there is no database and no SQL.
+	Files  []File `json:"files,omitempty"`
+	Limits Limits `json:"limits"`
 }
 
 func newRequest(ctx context.Context, q Query, limits Limits) (request, error) {
