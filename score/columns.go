@@ -34,11 +34,13 @@ func beaconColumns() columns {
 	c := columns{"ts": {"occurred_at", instant}}
 	c.add(text, "event_id", "site", "visitor_id", "contact_id", "type", "url", "url_host",
 		"url_path", "url_query", "referrer", "title", "utm_source", "utm_medium", "utm_campaign",
-		"utm_term", "utm_content", "channel", "consent", "consent_choice",
-		"consent_source", "device", "browser", "os", "country", "language", "bot_rule", "user_agent",
-		"protocol", "link", "recipient", "props")
-	c.add(instant, "occurred_at", "received_at", "created_at", "sent_at")
-	c.add(boolean, "is_bot", "clamped", "gpc")
+		"utm_term", "utm_content", "channel", "device", "browser", "os", "country", "language",
+		"bot_rule", "user_agent", "ip", "protocol", "collector", "link", "recipient", "props",
+		"consent", "consent_choice", "consent_source", "tc_sha256", "tcf_purposes",
+		"referring_visitor_id", "identified_by")
+	c.add(instant, "occurred_at", "received_at", "created_at", "sent_at", "consent_at",
+		"referring_visitor_at")
+	c.add(boolean, "is_bot", "clamped", "gpc", "was_anonymous")
 	c.add(number, "engaged_ms", "topic_partition", "topic_offset")
 	return c
 }
@@ -46,9 +48,10 @@ func beaconColumns() columns {
 // contactColumns lists what `when` may name: columns of the view contact_versions.
 func contactColumns() columns {
 	c := columns{}
-	c.add(text, "contact_id", "email", "first_name", "last_name", "phone", "company")
+	c.add(text, "contact_id", "email", "first_name", "last_name", "phone", "company",
+		"submission_id")
 	c.add(instant, "created_at", "updated_at")
-	c.add(number, "submissions", "version")
+	c.add(number, "submissions", "records", "version")
 	return c
 }
 

@@ -23,7 +23,7 @@ type Model struct {
 	// Groups holds every group that a rule is in; the rules without one share one without a name.
 	Groups []Group `json:"groups"`
 	Rules  []Rule  `json:"rules"`
-	// Grades is ordered by From; each reaches up to the next.
+	// Grades is ordered by From; each reaches up to the next. A score below all has none.
 	Grades     []Grade     `json:"grades,omitempty"`
 	SalesReady *SalesReady `json:"sales_ready,omitempty"`
 	// Identity says by what it is known whose an event is.
@@ -164,6 +164,8 @@ const (
 	hundredth = point / 100
 	// maxPoints bounds what a model may say, so that sums stay within DECIMAL(18,6).
 	maxPoints = 1_000_000 * point
+	// maxPeriods bounds how many periods of silence count, for the same reason.
+	maxPeriods = 999_999
 	// maxScore bounds a score to DECIMAL(9,2).
 	maxScore = 10_000_000*point - hundredth
 )

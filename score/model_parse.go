@@ -17,8 +17,8 @@ import (
 // maxRules keeps a model's statement within what a SQL parser takes.
 const maxRules = 500
 
-// minEvery keeps the fold of sales-ready within what can be computed for years.
-const minEvery = 3600 * second
+// minEvery keeps the fold of sales-ready within what can be computed.
+const minEvery = 60 * second
 
 // ParseModel reads a scoring model from a file's content, YAML or JSON. Its error is a
 // strictyaml.Problems with everything that is wrong, each with its line.
@@ -238,10 +238,6 @@ func (c *checker) grades(m *Model, f *modelFile) {
 		m.Grades = append(m.Grades, Grade(g))
 	}
 	slices.SortStableFunc(m.Grades, func(a, b Grade) int { return cmp.Compare(a.From, b.From) })
-	if len(m.Grades) > 0 && m.Grades[0].From > m.Score.Min {
-		c.bad("grades", fmt.Sprintf("let one begin at score.min, %s", m.Score.Min),
-			"scores below %s have no grade", m.Grades[0].From)
-	}
 }
 
 func (c *checker) salesReady(m *Model, f *modelFile) {
@@ -260,7 +256,7 @@ func (c *checker) salesReady(m *Model, f *modelFile) {
 		c.bad("sales_ready.rearm_below", "", "%s is above at, %s", s.RearmBelow, s.At)
 	}
 	if s.Every < minEvery {
-		c.bad("sales_ready.every", "", "shorter than 1h")
+		c.bad("sales_ready.every", "", "shorter than 1m")
 	}
 	m.SalesReady = &s
 }

@@ -94,6 +94,8 @@ type statement struct {
 	Events, Counted, Day string
 	Reach                int64
 	Low, High            int64
+	// Periods is how many periods of silence count, at most.
+	Periods int64
 	// Grade is the grade of a score and Ready whether it is ready for sales, as from ReadyAt on.
 	// With Fold, a score that is Between leaves that as it was, looked at each Every microseconds.
 	Grade, Ready, Between string
@@ -113,7 +115,7 @@ func newStatement(m *Model, asOf time.Time, part Part) statement {
 		Low: int64(m.Score.Min), High: int64(m.Score.Max),
 		Grade: gradeSQL(m.Grades), Ready: "FALSE",
 		Day:      "CAST(make_timestamp(ts) AS DATE)",
-		Versions: versionsSQL,
+		Versions: versionsSQL, Periods: maxPeriods,
 		ClipRule: clipRule, ClipGroup: clipGroup, ClipScore: clipScore, Round: roundLine,
 	}
 	if m.TimeZone != "UTC" {
@@ -247,7 +249,7 @@ func listSQL(values []string) string {
 		"\n           ], lambda x: x IS NOT NULL)"
 }
 
-// gradeSQL is the name of the last grade that begins at or below the score.
+// gradeSQL is the name of the last grade that begins at or below the score, empty below all.
 func gradeSQL(grades []Grade) string {
 	if len(grades) == 0 {
 		return "''"
@@ -257,7 +259,7 @@ func gradeSQL(grades []Grade) string {
 	for _, g := range slices.Backward(grades) {
 		fmt.Fprintf(&b, " WHEN hundredths >= %d THEN %s", g.From.hundredths(), quoteText(g.Name))
 	}
-	return b.String() + " END"
+	return b.String() + " ELSE '' END"
 }
 
 // instantSQL is an instant, given in microseconds, as a literal that no session's time zone moves.

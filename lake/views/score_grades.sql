@@ -1,7 +1,7 @@
 -- How many subjects have which grade, by their newest scores.
 -- model: Name of the model.
 -- subject_type: contact, visitor or account.
--- grade: Name of the grade; empty where the model has none.
+-- grade: Name of the grade; empty below the lowest, and where the model has none.
 -- subjects: How many subjects have it.
 -- share: Their share of all subjects.
 -- sales_ready: How many of them are ready for sales.
