@@ -22,8 +22,8 @@ const rowGroup = 128 << 10
 // fewRows is how many rows are not worth compressing: the file is mostly names and statistics.
 const fewRows = 100
 
-// createdBy is in the form that readers on a JVM know: where they cannot tell who wrote a file,
-// they ignore its statistics.
+// createdBy is in the form that readers on a JVM know: of any other they print a warning and a
+// stack trace.
 const createdBy = "crumbtrail version 1"
 
 // format is what is the same in all files of a table.
