@@ -51,7 +51,7 @@ func readTables(t *testing.T) documented {
 		case strings.HasPrefix(line, "    "):
 			d.python[paragraph] += line[4:] + "\n"
 		case line != "" && !strings.HasPrefix(line, "|"):
-			paragraph = strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" ,:", r) })[0]
+			paragraph = line[:strings.IndexAny(line+" ", " ,:")]
 		case strings.HasPrefix(line, "| SQL |"):
 			engines = cells
 		case len(cells) == len(engines) && !strings.HasPrefix(line, "| --"):
@@ -93,13 +93,27 @@ func hostile(n int) string {
 	return `{"beacons":[` + strings.Join(beacons, ",") + `]}`
 }
 
-// variedLake makes a lake with rows in every table, in files as they are first written and in merged
-// ones.
+// varying is a configuration under which past days are compacted at once.
+const varying = `
+topics: {partitions: 2}
+sites: [{key: default, origins: ["*"], consent: implied, gap: 2s, grace: 1s}]
+lake: {flush: 1s, compact_after: 1s}
+`
+
+// variedLake makes a lake with rows in every table, in files as they are first written, in merged
+// ones, and in compacted ones.
 func variedLake(t *testing.T) (data string) {
 	t.Helper()
 	data = filepath.Join(t.TempDir(), "data")
-	config := write(t, "crumbtrail.yaml", "topics: {partitions: 2}\n"+quick)
+	config := write(t, "crumbtrail.yaml", varying)
 	must(t, "demo", "--once", "--data", data, "--config", config)
+	now := time.Now().UTC()
+	must(t, "rebuild", "--data", data, "--config", config,
+		"--from", now.AddDate(0, 0, -6).Format(time.DateOnly), "--to", now.Format(time.DateOnly))
+	for range 2 { // a day in one small file stays as it is
+		must(t, "score", "--data", data, "--config", config,
+			"--as-of", now.AddDate(0, 0, -2).Format(time.RFC3339))
+	}
 	s := up(t, data, config)
 	for n := range 9 { // one more than are merged into one
 		for _, body := range []string{hostile(n), "\xff\x00 no JSON"} {
@@ -114,15 +128,18 @@ func variedLake(t *testing.T) (data string) {
 				"SELECT count(*) FROM beacons WHERE event_id = 'hostile-%d-7'", n)) == 1
 		})
 	}
+	eventually(t, patience, "days to be compacted", func() bool {
+		return number(t, data, `SELECT count(DISTINCT table_name) FROM lake_files WHERE compacted
+			AND table_name IN ('beacons', 'visits', 'scores', 'score_explanations')`) == 4
+	})
 	s.stop()
-	now := time.Now().UTC()
-	must(t, "rebuild", "--data", data, "--config", config,
-		"--from", now.AddDate(0, 0, -6).Format(time.DateOnly), "--to", now.Format(time.DateOnly))
 	return data
 }
 
 // listFiles writes the list of a lake's files for the readers.
-func listFiles(t *testing.T, data string, tables []string) (list string, files map[string][]string) {
+func listFiles(
+	t *testing.T, data string, tables []string,
+) (list string, files map[string][]string) {
 	t.Helper()
 	files = map[string][]string{}
 	for _, row := range rows(t, data, "SELECT table_name, path FROM lake_files") {
@@ -192,7 +209,7 @@ func TestOtherEnginesReadTheSame(t *testing.T) {
 	data := variedLake(t)
 	tables := slices.Sorted(maps.Keys(d.tables))
 	list, files := listFiles(t, data, tables)
-	t.Logf("%s", query(t, data, `SELECT table_name, count(*) AS files, sum(rows) AS rows
+	t.Logf("%s", query(t, data, `SELECT table_name, compacted, count(*) AS files, sum(rows) AS rows
 		FROM lake_files GROUP BY ALL ORDER BY ALL`))
 	var columns, values []string
 	for _, table := range tables {

@@ -22,8 +22,8 @@ type documentColumn struct {
 }
 
 type documentTable struct {
-	Name, Doc string
-	Columns   []documentColumn
+	Name, Doc, SortedBy string
+	Columns             []documentColumn
 }
 
 // TestTablesDocument holds TABLES.md against the tables, or writes it with -rewrite.
@@ -36,7 +36,7 @@ func TestTablesDocument(t *testing.T) {
 	var want bytes.Buffer
 	err = page.Execute(&want, map[string]any{
 		"Grace":    inWords(Config{}.withDefaults().Grace),
-		"RowGroup": rowGroup, "Few": fewRows,
+		"RowGroup": rowGroup, "Few": fewRows, "SmallRowGroup": compactRowGroup,
 		"Tables": documentTables(t), "Views": documentViews(),
 	})
 	if err != nil {
@@ -58,7 +58,10 @@ func TestTablesDocument(t *testing.T) {
 
 func documentTables(t *testing.T) (all []documentTable) {
 	for _, table := range newTables().all() {
-		d := documentTable{Name: table.name, Doc: table.doc}
+		d := documentTable{
+			Name: table.name, Doc: table.doc,
+			SortedBy: "`" + strings.Join(table.sortedBy(), "`, `") + "`",
+		}
 		days := 0
 		for i := range table.columns {
 			c := &table.columns[i]

@@ -11,7 +11,7 @@ func filesView(l layout, manifests []*manifest) view {
 	var lines []string
 	for _, m := range manifests {
 		for _, f := range m.Files {
-			lines = append(lines, fmt.Sprintf("%s %d %d", f.Path, f.Rows, f.Bytes))
+			lines = append(lines, fmt.Sprintf("%s %d %d %t", f.Path, f.Rows, f.Bytes, f.Compacted))
 		}
 	}
 	return view{
@@ -25,12 +25,14 @@ func filesView(l layout, manifests []*manifest) view {
 			{"last_offset", "The last offset that it was made from."},
 			{"rows", "Rows in it."},
 			{"bytes", "Size of it."},
+			{"compacted", "True where it is of a day that was sorted; else its rows are as they came."},
 			{"path", "Where it is."},
 		},
 		query: "SELECT part.table_name, part.dt::DATE AS dt, part.topic, " +
 			"part.topic_partition::INTEGER AS topic_partition,\n" +
 			"  part.first_offset::BIGINT AS first_offset, part.last_offset::BIGINT AS last_offset,\n" +
 			"  split_part(line, ' ', 2)::BIGINT AS rows, split_part(line, ' ', 3)::BIGINT AS bytes,\n" +
+			"  split_part(line, ' ', 4)::BOOLEAN AS compacted,\n" +
 			"  " + quote(l.root()+"/") + " || split_part(line, ' ', 1) AS path\n" +
 			"FROM (SELECT line, regexp_extract(line,\n" +
 			`  '^([^/]+)/dt=([^/]+)/(.+)-(\d+)-(\d+)-(\d+)\.',` + "\n" +

@@ -36,8 +36,8 @@ cat >"$dir/pom.xml" <<XML
   </dependencies>
 </project>
 XML
-[ -d "$dir/jars" ] || mvn -q -B -C -Dstyle.color=never -f "$dir/pom.xml" \
+[ -d "$dir/jars" ] || mvn -q -B -C -f "$dir/pom.xml" \
   org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
-  -DoutputDirectory="$dir/jars" >&2
+  -DoutputDirectory="$dir/jars" >"$dir/mvn.out" 2>&1 || { cat "$dir/mvn.out" >&2; exit 1; }
 exec java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Xmx512m -cp "$dir/jars/*" \
   "$here/Readers.java" "$list"

@@ -1,5 +1,5 @@
-"""Reads Parquet files of the lake as TABLES.md says, by pyarrow, pandas or polars, and prints what it
-finds, one fact a line, its parts apart by tabs:
+"""Reads Parquet files of the lake as TABLES.md says, by pyarrow, pandas or polars, and prints what
+it finds, one fact a line, its parts apart by tabs:
 
     column  TABLE COLUMN ID TYPE                  of each file, pyarrow alone
     type    TABLE COLUMN TYPE                     as the engine calls it
