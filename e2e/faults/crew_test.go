@@ -27,6 +27,7 @@ type crew struct {
 	partitions int    // of it
 	prefix     string
 	config     string
+	extra      string // lines of the configuration that a test adds
 	stages     []*process
 
 	kills int
@@ -69,11 +70,18 @@ func (c *crew) configured(checkpoint time.Duration) (file string) {
 topics: {prefix: %q, partitions: %d}
 kafka: {session_timeout: %v}
 stages: {commit: 200ms, checkpoint: %v}
-`, c.prefix, partitions, sessionTimeout, checkpoint)
+%s`, c.prefix, partitions, sessionTimeout, checkpoint, c.extra)
 	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
 		c.t.Fatal(err)
 	}
 	return file
+}
+
+// configure adds lines to the configuration.
+func (c *crew) configure(extra string) {
+	c.t.Helper()
+	c.extra = extra
+	c.config = c.configured(2 * time.Second)
 }
 
 // stage starts a process, with a fault in it if one is named, and returns at once.
@@ -85,14 +93,21 @@ func (c *crew) stage(fault ...string) *process {
 // stageWith starts one with a configuration of its own.
 func (c *crew) stageWith(config string, fault ...string) *process {
 	c.t.Helper()
+	return c.start(c.command, []string{"--config", config}, fault...)
+}
+
+// start starts a process of any stage.
+func (c *crew) start(command string, args []string, fault ...string) *process {
+	c.t.Helper()
 	built, env := shared.program, os.Environ()
 	if len(fault) > 0 {
 		built, env = shared.faulty, append(env, fault...)
 	}
-	cmd := exec.Command(binary(c.t, built), c.command, "--brokers", c.broker.address,
-		"--admin-listen", "127.0.0.1:0", "--config", config)
-	cmd.Env, cmd.Dir = env, filepath.Dir(config)
-	p := launch(c.t, fmt.Sprintf("%s %d", c.command, len(c.stages)+1), cmd)
+	cmd := exec.Command(binary(c.t, built), append([]string{
+		command, "--brokers", c.broker.address, "--admin-listen", "127.0.0.1:0",
+	}, args...)...)
+	cmd.Env, cmd.Dir = env, filepath.Dir(c.config)
+	p := launch(c.t, fmt.Sprintf("%s %d", command, len(c.stages)+1), cmd)
 	c.stages = append(c.stages, p)
 	return p
 }
@@ -213,6 +228,14 @@ type condemned struct {
 // condemn starts a process that dies when it comes to a point for one of so many times.
 func (c *crew) condemn(random *rand.Rand, name fault.Name, most int) *condemned {
 	c.t.Helper()
+	return c.condemnTo(random, name, most, c.stage)
+}
+
+// condemnTo is condemn for a process that start starts.
+func (c *crew) condemnTo(
+	random *rand.Rand, name fault.Name, most int, start func(fault ...string) *process,
+) *condemned {
+	c.t.Helper()
 	d := &condemned{
 		name: name, note: filepath.Join(c.t.TempDir(), "fired"), hit: 1 + random.IntN(most),
 		began: time.Now(),
@@ -221,7 +244,7 @@ func (c *crew) condemn(random *rand.Rand, name fault.Name, most int) *condemned 
 	if name == fault.Produce {
 		action = fmt.Sprintf("kill=%v", 1+time.Duration(random.Int64N(int64(3*time.Millisecond))))
 	}
-	d.process = c.stage(fmt.Sprintf("CRUMBTRAIL_FAULT=%s:%d:%s", name, d.hit, action),
+	d.process = start(fmt.Sprintf("CRUMBTRAIL_FAULT=%s:%d:%s", name, d.hit, action),
 		"CRUMBTRAIL_FAULT_LOG="+d.note)
 	return d
 }

@@ -41,11 +41,13 @@ type loadConfig struct {
 	traffic, ticks []int32
 	// rate is how many visitors come in a step.
 	rate int
+	// pace is how far a step moves the clock, and ago how long ago it begins.
+	pace, ago time.Duration
 }
 
 const (
-	// A step of the load takes loadStep and moves the clock by loadPace, so that a visit closes
-	// about two seconds after its last beacon.
+	// A step of the load takes loadStep and moves the clock by loadPace, if nothing else is said, so
+	// that a visit closes about two seconds after its last beacon.
 	loadStep = 50 * time.Millisecond
 	loadPace = time.Minute
 	// loadBuffer records wait for a broker that is down; then the load stands still.
@@ -78,18 +80,22 @@ func (a *arrivals) Pop() any {
 	return last
 }
 
-// newLoad prepares a load. Its time begins ten days ago: brokers refuse times that lie ahead.
+// newLoad prepares a load. Its time begins ten days ago, if nothing else is said: brokers refuse
+// times that lie ahead.
 func newLoad(t *testing.T, address string, seed uint64, cfg loadConfig) *load {
 	t.Helper()
 	if cfg.rate == 0 {
 		cfg.rate = 10
+	}
+	if cfg.pace == 0 {
+		cfg.pace, cfg.ago = loadPace, 10*24*time.Hour
 	}
 	return &load{
 		loadConfig: cfg, random: rand.New(rand.NewPCG(seed, 1)),
 		client: newClient(t, address, kgo.RecordPartitioner(kgo.ManualPartitioner()),
 			kgo.ProducerLinger(2*time.Millisecond), kgo.MaxBufferedRecords(loadBuffer)),
 		stop: make(chan struct{}), done: make(chan struct{}),
-		clock: time.Now().Add(-10 * 24 * time.Hour).Truncate(time.Minute),
+		clock: time.Now().Add(-cfg.ago).Truncate(time.Minute),
 		sent:  map[string]bool{}, acknowledged: map[string]bool{}, went: map[string]int32{},
 	}
 }
@@ -148,7 +154,7 @@ func (l *load) closing(t *testing.T) {
 // very end of the gap, just after it or later; some come out of order, and some again.
 func (l *load) visit() {
 	l.visitors++
-	happened := l.clock.Add(l.upTo(loadPace))
+	happened := l.clock.Add(l.upTo(l.pace))
 	last := happened
 	for n := 1 + l.random.IntN(4); n > 0; n-- {
 		last = happened
@@ -195,7 +201,7 @@ func (l *load) upTo(d time.Duration) time.Duration {
 
 // step sends what arrives within the next step, then says the time.
 func (l *load) step() {
-	to := l.clock.Add(loadPace)
+	to := l.clock.Add(l.pace)
 	for len(l.waiting) > 0 && l.waiting[0].at.Before(to) {
 		next := heap.Pop(&l.waiting).(arrival)
 		b := next.beacon
