@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"crumbtrail/internal/fault"
+	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
 )
 
@@ -25,10 +26,10 @@ type generation struct {
 	Number int64 `json:"number"`
 }
 
-// refresh builds the catalog where it does not show the newest manifests.
-func (l *Lake) refresh(ctx context.Context) error {
+// refresh builds the catalog where it does not show the newest manifests of partitions.
+func (l *Lake) refresh(ctx context.Context, of []*partition) error {
 	changed := false
-	for _, p := range l.partitions {
+	for _, p := range of {
 		// A partition's number may grow under our eyes: then the next refresh shows it.
 		m, err := l.publisher.newest(p.source)
 		if err != nil {
@@ -39,7 +40,7 @@ func (l *Lake) refresh(ctx context.Context) error {
 	if !changed {
 		return nil
 	}
-	return l.buildCatalog(ctx)
+	return l.withCatalog(ctx, func() error { return l.buildCatalog(ctx) })
 }
 
 // buildCatalog makes a catalog of the newest manifests of all partitions, also of those that other
@@ -47,11 +48,6 @@ func (l *Lake) refresh(ctx context.Context) error {
 // time, and the last to begin shows the most.
 func (l *Lake) buildCatalog(ctx context.Context) error {
 	began := time.Now()
-	unlock, err := l.lockCatalog()
-	if err != nil {
-		return fmt.Errorf("build catalog: %w", err)
-	}
-	defer unlock()
 	manifests, err := l.publisher.all()
 	if err != nil {
 		return fmt.Errorf("build catalog: %w", err)
@@ -63,6 +59,15 @@ func (l *Lake) buildCatalog(ctx context.Context) error {
 	if err := l.replaceCatalog(ctx, catalogSQL(l.layout, manifests, number)); err != nil {
 		return fmt.Errorf("build catalog %d: %w", number, err)
 	}
+	l.show(manifests, number)
+	l.log.Debug("catalog built", "generation", number, "seconds", time.Since(began).Seconds())
+	l.metrics.catalog.Observe(time.Since(began).Seconds())
+	l.metrics.built.SetToCurrentTime()
+	return nil
+}
+
+// show notes what the catalog shows that is in place now.
+func (l *Lake) show(manifests []*manifest, number int64) {
 	facts := int64(0)
 	l.built = map[source]int64{}
 	for _, m := range manifests {
@@ -75,10 +80,9 @@ func (l *Lake) buildCatalog(ctx context.Context) error {
 		l.facts = facts
 		l.generation.Store(number)
 	}
-	l.log.Debug("catalog built", "generation", number, "seconds", time.Since(began).Seconds())
-	l.metrics.catalog.Observe(time.Since(began).Seconds())
-	l.metrics.built.SetToCurrentTime()
-	return nil
+	for _, p := range l.partitions {
+		p.shown.put(l.built[p.source], p.now())
+	}
 }
 
 func (l *Lake) replaceCatalog(ctx context.Context, statements []string) error {
@@ -126,14 +130,32 @@ func (l *Lake) nextGeneration() (int64, error) {
 	})
 }
 
-// lockCatalog waits until no other process builds.
-func (l *Lake) lockCatalog() (unlock func(), err error) {
+// lockWait is how long another process may build its catalog.
+const lockWait = 30 * time.Second
+
+// withCatalog does something while no other process builds. Who stands still with the lock in hand
+// holds up what is shown, not what is published.
+func (l *Lake) withCatalog(ctx context.Context, do func() error) error {
 	f, err := os.OpenFile(l.layout.lock(), os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return nil, err
+		return fmt.Errorf("build catalog: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX); err != nil {
-		return nil, errors.Join(fmt.Errorf("lock %q: %w", f.Name(), err), f.Close())
+	defer f.Close() // unlocks; nothing was written
+	wait, cancel := context.WithTimeout(ctx, lockWait)
+	defer cancel()
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return do()
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("build catalog: lock %q: %w", f.Name(), err)
+		}
+		if !kafka.Pause(wait, lockPause) {
+			return fmt.Errorf("build catalog: %w: another process has %q locked for so long: see "+
+				"whether one that writes this lake stands still, and end it", context.Cause(wait), f.Name())
+		}
 	}
-	return func() { _ = f.Close() }, nil // closing unlocks; nothing was written
 }
+
+const lockPause = 10 * time.Millisecond

@@ -78,7 +78,7 @@ func compactAll(ctx context.Context, l *Lake) error {
 			}
 		}
 	}
-	return l.refresh(ctx)
+	return l.refresh(ctx, l.partitions)
 }
 
 // filesOf are the files of a table that count.

@@ -336,7 +336,7 @@ func copyAll(t *testing.T, dir string, l *Log, d disk) error {
 			}
 		}
 	}
-	return lake.refresh(t.Context())
+	return lake.refresh(t.Context(), lake.partitions)
 }
 
 // fewFiles makes every second flush of a test merge.

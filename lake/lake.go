@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -32,6 +33,9 @@ type Config struct {
 	Memory int64
 	// SkipMissing goes on behind records that are lost in the middle of a topic.
 	SkipMissing bool
+	// Crew shares the partitions out among processes; nil: this one writes all of the lake, and
+	// nobody else may.
+	Crew *Crew
 	// Rewriter compacts past days; nil: they stay as they were written.
 	Rewriter Rewriter
 	// CompactAfter is how long a day must be over before it is compacted; default an hour.
@@ -90,9 +94,12 @@ type Lake struct {
 	log        *slog.Logger
 	metrics    *metrics
 	partitions []*partition
-	budget     budget
-	encoders   encoders
-	moved      signal
+	// shares is how many partitions a crew shares out.
+	shares   int32
+	health   crewHealth
+	budget   budget
+	encoders encoders
+	moved    signal
 
 	// drains takes requests to flush now.
 	drains chan chan<- error
@@ -148,6 +155,7 @@ func open(
 
 func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 	known := decoders()
+	owner := fmt.Sprintf("%016x", rand.Uint64())
 	var compact *compactor
 	if l.cfg.Rewriter != nil {
 		compact = &compactor{l.cfg.Rewriter, l.cfg.CompactAfter, make(chan struct{}, 1)}
@@ -164,7 +172,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 		}
 		for i, start := range starts {
 			l.partitions = append(l.partitions, &partition{
-				source: source{topic, int32(i)}, decode: decode, reader: from,
+				source: source{topic, int32(i)}, owner: owner, decode: decode, reader: from,
 				gaps: l.cfg.gaps(t), start: start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
 				metrics: l.metrics, budget: &l.budget, moved: &l.moved, regrouped: l.regrouped,
@@ -173,18 +181,25 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 				flushes: make(chan flushRequest),
 			})
 		}
+		if t.Topic == schemas.Beacons {
+			l.shares = int32(len(starts))
+		}
 	}
 	l.budget.limit, l.budget.holders = l.cfg.Memory, int64(len(l.partitions))
 	return nil
 }
 
-// recover reads all manifests before it changes anything.
+// recover reads all manifests before it changes anything. What a crash has left of partitions is
+// removed now where this process has all of them, else at each takeover.
 func (l *Lake) recover(ctx context.Context) error {
 	if _, err := l.publisher.all(); err != nil {
 		return err
 	}
 	own := map[source]*manifest{}
 	for _, p := range l.partitions {
+		if l.cfg.Crew != nil {
+			break
+		}
 		if err := p.load(ctx); err != nil {
 			return err
 		}
@@ -193,41 +208,49 @@ func (l *Lake) recover(ctx context.Context) error {
 	if err := l.disk.mkdir(l.layout.root()); err != nil {
 		return err
 	}
-	removed, err := sweep(l.disk, l.layout, own)
-	if err != nil {
-		return err
-	}
-	if removed > 0 {
-		l.log.Info("removed files that no manifest names", "files", removed)
-	}
-	for _, t := range newTables().all() {
-		if err := l.encoders.writeEmpty(l.disk, l.layout.schema(t.name), t); err != nil {
+	return l.withCatalog(ctx, func() error {
+		removed, err := sweep(l.disk, l.layout, own)
+		if err != nil {
 			return err
 		}
-	}
-	return l.buildCatalog(ctx)
+		if removed > 0 {
+			l.log.Info("removed files that no manifest names", "files", removed)
+		}
+		for _, t := range newTables().all() {
+			if err := l.encoders.writeEmpty(l.disk, l.layout.schema(t.name), t); err != nil {
+				return err
+			}
+		}
+		return l.buildCatalog(ctx)
+	})
 }
 
 // Run copies until ctx ends; then it publishes what it has, builds the catalog a last time and
 // returns nil. It runs once.
 func (l *Lake) Run(ctx context.Context) error {
 	defer close(l.ended)
+	run := l.all
+	if l.cfg.Crew != nil {
+		run = l.share
+	}
+	err := run(ctx)
+	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancel()
+	return errors.Join(err, l.refresh(last, l.partitions))
+}
+
+// all works on every partition until ctx ends.
+func (l *Lake) all(ctx context.Context) error {
 	g, running := errgroup.WithContext(ctx)
 	for _, p := range l.partitions {
 		g.Go(func() error { return p.run(running) })
 	}
-	g.Go(func() error { l.pace(running); return nil })
-	err := g.Wait()
-	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
-	defer cancel()
-	if err := errors.Join(err, l.refresh(last)); err != nil {
-		return err
-	}
-	return nil
+	g.Go(func() error { l.pace(running, l.partitions); return nil })
+	return g.Wait()
 }
 
-// pace flushes and refreshes on time and on request.
-func (l *Lake) pace(ctx context.Context) {
+// pace has partitions flush, and refreshes, on time and on request, until ctx ends.
+func (l *Lake) pace(ctx context.Context, held []*partition) {
 	ticker := time.NewTicker(l.cfg.Flush)
 	defer ticker.Stop()
 	for {
@@ -235,19 +258,19 @@ func (l *Lake) pace(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			if err := l.cycle(ctx); err != nil && ctx.Err() == nil {
+			if err := l.cycle(ctx, held); err != nil && ctx.Err() == nil {
 				l.log.Error("show what is new in the lake", "err", err)
 			}
 		case done := <-l.drains:
-			done <- l.cycle(ctx)
+			done <- l.cycle(ctx, held)
 		}
 	}
 }
 
-// cycle has every partition publish what it has, and then builds one catalog of it all.
-func (l *Lake) cycle(ctx context.Context) error {
+// cycle has partitions publish what they have, and then builds one catalog of it all.
+func (l *Lake) cycle(ctx context.Context, held []*partition) error {
 	var g errgroup.Group
-	for _, p := range l.partitions {
+	for _, p := range held {
 		g.Go(func() error {
 			done := make(chan error, 1)
 			select {
@@ -261,7 +284,7 @@ func (l *Lake) cycle(ctx context.Context) error {
 	// What one partition could not publish, which it tells and tries again itself, is no reason to
 	// hold the others back.
 	err := g.Wait()
-	return errors.Join(err, l.refresh(ctx))
+	return errors.Join(err, l.refresh(ctx, held))
 }
 
 // Drain returns once all records below the given ends, by topic and partition, are in the catalog.

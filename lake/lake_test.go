@@ -262,7 +262,7 @@ func TestCountsAndGeneration(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.apply(batch)
-			if err := errors.Join(p.flush(), l.refresh(t.Context())); err != nil {
+			if err := errors.Join(p.flush(), l.refresh(t.Context(), l.partitions)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -27,6 +27,8 @@ type manifest struct {
 	Number    int64  `json:"number"`
 	Topic     string `json:"topic"`
 	Partition int32  `json:"partition"`
+	// Owner is the process that has published it, by a name that no other run has.
+	Owner string `json:"owner,omitempty"`
 	// NextOffset is where to go on: all before it is in the files, or has no rows.
 	NextOffset int64 `json:"next_offset"`
 	// ClockUs is the greatest received_at among the beacons before NextOffset.
@@ -85,8 +87,8 @@ type publisher interface {
 }
 
 // errStale means that another process writes the same partition.
-var errStale = errors.New("another process has written this partition of the lake: " +
-	"stop one of them, or give each its own data directory")
+var errStale = errors.New("another process has written this partition of the lake: if they do " +
+	"not share its partitions out, stop one of them, or give each its own data directory")
 
 // keptManifests is how many manifests of a partition stay, for people who look into what happened.
 const keptManifests = 3

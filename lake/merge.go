@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/apache/arrow/go/v15/arrow"
@@ -35,6 +36,8 @@ type retiredFile struct {
 	Path string `json:"path"`
 	// AtUs is when it was replaced, microseconds since the epoch.
 	AtUs int64 `json:"at_us"`
+	// In is the number of the manifest that replaced it.
+	In int64 `json:"in,omitempty"`
 }
 
 // merge puts small files of the manifest together. The merged ones are retired: the manifest that
@@ -196,22 +199,65 @@ func (m *manifest) replace(r replacement, nowUs int64) bool {
 		return false
 	}
 	for _, f := range r.gone {
-		m.Retired = append(m.Retired, retiredFile{Path: f.Path, AtUs: nowUs})
+		m.Retired = append(m.Retired, retiredFile{Path: f.Path, AtUs: nowUs, In: m.Number})
 	}
 	m.Files = slices.Insert(kept, at, r.come...)
 	return true
 }
 
-// expire takes the retired files whose grace is over off the manifest and returns them.
-func (m *manifest) expire(nowUs int64, grace time.Duration) (over []retiredFile) {
+// expire takes the retired files off the manifest that may go, and returns them: those that a
+// manifest up to the given one has replaced.
+func (m *manifest) expire(upTo int64) (over []retiredFile) {
 	m.Retired = slices.DeleteFunc(m.Retired, func(f retiredFile) bool {
-		if nowUs-f.AtUs < grace.Microseconds() {
+		if upTo == 0 || f.In > upTo {
 			return false
 		}
 		over = append(over, f)
 		return true
 	})
 	return over
+}
+
+// shown is which manifest of a partition the catalogs have shown, and since when. A file may go
+// once a catalog without it has been in place for the grace, whenever it was replaced: as long as
+// no catalog could be built, queries begin under the one before.
+type shown struct {
+	mu  sync.Mutex
+	log []shownAt // both ascend
+}
+
+type shownAt struct {
+	number int64
+	at     time.Time
+}
+
+// put notes that a catalog shows a manifest from now on.
+func (s *shown) put(number int64, now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if n := len(s.log); n == 0 || s.log[n-1].number < number {
+		s.log = append(s.log, shownAt{number, now})
+	}
+}
+
+// since returns the newest manifest that has been shown since a time, or one after it; 0 is none.
+func (s *shown) since(t time.Time) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for len(s.log) > 1 && !s.log[1].at.After(t) {
+		s.log = s.log[1:]
+	}
+	if len(s.log) == 0 || s.log[0].at.After(t) {
+		return 0
+	}
+	return s.log[0].number
+}
+
+// reset forgets all, as when another process has had the partition meanwhile.
+func (s *shown) reset() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.log = nil
 }
 
 // discard removes files that no manifest names any more. One that is left behind is swept at the

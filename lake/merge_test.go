@@ -2,9 +2,12 @@ package lake
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
+	"slices"
 	"testing"
 	"time"
 
@@ -59,7 +62,7 @@ func TestMergeKeepsFilesFew(t *testing.T) {
 				t.Fatal(err)
 			}
 			p.apply(batch)
-			if err := p.flush(); err != nil {
+			if err := errors.Join(p.flush(), lake.refresh(t.Context(), lake.partitions)); err != nil {
 				t.Fatal(err)
 			}
 			now = now.Add(time.Minute)
@@ -92,6 +95,81 @@ func TestMergeKeepsFilesFew(t *testing.T) {
 			t.Errorf("file %d begins at %d, the one before it ends at %d", i+1, f.First, m.Files[i].Last)
 		}
 	}
+}
+
+// catalogFiles finds the files that a catalog's statements read.
+func catalogFiles() *regexp.Regexp { return regexp.MustCompile(`'(/[^'\n]+\.parquet)'`) }
+
+// However long no catalog could be built, what the one in place shows is there, and what it
+// replaced stays for the grace from then on.
+func TestReplacedFilesStayWhileACatalogShowsThem(t *testing.T) {
+	log := oneDay(8)
+	log.Batch = 2
+	dir := t.TempDir()
+	lake, err := openTest(t, dir, log, fastDisk{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	now := time.Date(2026, 1, 5, 12, 0, 0, 0, time.UTC)
+	at := slices.IndexFunc(lake.partitions, func(p *partition) bool {
+		return p.topic == string(schemas.Beacons)
+	})
+	p := lake.partitions[at]
+	p.now, p.fanIn = func() time.Time { return now }, fewFiles
+	flush := func() {
+		t.Helper()
+		batch, err := log.Fetch(t.Context(), p.topic, p.partition, p.next, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p.apply(batch)
+		if err := p.flush(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	show := func() {
+		t.Helper()
+		if err := lake.refresh(t.Context(), lake.partitions); err != nil {
+			t.Fatal(err)
+		}
+	}
+	there := func() (n int) {
+		t.Helper()
+		text, err := os.ReadFile(lake.layout.catalog())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range catalogFiles().FindAllStringSubmatch(string(text), -1) {
+			if _, err := os.Stat(path[1]); err != nil {
+				t.Errorf("the catalog shows what is not there: %v", err)
+			}
+		}
+		return len(p.published.Retired)
+	}
+	flush()
+	show()
+	flush() // merges what the catalog shows
+	now = now.Add(5 * p.grace)
+	flush()
+	if there() != 2 {
+		t.Errorf("%d replaced files are kept while no catalog can be built, want 2", there())
+	}
+	show()
+	now = now.Add(p.grace - time.Second)
+	if err := p.flush(); err != nil {
+		t.Fatal(err)
+	}
+	if there() != 2 {
+		t.Errorf("%d replaced files are kept just before their grace is over, want 2", there())
+	}
+	now = now.Add(time.Second)
+	if err := p.flush(); err != nil { // without anything new
+		t.Fatal(err)
+	}
+	if there() != 0 {
+		t.Errorf("%d replaced files are left after their grace, want none", there())
+	}
+	nothingLeft(t, dir)
 }
 
 // A merged file has the values of those that it was made from, NULLs included.

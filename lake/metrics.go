@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -18,6 +19,8 @@ type metrics struct {
 	flush       prometheus.Histogram
 	catalog     prometheus.Histogram
 	built       prometheus.Gauge
+
+	fenced prometheus.Counter
 
 	compactedDays, compactedRows, compactFailures prometheus.Counter
 	compaction                                    prometheus.Histogram
@@ -59,6 +62,9 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 			Help: "When the catalog was built last, seconds since the epoch.",
 		}),
 	}
+	m.fenced = counter("fenced_total",
+		"Times that another process was found to have taken a partition over.")
+	reg.MustRegister(m.fenced)
 	m.compactedDays = counter("compacted_days_total", "Days of a table and partition compacted.")
 	m.compactedRows = counter("compacted_rows_total", "Rows in them.")
 	m.compactFailures = counter("compaction_failures_total", "Times a compaction failed.")
@@ -79,6 +85,11 @@ func (m *metrics) published(before, after *manifest, written []dataFile, took ti
 	}
 	m.duplicates.Add(float64(after.Duplicates - before.Duplicates))
 	m.flush.Observe(took.Seconds())
+}
+
+// forget drops the series of a partition that this process does not have any more.
+func (m *metrics) forget(s source) {
+	m.offset.DeleteLabelValues(s.topic, strconv.Itoa(int(s.partition)))
 }
 
 // compacted counts what took the place of other files.

@@ -34,6 +34,10 @@ type partition struct {
 	encoders encoders
 	// fanIn is how many files of a tier are merged into one.
 	fanIn int
+	// owner is the name that this process's manifests have.
+	owner string
+	// shown is which manifests are in catalogs.
+	shown shown
 	// grace is how long a file stays that newer ones have replaced: a query that began under the
 	// catalog before may still read it.
 	grace time.Duration
@@ -90,6 +94,9 @@ func (p *partition) load(ctx context.Context) error {
 	m, err := p.publish.latest(p.source)
 	if err != nil {
 		return err
+	}
+	if p.published != nil && m.Number > p.published.Number && m.Owner != p.owner {
+		return errStale
 	}
 	if m.Number == 0 {
 		m.NextOffset = p.start
@@ -168,7 +175,9 @@ func (p *partition) run(ctx context.Context) error {
 			}
 			p.rest(ctx, pause, err)
 			pause = min(2*pause, retryMost)
-			err = p.load(ctx)
+			if err = p.load(ctx); errors.Is(err, errStale) {
+				return fmt.Errorf("lake: %s: %w", p.source, err)
+			}
 		}
 	}
 }
@@ -288,7 +297,7 @@ func (p *partition) flush() error {
 func (p *partition) commit(replacements []replacement) error {
 	began := time.Now()
 	m := *p.published
-	m.Format, m.Number, m.NextOffset = manifestFormat, m.Number+1, p.next
+	m.Format, m.Number, m.NextOffset, m.Owner = manifestFormat, m.Number+1, p.next, p.owner
 	m.ClockUs, m.Duplicates, m.Undecodable = p.tables.seen.clock, p.tables.duplicates, p.undecodable
 	m.Columns = columnsKnown()
 	m.Files, m.Retired = slices.Clone(m.Files), slices.Clone(m.Retired)
@@ -311,7 +320,7 @@ func (p *partition) commit(replacements []replacement) error {
 	if err := p.merge(&m); err != nil {
 		return err
 	}
-	over := m.expire(now, p.grace)
+	over := m.expire(p.passed())
 	fault.Point(fault.LakeFiles)
 	if err := p.publish.publish(&m); err != nil {
 		return err
@@ -328,7 +337,18 @@ func (p *partition) commit(replacements []replacement) error {
 // nothingNew is true where a manifest would say nothing but a slightly greater offset.
 func (p *partition) nothingNew() bool {
 	return p.tables.rows == 0 && p.tables.duplicates == p.published.Duplicates &&
-		p.next-p.published.NextOffset < skipOffsets
+		p.next-p.published.NextOffset < skipOffsets && !p.mayRemove()
+}
+
+// passed is the manifest up to which replaced files may go.
+func (p *partition) passed() int64 { return p.shown.since(p.now().Add(-p.grace)) }
+
+// mayRemove is true where replaced files may go.
+func (p *partition) mayRemove() bool {
+	upTo := p.passed()
+	return upTo > 0 && slices.ContainsFunc(p.published.Retired, func(f retiredFile) bool {
+		return f.In <= upTo
+	})
 }
 
 // write makes the files of all rows and adds them to the manifest.
