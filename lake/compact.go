@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"crumbtrail/internal/fault"
 )
 
 // Days that are over are compacted: all files of a partition, table and day become one that is
@@ -222,6 +224,7 @@ func (c *compactor) rewrite(
 				r.gone[0].Table, r.gone[0].Day, want, got)
 		}
 	}
+	fault.Point(fault.LakeCompacted)
 	p.metrics.compacted(made, time.Since(began))
 	return made, nil
 }
@@ -302,6 +305,7 @@ func (p *partition) replace(ctx context.Context, r rewritten) error {
 	if err := p.commit(r.replacements); err != nil {
 		return err
 	}
+	fault.Point(fault.LakeReplaced)
 	p.compactNext(ctx)
 	return nil
 }

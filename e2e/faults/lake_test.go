@@ -211,7 +211,7 @@ func (l *lakes) dieAt(random *rand.Rand, name fault.Name) {
 	switch name {
 	case fault.LakeWritten, fault.LakeSynced:
 		most = 60 // the first ones are files without rows
-	case fault.LakeBuilt, fault.LakeShown:
+	case fault.LakeBuilt, fault.LakeShown, fault.LakeCompacted, fault.LakeReplaced:
 		most = 4
 	}
 	p := l.condemnTo(random, name, most, l.writer)

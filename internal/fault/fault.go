@@ -89,13 +89,17 @@ const (
 	LakeBuilt Name = "lake.before-catalog"
 	// LakeShown: the catalog is in its place, and its directory may not know of it.
 	LakeShown Name = "lake.after-catalog"
+	// LakeCompacted: files of past days are compacted, and no manifest names what came of them.
+	LakeCompacted Name = "lake.compact-made"
+	// LakeReplaced: a manifest names them, and no catalog shows it.
+	LakeReplaced Name = "lake.compact-published"
 )
 
 // LakeNames lists the points of the lake.
 func LakeNames() []Name {
 	return []Name{
 		LakeRows, LakeWritten, LakeSynced, LakeFiles, LakeLinked, LakePublished, LakeRetired, LakeBuilt,
-		LakeShown,
+		LakeShown, LakeCompacted, LakeReplaced,
 	}
 }
 
