@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -134,27 +135,50 @@ func (l *lake) insert(table string, fields []string) {
 		strings.Join(names, ", "), strings.Join(values, ", ")))
 }
 
-// load replaces what the lake holds.
-func (l *lake) load(facts []fact, created map[string]int64) {
+// load replaces what the lake holds, with the rows in that order.
+func (l *lake) load(events []event, versions []version) {
 	l.reset()
 	var rows []string
-	for _, f := range facts {
-		rows = append(rows, fmt.Sprintf(
-			"(%s, %s, %s, %s, make_timestamptz(%d), 'identified', 0, %d)", quoteText(f.subject),
-			quoteText(f.event), quoteText(f.kind), quoteText(f.path), f.ts, f.offset))
+	names := slices.Concat(beaconKinds[text], beaconKinds[number], beaconKinds[boolean],
+		beaconKinds[instant])
+	for _, e := range events {
+		rows = append(rows, fmt.Sprintf("(%s, %s, %s, %s, make_timestamptz(%d), %s, %d, %d, %s)",
+			nullable(e.visitor), nullable(e.contact), quoteText(e.id), quoteText(e.kind), e.ts,
+			quoteText(e.consent), e.place%2, e.place, e.row.sql(names)))
 	}
 	if len(rows) > 0 {
-		l.inserts = append(l.inserts, "INSERT INTO files.beacons (contact_id, event_id, type, url_path, "+
-			"occurred_at, consent, topic_partition, topic_offset) VALUES "+strings.Join(rows, ", "))
+		l.inserts = append(l.inserts, "INSERT INTO files.beacons (visitor_id, contact_id, event_id, "+
+			"type, occurred_at, consent, topic_partition, topic_offset, "+strings.Join(names, ", ")+
+			") VALUES "+strings.Join(rows, ", "))
 	}
 	rows = nil
-	for subject, us := range created {
-		rows = append(rows, fmt.Sprintf("(%s, 1, make_timestamptz(%d), make_timestamptz(%[2]d))",
-			quoteText(subject), us))
+	names = slices.Concat(contactKinds[text], contactKinds[number])
+	for _, v := range versions {
+		rows = append(rows, fmt.Sprintf("(%s, %d, make_timestamptz(%d), make_timestamptz(%d), %s, %s)",
+			quoteText(v.contact), v.number, v.created, v.updated, nullable(v.merged),
+			v.row.sql(names)))
 	}
 	if len(rows) > 0 {
-		l.inserts = append(l.inserts, "INSERT INTO contacts (contact_id, version, "+
-			"created_at, updated_at) VALUES "+
-			strings.Join(rows, ", "))
+		l.inserts = append(l.inserts, "INSERT INTO contacts (contact_id, version, created_at, "+
+			"updated_at, merged_into, "+strings.Join(names, ", ")+") VALUES "+strings.Join(rows, ", "))
 	}
+}
+
+// sql is the row's columns of those names as literals.
+func (r row) sql(names []string) string {
+	values := make([]string, len(names))
+	for i, name := range names {
+		values[i] = "NULL"
+		if r[name] != nil {
+			values[i] = term{value: r[name]}.text()
+		}
+	}
+	return strings.Join(values, ", ")
+}
+
+func nullable(s string) string {
+	if s == "" {
+		return "NULL"
+	}
+	return quoteText(s)
 }

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -51,7 +53,7 @@ func TestStories(t *testing.T) {
 			case "score":
 				var asOf string
 				d.ScanArgs(t, "as-of", &asOf)
-				return l.story(model, parseTime(t, asOf))
+				return l.print(model, parseTime(t, asOf), partEvents)
 			}
 			d.Fatalf(t, "unknown command %s", d.Cmd)
 			return ""
@@ -68,11 +70,11 @@ func parseTime(t testing.TB, s string) time.Time {
 	return at
 }
 
-// story prints the scores of a run.
-func (l *lake) story(m *Model, asOf time.Time) string {
-	var b strings.Builder
-	runAt := time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
-	err := Run(l.t.Context(), m, asOf, runAt, "run", l, func(s *schemas.Score) error {
+// print prints the scores of a run in parts of that many events, in order of the subjects.
+func (l *lake) print(m *Model, asOf time.Time, limit int64) string {
+	scores := map[string]string{}
+	r := &run{model: m, asOf: asOf, q: l, emit: func(s *schemas.Score) error {
+		var b strings.Builder
 		fmt.Fprintf(&b, "%s %.2f", s.SubjectId, float64(s.ScoreHundredths)/100)
 		if s.Grade != "" {
 			b.WriteString(" " + s.Grade)
@@ -85,10 +87,15 @@ func (l *lake) story(m *Model, asOf time.Time) string {
 			fmt.Fprintf(&b, "  %s %s\n", strings.TrimRight(c.Rule+" "+c.EventId, " "),
 				Points(c.PointsMicros))
 		}
+		scores[s.SubjectId] += b.String()
 		return nil
-	})
-	if err != nil {
+	}}
+	if err := r.all(l.t.Context(), limit); err != nil {
 		return "error: " + err.Error() + "\n"
+	}
+	var b strings.Builder
+	for _, subject := range slices.Sorted(maps.Keys(scores)) {
+		b.WriteString(scores[subject])
 	}
 	return b.String()
 }

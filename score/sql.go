@@ -75,8 +75,9 @@ func countSQL(m *Model, asOf time.Time) string {
 type statement struct {
 	Model   string
 	Version int64
-	// At is the instant; Until is the same as SQL, and Since that before which no rule looks.
-	At           int64
+	// At is the instant; Until is the same as SQL, and Since that before which no rule looks. Edge is
+	// where the widest window begins.
+	At, Edge     int64
 	Until, Since string
 	// Rules and Bounds are the rows of constants of the rules and groups.
 	Rules, Bounds []string
@@ -211,7 +212,7 @@ func (s *statement) facts(m *Model, at int64, part Part) {
 	s.Counted = fmt.Sprintf("%s <> '' AND consent = %s AND occurred_at <= %s", s.Owner,
 		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until)
 	s.Reach = int64(widest + margin)
-	s.Since = instantSQL(at - s.Reach)
+	s.Since, s.Edge = instantSQL(at-s.Reach), at-int64(widest)
 }
 
 // ruleSQL is a rule's row of constants.
