@@ -1,5 +1,6 @@
 // Package e2e runs the built program as its users do: commands, a browser, analysts' clients, and
-// a kill at the worst moment. It reads nothing from the project but the binary that it builds.
+// a kill at the worst moment. It reads nothing from the project but the binary that it builds, what
+// lake/TABLES.md tells those who read the lake, and files of an older version.
 //
 // CRUMBTRAIL_E2E=1 adds what takes minutes, or needs Chromium, Python or Kafka.
 package e2e

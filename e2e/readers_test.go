@@ -136,20 +136,32 @@ func variedLake(t *testing.T) (data string) {
 	return data
 }
 
-// listFiles writes the list of a lake's files for the readers.
+// listFiles lists a lake's files and, beside them, those of an older version, for the readers, too.
 func listFiles(
 	t *testing.T, data string, tables []string,
 ) (list string, files map[string][]string) {
 	t.Helper()
 	files = map[string][]string{}
-	for _, row := range rows(t, data, "SELECT table_name, path FROM lake_files") {
+	counts := map[string]int{}
+	for _, row := range rows(t, data, "SELECT table_name, path, rows FROM lake_files") {
 		files[row[0]] = append(files[row[0]], row[1])
+		n, _ := strconv.Atoi(row[2])
+		counts[row[0]] += n
+	}
+	older := filepath.Join(data, "lake", "_older")
+	if err := os.CopyFS(older, os.DirFS("../lake/testdata/older")); err != nil {
+		t.Fatal(err)
 	}
 	var text strings.Builder
 	for _, table := range tables {
-		if len(files[table]) == 0 {
-			t.Errorf("table %s has no files", table)
+		if n := number(t, data, "SELECT count(*) FROM files."+table); n == 0 || n != counts[table] {
+			t.Errorf("table %s has %d rows, its files have %d", table, n, counts[table])
 		}
+		more, err := filepath.Glob(filepath.Join(older, table, "*", "*.parquet"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[table] = append(files[table], more...)
 		for _, path := range files[table] {
 			fmt.Fprintf(&text, "%s\t%s\n", table, path)
 		}
@@ -158,10 +170,14 @@ func listFiles(
 }
 
 // duckFacts are what DuckDB finds, as the readers print it.
-func duckFacts(t *testing.T, data, table string, columns []documentedColumn) (facts []string) {
+func duckFacts(
+	t *testing.T, data, table string, files []string, columns []documentedColumn,
+) (facts []string) {
 	t.Helper()
-	var selected []string
+	var selected, schema []string
 	for _, c := range columns {
+		schema = append(schema, fmt.Sprintf("%s: {name: '%s', type: '%s', default_value: NULL}",
+			c.id, c.name, c.sql))
 		value := c.name
 		switch {
 		case c.sql == "DOUBLE":
@@ -174,7 +190,9 @@ func duckFacts(t *testing.T, data, table string, columns []documentedColumn) (fa
 		selected = append(selected, fmt.Sprintf("count(*) - count(%s), "+
 			"coalesce(sum(('0x' || left(md5(%s), 15))::BIGINT), 0)", c.name, value))
 	}
-	row := rows(t, data, "SELECT count(*), "+strings.Join(selected, ", ")+" FROM files."+table)[0]
+	row := rows(t, data, fmt.Sprintf(
+		"SELECT count(*), %s FROM read_parquet(['%s'], schema = MAP {%s})",
+		strings.Join(selected, ", "), strings.Join(files, "', '"), strings.Join(schema, ", ")))[0]
 	for i, c := range columns {
 		facts = append(facts, strings.Join([]string{
 			"values", table, c.name, row[0], row[1+2*i], row[2+2*i],
@@ -213,7 +231,7 @@ func TestOtherEnginesReadTheSame(t *testing.T) {
 		FROM lake_files GROUP BY ALL ORDER BY ALL`))
 	var columns, values []string
 	for _, table := range tables {
-		values = append(values, duckFacts(t, data, table, d.tables[table])...)
+		values = append(values, duckFacts(t, data, table, files[table], d.tables[table])...)
 		for _, c := range d.tables[table] {
 			columns = append(columns, strings.Join([]string{
 				"column", table, c.name, c.id, c.parquet,
@@ -242,6 +260,11 @@ func TestOtherEnginesReadTheSame(t *testing.T) {
 		}
 		if engine == "parquet-java" {
 			checkStatistics(t, facts["statistics"], d.tables)
+			for _, writer := range []string{"crumbtrail", "DuckDB"} {
+				if !slices.Contains(facts["writer"], "writer\tbeacons\t"+writer) {
+					t.Errorf("no beacons written by %s", writer)
+				}
+			}
 		}
 	}
 	for _, engine := range []string{"pyarrow", "pandas", "polars"} {

@@ -13,6 +13,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.TreeMap;
 import java.util.TreeSet;
+import org.apache.parquet.VersionParser;
 import org.apache.parquet.column.page.PageReadStore;
 import org.apache.parquet.example.data.Group;
 import org.apache.parquet.example.data.simple.convert.GroupRecordConverter;
@@ -33,11 +34,13 @@ import org.apache.parquet.schema.Type;
 
 /**
  * Reads Parquet files of the lake by parquet-java and prints what readers.py prints, and how many
- * chunks of a column have a least and a greatest value that it trusts, and how many have none:
+ * chunks of a column have a least and a greatest value that it trusts, and how many have none, and
+ * what wrote files, as far as it can tell:
  *
  *   statistics  TABLE COLUMN WITH WITHOUT
+ *   writer      TABLE APPLICATION
  *
- * Readers LIST
+ * A column that a file lacks is NULL in all rows of it. Readers LIST
  */
 public class Readers {
   /** What is known of the values of a column. */
@@ -50,7 +53,9 @@ public class Readers {
   }
 
   private final TreeSet<String> columns = new TreeSet<>();
+  private final TreeSet<String> writers = new TreeSet<>();
   private final Map<String, Values> values = new TreeMap<>();
+  private final Map<String, Long> rows = new HashMap<>();
   private final MessageDigest md5;
 
   private Readers() throws GeneralSecurityException {
@@ -70,9 +75,12 @@ public class Readers {
       }
     }
     r.columns.forEach(System.out::println);
+    r.writers.forEach(System.out::println);
     r.values.forEach((column, v) -> {
+      long all = r.rows.getOrDefault(column.substring(0, column.indexOf('\t')), 0L);
+      long nulls = v.nulls + all - v.rows;
       System.out.println(
-          String.join("\t", "values", column, "" + v.rows, "" + v.nulls, "" + v.checksum));
+          String.join("\t", "values", column, "" + all, "" + nulls, "" + v.checksum));
       System.out.println(String.join("\t", "statistics", column, "" + v.bounded, "" + v.unbounded));
     });
   }
@@ -88,6 +96,9 @@ public class Readers {
       for (BlockMetaData block : file.getFooter().getBlocks()) {
         block.getColumns().forEach(chunk -> count(table, chunk));
       }
+      writers.add("writer\t" + table + "\t"
+          + writer(file.getFooter().getFileMetaData().getCreatedBy()));
+      rows.merge(table, file.getRecordCount(), Long::sum);
       PageReadStore pages;
       while ((pages = file.readNextRowGroup()) != null) {
         RecordReader<Group> rows = new ColumnIOFactory().getColumnIO(schema)
@@ -96,6 +107,14 @@ public class Readers {
           add(table, schema, rows.read());
         }
       }
+    }
+  }
+
+  private static String writer(String createdBy) {
+    try {
+      return VersionParser.parse(createdBy).application;
+    } catch (VersionParser.VersionParseException e) {
+      return "unknown";
     }
   }
 

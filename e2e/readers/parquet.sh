@@ -39,5 +39,5 @@ XML
 [ -d "$dir/jars" ] || mvn -q -B -C -f "$dir/pom.xml" \
   org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies \
   -DoutputDirectory="$dir/jars" >"$dir/mvn.out" 2>&1 || { cat "$dir/mvn.out" >&2; exit 1; }
-exec java -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -Xmx512m -cp "$dir/jars/*" \
+exec java -Dorg.slf4j.simpleLogger.defaultLogLevel=error -Xmx512m -cp "$dir/jars/*" \
   "$here/Readers.java" "$list"
