@@ -112,6 +112,8 @@ type LakeSettings struct {
 	CompactAfter time.Duration `yaml:"compact_after"`
 	// Grace is how long a file stays that newer ones have replaced.
 	Grace time.Duration `yaml:"grace"`
+	// Keep is how long beacons, visits and bad beacons stay, by their day; 0 is for ever.
+	Keep time.Duration `yaml:"keep"`
 }
 
 // DefaultConfig is the configuration of an empty file called path: one site, default, that a page

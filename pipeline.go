@@ -228,6 +228,7 @@ func (p *pipeline) openLake(ctx context.Context) error {
 	p.lake, err = lake.Open(ctx, lake.Config{
 		Dir: p.data, Flush: p.cfg.Lake.Flush, SkipMissing: p.skipMissing,
 		Rewriter: rewriter{child}, CompactAfter: p.cfg.Lake.CompactAfter, Grace: p.cfg.Lake.Grace,
+		Keep: p.cfg.Lake.Keep,
 	}, p.client, duck.Catalog{}, p.log, p.registry)
 	return err
 }

@@ -291,6 +291,9 @@ func (l layout) compactSQL(t *table, files []dataFile, part, parts int) string {
 // replace publishes what a compaction has made. What is not as it was meanwhile stays.
 func (p *partition) replace(ctx context.Context, r rewritten) error {
 	p.compaction = nil
+	if r.err != nil && ctx.Err() != nil {
+		return nil // the end has come between
+	}
 	if r.err != nil {
 		p.compactNotBefore = p.now().Add(compactPause)
 		p.metrics.compactFailures.Inc()

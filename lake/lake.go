@@ -43,6 +43,8 @@ type Config struct {
 	// Grace is how long a file stays that newer ones have replaced, for queries that began before;
 	// default an hour.
 	Grace time.Duration
+	// Keep is how long beacons, visits and bad beacons are kept, by their day; 0 is for ever.
+	Keep time.Duration
 }
 
 // gaps says what missing offsets of a topic mean.
@@ -177,7 +179,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
 				metrics: l.metrics, budget: &l.budget, moved: &l.moved, regrouped: l.regrouped,
 				encoders: l.encoders,
-				fanIn:    mergeFiles, grace: l.cfg.Grace, now: time.Now, compactor: compact,
+				fanIn:    mergeFiles, grace: l.cfg.Grace, keep: l.cfg.Keep, now: time.Now, compactor: compact,
 				flushes: make(chan flushRequest),
 			})
 		}

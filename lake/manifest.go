@@ -37,6 +37,8 @@ type manifest struct {
 	Duplicates int64 `json:"duplicates,omitempty"`
 	// Undecodable is how many records before NextOffset went to bad_beacons as they were.
 	Undecodable int64 `json:"undecodable,omitempty"`
+	// Expired is how many rows were dropped by their age, by table.
+	Expired map[string]int64 `json:"expired,omitempty"`
 	// Columns is the greatest field id of each table as the writer knew it. Who knows fewer would
 	// lose columns with each merge, and does not begin.
 	Columns map[string]int `json:"columns,omitempty"`

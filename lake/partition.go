@@ -41,6 +41,8 @@ type partition struct {
 	// grace is how long a file stays that newer ones have replaced: a query that began under the
 	// catalog before may still read it.
 	grace time.Duration
+	// keep is how long rows of what happened are kept; 0 is for ever.
+	keep time.Duration
 	// now is the clock by which retired files are removed and days are over; Arrow's readers run in no
 	// bubble of fake time, so a test has its own.
 	now func() time.Time
@@ -320,6 +322,7 @@ func (p *partition) commit(replacements []replacement) error {
 	if err := p.merge(&m); err != nil {
 		return err
 	}
+	m.drop(p.outdated, now)
 	over := m.expire(p.passed())
 	fault.Point(fault.LakeFiles)
 	if err := p.publish.publish(&m); err != nil {
@@ -337,7 +340,8 @@ func (p *partition) commit(replacements []replacement) error {
 // nothingNew is true where a manifest would say nothing but a slightly greater offset.
 func (p *partition) nothingNew() bool {
 	return p.tables.rows == 0 && p.tables.duplicates == p.published.Duplicates &&
-		p.next-p.published.NextOffset < skipOffsets && !p.mayRemove()
+		p.next-p.published.NextOffset < skipOffsets && !p.mayRemove() &&
+		!slices.ContainsFunc(p.published.Files, p.outdated)
 }
 
 // passed is the manifest up to which replaced files may go.
