@@ -127,7 +127,11 @@ func (p *pipeline) prepareLog(ctx context.Context, o pipelineOptions) error {
 func (p *pipeline) takeDirectory(ctx context.Context, c *call, o pipelineOptions) (err error) {
 	brokers := splitList(c.brokers)
 	var held *datadir.HeldError
-	p.lock, err = datadir.Acquire(p.data)
+	take := datadir.Acquire
+	if o.alone == "lake" { // others may write the same lake
+		take = datadir.Join
+	}
+	p.lock, err = take(p.data)
 	switch {
 	case errors.As(err, &held) && o.join && len(held.Holder.Brokers) > 0:
 		p.joined, p.loopback = true, held.Holder.Embedded
@@ -214,22 +218,28 @@ func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error
 		}
 	}
 	if o.runs("lake") {
-		return p.openLake(ctx)
+		return p.openLake(ctx, o)
 	}
 	return nil
 }
 
-func (p *pipeline) openLake(ctx context.Context) error {
+func (p *pipeline) openLake(ctx context.Context, o pipelineOptions) error {
 	child, err := queryChild()
 	if err != nil {
 		return err
 	}
 	child.Limits = compactLimits
-	p.lake, err = lake.Open(ctx, lake.Config{
+	cfg := lake.Config{
 		Dir: p.data, Flush: p.cfg.Lake.Flush, SkipMissing: p.skipMissing,
 		Rewriter: rewriter{child}, CompactAfter: p.cfg.Lake.CompactAfter, Grace: p.cfg.Lake.Grace,
 		Keep: p.cfg.Lake.Keep,
-	}, p.client, duck.Catalog{}, p.log, p.registry)
+	}
+	if o.alone == "lake" {
+		if cfg.Crew, err = p.lakeCrew(); err != nil {
+			return err
+		}
+	}
+	p.lake, err = lake.Open(ctx, cfg, p.client, duck.Catalog{}, p.log, p.registry)
 	return err
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
@@ -165,11 +166,22 @@ func kept(data, name string, mode os.FileMode, make func() string) (string, erro
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return "", fmt.Errorf("%s of the data directory: %w", name, err)
 	}
-	made := make()
-	if err := os.WriteFile(path, []byte(made+"\n"), mode); err != nil {
+	tmp := fmt.Sprintf("%s.%016x.tmp", path, rand.Uint64())
+	defer os.Remove(tmp) // of a name of its own: nobody finds a part of it, and the first one counts
+	if err := os.WriteFile(tmp, []byte(make()+"\n"), mode); err != nil {
 		return "", fmt.Errorf("%s of the data directory: %w", name, err)
 	}
-	return made, nil
+	give := os.Link
+	if err == nil { // the one that is there has nothing in it
+		give = os.Rename
+	}
+	if err := give(tmp, path); err != nil && !errors.Is(err, os.ErrExist) {
+		return "", fmt.Errorf("%s of the data directory: %w", name, err)
+	}
+	if text, err = os.ReadFile(path); err != nil {
+		return "", fmt.Errorf("%s of the data directory: %w", name, err)
+	}
+	return strings.TrimSpace(string(text)), nil
 }
 
 // servePublic opens the collector's listener and returns the parts of the edge, the listener

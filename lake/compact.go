@@ -238,7 +238,7 @@ func compactedFile(s source, gone []dataFile, number int64, part, parts int) dat
 		into.First, into.Last = min(into.First, f.First), max(into.Last, f.Last)
 		into.ClockUs = max(into.ClockUs, f.ClockUs)
 	}
-	into.Path = rewrittenPath(dataPath(into.Table, into.Day, s, into.First, into.Last), number)
+	into.Path = dataPath(into.Table, into.Day, s, into.First, into.Last, number)
 	if parts > 1 {
 		into.Path = strings.TrimSuffix(into.Path, ".parquet") + fmt.Sprintf("p%d.parquet", part)
 	}

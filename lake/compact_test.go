@@ -301,7 +301,7 @@ func TestFailedCompactionLeavesNothing(t *testing.T) {
 
 func dataFiles(t *testing.T, dir string) (paths []string) {
 	walk(t, filepath.Join(dir, "lake"), func(path string) {
-		if _, ok := sourceOf(filepath.Base(path)); ok {
+		if _, _, ok := parseName(filepath.Base(path)); ok {
 			paths = append(paths, path)
 		}
 	})

@@ -376,7 +376,7 @@ func TestCrashAtEveryStep(t *testing.T) {
 // stepKind is an operation and what kind of file it is on.
 func stepKind(op string) string {
 	verb, name, _ := strings.Cut(op, " ")
-	switch _, data := sourceOf(name); {
+	switch _, _, data := parseName(name); {
 	case data:
 		return verb + " data"
 	case strings.HasPrefix(name, "0"):

@@ -130,7 +130,10 @@ func (l *Lake) claim(held []*partition) {
 	if len(taken) == 0 {
 		return
 	}
-	removed, err := sweep(l.disk, l.layout, taken)
+	// What is for a later manifest is of who has taken the partition over since then.
+	removed, err := sweep(l.disk, l.layout, taken, func(s source, number int64) bool {
+		return taken[s] != nil && number <= taken[s].Number
+	})
 	if err != nil {
 		l.log.Warn("sweep what another process left", "err", err)
 	}

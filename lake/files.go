@@ -125,45 +125,41 @@ func parseSource(name string) (source, bool) {
 	return source{name[:at], int32(n)}, err == nil && n >= 0
 }
 
-// dataPath is where a file lies below the lake. Its name says which records it was made from, so
-// that a redo of the same work writes the same file.
-func dataPath(table, day string, s source, first, last int64) string {
-	return filepath.Join(table, "dt="+day, fmt.Sprintf("%s-%d-%d.parquet", s, first, last))
+// dataPath is where a file lies below the lake. Its name says which records it was made from, and
+// for which manifest at the earliest: a redo of the same work writes the same file, and what a
+// later owner of the partition writes is another one.
+func dataPath(table, day string, s source, first, last, number int64) string {
+	return filepath.Join(table, "dt="+day, fmt.Sprintf("%s-%d-%d.r%d.parquet", s, first, last, number))
 }
 
-// rewrittenPath is where a file lies that takes the place of others from the manifest with a number
-// on: no file is ever written twice.
-func rewrittenPath(path string, number int64) string {
-	return fmt.Sprintf("%s.r%d.parquet", strings.TrimSuffix(path, ".parquet"), number)
-}
+// dataName is what dataPath and compactedFile make of a source, offsets and a manifest's number.
+// Files that were written before names had it are of number 0.
+var dataName = regexp.MustCompile(`^(.+)-\d+-\d+(?:\.r(\d+)(?:p\d+)?)?$`)
 
-// rewriting is what rewrittenPath and compactedFile add to a name.
-var rewriting = regexp.MustCompile(`\.r\d+(p\d+)?$`)
-
-// sourceOf reads a data file's name, or a temporary one's.
-func sourceOf(name string) (source, bool) {
+// parseName reads a data file's name, or a temporary one's.
+func parseName(name string) (s source, number int64, ok bool) {
+	var err error
 	base, rest, ok := strings.Cut(name, ".parquet")
 	if !ok || rest != "" && !strings.HasSuffix(rest, tmpSuffix) {
-		return source{}, false
+		return source{}, 0, false
 	}
-	base = rewriting.ReplaceAllString(base, "")
-	for range 2 { // first and last offset
-		at := strings.LastIndexByte(base, '-')
-		if at < 0 {
-			return source{}, false
-		}
-		if _, err := strconv.ParseInt(base[at+1:], 10, 64); err != nil {
-			return source{}, false
-		}
-		base = base[:at]
+	parts := dataName.FindStringSubmatch(base)
+	if parts == nil {
+		return source{}, 0, false
 	}
-	return parseSource(base)
+	if s, ok = parseSource(parts[1]); ok && parts[2] != "" {
+		number, err = strconv.ParseInt(parts[2], 10, 64)
+	}
+	return s, number, ok && err == nil
 }
 
-// sweep removes what a crash left behind: unfinished files, and files that no manifest names. It
-// touches the given partitions' files alone, as others may belong to another process or to nobody.
-// A symbolic link is an error: whoever may query the lake could read through it.
-func sweep(d disk, l layout, own map[source]*manifest) (removed int, err error) {
+// sweep removes what a crash left behind: unfinished files, and files that no manifest names, as
+// far as they are ours by partition and number of the manifest that they are for. What is of no
+// partition is the catalog's. A symbolic link is an error: whoever may query the lake could read
+// through it.
+func sweep(
+	d disk, l layout, own map[source]*manifest, ours func(source, int64) bool,
+) (removed int, err error) {
 	root, err := filepath.EvalSymlinks(l.root()) // the lake itself may lie elsewhere
 	if err != nil {
 		return 0, fmt.Errorf("sweep: %w", err)
@@ -178,6 +174,9 @@ func sweep(d disk, l layout, own map[source]*manifest) (removed int, err error) 
 		}
 	}
 	err = filepath.WalkDir(root, func(path string, e fs.DirEntry, err error) error {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil // another process has removed it
+		}
 		if err != nil {
 			return err
 		}
@@ -185,15 +184,21 @@ func sweep(d disk, l layout, own map[source]*manifest) (removed int, err error) 
 		if err != nil {
 			return err
 		}
-		switch {
-		case e.Type()&fs.ModeSymlink != 0:
+		if e.Type()&fs.ModeSymlink != 0 {
 			return fmt.Errorf("%q is a symbolic link, through which a query could read what it points "+
 				"to: remove it", path)
-		case e.IsDir() || named[relative] || !isLeftover(relative, own):
+		}
+		if e.IsDir() || named[relative] {
+			return nil
+		}
+		if s, number, left := leftover(relative); !left || !ours(s, number) {
 			return nil
 		}
 		removed++
-		return d.remove(path)
+		if err := d.remove(path); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
 	})
 	if err != nil {
 		return removed, fmt.Errorf("sweep %q: %w", root, err)
@@ -201,20 +206,20 @@ func sweep(d disk, l layout, own map[source]*manifest) (removed int, err error) 
 	return removed, nil
 }
 
-// isLeftover is true for the names of files that one of the partitions may have left unfinished or
-// unnamed.
-func isLeftover(relative string, own map[source]*manifest) bool {
+// leftover says whether a file that no manifest names is one that somebody has left unfinished or
+// unnamed, and of which partition and for which manifest; of none where it is the catalog's.
+func leftover(relative string) (s source, number int64, ok bool) {
 	dir, name := filepath.Split(relative)
 	room, rest, _ := strings.Cut(filepath.ToSlash(dir), "/")
+	unfinished := strings.HasSuffix(name, tmpSuffix)
 	switch {
 	case room == "_manifests":
-		s, ok := parseSource(strings.Trim(rest, "/"))
-		_, mine := own[s]
-		return ok && mine && strings.HasSuffix(name, tmpSuffix)
+		s, ok = parseSource(strings.Trim(rest, "/"))
+		digits, _, _ := strings.Cut(name, ".")
+		number, err := strconv.ParseInt(digits, 10, 64)
+		return s, number, ok && unfinished && err == nil
 	case strings.HasPrefix(relative, "_"):
-		return strings.HasSuffix(name, tmpSuffix)
+		return source{}, 0, unfinished
 	}
-	s, ok := sourceOf(name)
-	_, mine := own[s]
-	return ok && mine
+	return parseName(name)
 }

@@ -211,7 +211,9 @@ func (l *Lake) recover(ctx context.Context) error {
 		return err
 	}
 	return l.withCatalog(ctx, func() error {
-		removed, err := sweep(l.disk, l.layout, own)
+		removed, err := sweep(l.disk, l.layout, own, func(s source, _ int64) bool {
+			return s == source{} || own[s] != nil // others may be another process's, or nobody's
+		})
 		if err != nil {
 			return err
 		}

@@ -46,7 +46,7 @@ func (p *partition) merge(m *manifest) error {
 	for again := true; again; {
 		again = false
 		for _, tier := range p.tiers(m) {
-			into, err := p.mergeTier(tier)
+			into, err := p.mergeTier(tier, m.Number)
 			if err != nil {
 				return err
 			}
@@ -92,8 +92,9 @@ func (p *partition) tiers(m *manifest) (full [][]dataFile) {
 	return full
 }
 
-// mergeTier writes one file with the rows of several, in their order.
-func (p *partition) mergeTier(files []dataFile) (dataFile, error) {
+// mergeTier writes one file, for the manifest with a number, with the rows of several in their
+// order.
+func (p *partition) mergeTier(files []dataFile, number int64) (dataFile, error) {
 	first, last := files[0], files[len(files)-1]
 	into := dataFile{
 		Table: first.Table, Day: first.Day, Level: first.Level + 1, First: first.First, Last: last.Last,
@@ -102,7 +103,7 @@ func (p *partition) mergeTier(files []dataFile) (dataFile, error) {
 		into.Rows += f.Rows
 		into.ClockUs = max(into.ClockUs, f.ClockUs)
 	}
-	into.Path = dataPath(into.Table, into.Day, p.source, into.First, into.Last)
+	into.Path = dataPath(into.Table, into.Day, p.source, into.First, into.Last, number)
 	rows, err := p.readAll(files)
 	if err != nil {
 		return into, fmt.Errorf("merge files of %s: %w", first.Table, err)

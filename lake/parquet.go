@@ -118,7 +118,7 @@ func readIDs(
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		if err := readGroupIDs(ctx, in, g, columns, each); err != nil {
+		if err := readGroupIDs(in, g, columns, each); err != nil {
 			return fmt.Errorf("read ids of %q: %w", path, err)
 		}
 	}
@@ -126,14 +126,15 @@ func readIDs(
 }
 
 func readGroupIDs(
-	ctx context.Context, in *pqfile.Reader, group int, columns []int,
+	in *pqfile.Reader, group int, columns []int,
 	each func(site, visitor, event string, receivedUs int64),
 ) error {
 	reader, err := pqarrow.NewFileReader(in, pqarrow.ArrowReadProperties{}, memory.DefaultAllocator)
 	if err != nil {
 		return err
 	}
-	t, err := reader.ReadRowGroups(ctx, columns, []int{group})
+	// It panics where its context ends.
+	t, err := reader.ReadRowGroups(context.Background(), columns, []int{group})
 	if err != nil {
 		return err
 	}

@@ -365,7 +365,7 @@ func (p *partition) write(m *manifest) (written []dataFile, err error) {
 			Table: rows.table.name, Day: dayName(rows.day), Rows: int64(rows.rows),
 			First: p.published.NextOffset, Last: p.next - 1, ClockUs: m.ClockUs,
 		}
-		f.Path = dataPath(f.Table, f.Day, p.source, f.First, f.Last)
+		f.Path = dataPath(f.Table, f.Day, p.source, f.First, f.Last, m.Number)
 		f.Bytes, err = p.encoders.writeParquet(p.disk, filepath.Join(p.layout.root(), f.Path), rows)
 		m.Files = append(m.Files, f)
 		written = append(written, f)

@@ -1,9 +1,11 @@
-// Package datadir guards a data directory: one process at a time runs stages on it, and leaves
-// word there of how to reach it. It reads and writes only the file LOCK in the directory, and
-// guarantees that the lock is free again once its holder has died, however it died.
+// Package datadir guards a data directory: one process at a time runs stages on it, or several
+// that share the work, and leaves word there of how to reach it. It reads and writes only the file
+// LOCK in the directory, and guarantees that the lock is free again once its holder has died,
+// however it died.
 package datadir
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -28,8 +30,9 @@ type Holder struct {
 
 // Lock is a held data directory.
 type Lock struct {
-	file *os.File
-	dir  string
+	file   *os.File
+	dir    string
+	shared bool
 }
 
 // HeldError says that somebody else runs stages on the directory.
@@ -47,7 +50,12 @@ func (e *HeldError) Error() string {
 const lockName = "LOCK"
 
 // Acquire makes the directory if it is missing and takes its lock, or returns a *HeldError.
-func Acquire(dir string) (*Lock, error) {
+func Acquire(dir string) (*Lock, error) { return take(dir, unix.LOCK_EX) }
+
+// Join is Acquire for a process that runs on the directory together with others that join.
+func Join(dir string) (*Lock, error) { return take(dir, unix.LOCK_SH) }
+
+func take(dir string, how int) (*Lock, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
@@ -59,23 +67,29 @@ func Acquire(dir string) (*Lock, error) {
 	if err != nil {
 		return nil, fmt.Errorf("data directory: %w", err)
 	}
-	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+	if err := unix.Flock(int(f.Fd()), how|unix.LOCK_NB); err != nil {
 		defer f.Close()
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, &HeldError{Dir: dir, Holder: readHolder(f)}
 		}
 		return nil, fmt.Errorf("lock data directory %q: %w", dir, err)
 	}
-	return &Lock{file: f, dir: dir}, nil
+	return &Lock{file: f, dir: dir, shared: how == unix.LOCK_SH}, nil
 }
 
-// Publish leaves word of the holder for other commands.
+// holderSize is what word of a holder is filled up to with spaces, so that two that leave theirs at
+// the same time leave one of the two.
+const holderSize = 1 << 10
+
+// Publish leaves word of the holder for other commands; of several, the last one's.
 func (l *Lock) Publish(h Holder) error {
 	text, err := json.Marshal(h)
 	if err != nil {
 		return fmt.Errorf("publish the holder of %q: %w", l.dir, err)
 	}
-	if err := errors.Join(l.file.Truncate(0), writeAt(l.file, append(text, '\n'))); err != nil {
+	text = append(text, bytes.Repeat([]byte{' '}, max(0, holderSize-1-len(text)))...)
+	text = append(text, '\n')
+	if err := errors.Join(writeAt(l.file, text), l.file.Truncate(int64(len(text)))); err != nil {
 		return fmt.Errorf("publish the holder of %q: %w", l.dir, err)
 	}
 	return nil
@@ -86,8 +100,11 @@ func writeAt(f *os.File, b []byte) error {
 	return err
 }
 
-// Release gives the directory back.
+// Release gives the directory back. Whoever is the last one leaves no word of itself.
 func (l *Lock) Release() error {
+	if l.shared && unix.Flock(int(l.file.Fd()), unix.LOCK_EX|unix.LOCK_NB) != nil {
+		return l.file.Close() // others go on
+	}
 	return errors.Join(l.file.Truncate(0), l.file.Close())
 }
 
@@ -99,10 +116,12 @@ func HolderOf(dir string) (h Holder, held bool) {
 		return Holder{}, false
 	}
 	defer f.Close()
-	if unix.Flock(int(f.Fd()), unix.LOCK_SH|unix.LOCK_NB) == nil {
-		return Holder{}, false
+	for _, how := range []int{unix.LOCK_SH, unix.LOCK_EX} { // held by one, then by any
+		if errors.Is(unix.Flock(int(f.Fd()), how|unix.LOCK_NB), unix.EWOULDBLOCK) {
+			return readHolder(f), true
+		}
 	}
-	return readHolder(f), true
+	return Holder{}, false
 }
 
 func readHolder(f *os.File) (h Holder) {
