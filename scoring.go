@@ -238,7 +238,7 @@ func (p *pipeline) scoreKnown(
 	runID, total := schemas.NewID(), 0
 	for _, m := range models {
 		run, cancel := context.WithTimeout(ctx, scoreTimeout)
-		out := scoreWriter{producer: producer}
+		out := scoreWriter{producer: producer, client: p.client}
 		err := out.run(run, k, m, asOf, runID)
 		cancel()
 		if err != nil {
@@ -252,6 +252,7 @@ func (p *pipeline) scoreKnown(
 // scoreWriter gathers scores into batches for the topic.
 type scoreWriter struct {
 	producer *kafka.Producer
+	client   *kafka.Client
 	batch    []kafka.Message
 	count    int
 }
@@ -265,10 +266,17 @@ func (w *scoreWriter) run(
 	if err != nil {
 		return err
 	}
+	handoffs := newHandoffWriter(w.client, k, m, asOf, from)
 	err = score.Run(ctx, m, asOf, runAt, runID, from, func(s *schemas.Score) error {
 		w.count++
-		return w.add(ctx, s)
+		if err := w.add(ctx, s); err != nil {
+			return err
+		}
+		return handoffs.add(ctx, s)
 	})
+	if err == nil {
+		err = handoffs.flush(ctx)
+	}
 	if err != nil {
 		return err
 	}

@@ -24,7 +24,7 @@ func views() []string {
 		"decisions", "link_clicks", "mail_opens", "scores", "score_explanations", "score_history",
 		"score_runs", "score_summary", "score_top", "score_distribution", "score_grades",
 		"bad_beacons", "contact_versions", "timeline", "pipeline_counts", "records", "edges", "bridges",
-		"aliases", "alias_versions", "reviews", "lake_files",
+		"aliases", "alias_versions", "reviews", "lake_files", "handoffs", "handoff_deliveries",
 	}
 }
 

@@ -72,7 +72,7 @@ func (l *Lake) show(manifests []*manifest, number int64) {
 	l.built = map[source]int64{}
 	for _, m := range manifests {
 		l.built[source{m.Topic, m.Partition}] = m.Number
-		if m.Topic != string(schemas.Scores) {
+		if m.Topic != string(schemas.Scores) && m.Topic != string(schemas.Handoffs) {
 			facts += m.Number
 		}
 	}

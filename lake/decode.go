@@ -2,6 +2,7 @@ package lake
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -37,6 +38,7 @@ func decoders() map[schemas.Topic]decoder {
 		schemas.Identities:  (*tables).identity,
 		schemas.Decisions:   (*tables).decision,
 		schemas.Scores:      (*tables).score,
+		schemas.Handoffs:    (*tables).handoff,
 	}
 }
 
@@ -56,6 +58,8 @@ type tables struct {
 	scores       buffer[scoreRow]
 	explanations buffer[explanationRow]
 	scoreRuns    buffer[scoreRunRow]
+	handoffs     buffer[handoffRow]
+	deliveries   buffer[deliveryRow]
 
 	seen       seen
 	duplicates int64
@@ -109,6 +113,8 @@ func newTables() *tables {
 	t.scores.table = scoresTable()
 	t.explanations.table = explanationsTable()
 	t.scoreRuns.table = scoreRunsTable()
+	t.handoffs.table = handoffsTable()
+	t.deliveries.table = deliveriesTable()
 	return t
 }
 
@@ -120,7 +126,7 @@ func (t *tables) all() []*table {
 		&t.records.table.table, &t.edges.table.table, &t.contacts.table.table,
 		&t.aliases.table.table, &t.identities.table.table, &t.decisions.table.table,
 		&t.badBeacons.table.table, &t.scores.table.table, &t.explanations.table.table,
-		&t.scoreRuns.table.table,
+		&t.scoreRuns.table.table, &t.handoffs.table.table, &t.deliveries.table.table,
 	}
 }
 
@@ -135,7 +141,7 @@ func (t *tables) bytes() int64 {
 	return t.beacons.bytes() + t.visits.bytes() + t.submissions.bytes() + t.records.bytes() +
 		t.edges.bytes() + t.contacts.bytes() + t.aliases.bytes() + t.identities.bytes() +
 		t.decisions.bytes() + t.badBeacons.bytes() + t.scores.bytes() + t.explanations.bytes() +
-		t.scoreRuns.bytes() + t.rebuilds.bytes()
+		t.scoreRuns.bytes() + t.rebuilds.bytes() + t.handoffs.bytes() + t.deliveries.bytes()
 }
 
 // take empties the tables.
@@ -155,6 +161,8 @@ func (t *tables) take() []pending {
 	out = t.scores.take(out)
 	out = t.explanations.take(out)
 	out = t.scoreRuns.take(out)
+	out = t.handoffs.take(out)
+	out = t.deliveries.take(out)
 	t.rows = 0
 	return out
 }
@@ -300,6 +308,25 @@ func (t *tables) score(at place, r kafka.Record) error {
 		t.explanations.append(s.AsOfUs, &explanationRow{s, c, at, int32(i + 1)})
 		t.rows++
 	}
+	return nil
+}
+
+func (t *tables) handoff(at place, r kafka.Record) error {
+	entry := &schemas.HandoffRecord{}
+	if err := entry.UnmarshalVT(r.Value); err != nil {
+		return err
+	}
+	switch e := entry.Entry.(type) {
+	case *schemas.HandoffRecord_Handoff:
+		t.handoffs.append(e.Handoff.RunAtUs, &handoffRow{e.Handoff, at})
+	case *schemas.HandoffRecord_Delivery:
+		t.deliveries.append(e.Delivery.AtUs, &deliveryRow{e.Delivery, at})
+	case *schemas.HandoffRecord_Redelivery: // the delivery that it asks for says what came of it
+		return nil
+	default:
+		return errors.New("neither hand-off, delivery nor redelivery")
+	}
+	t.rows++
 	return nil
 }
 

@@ -42,6 +42,20 @@ func reviewJSON(r *schemas.Review) []byte {
 	}{r.Verdict.Name(), r.Left, r.Right, r.Records, r.Withdraws, r.By, r.Note})
 }
 
+// reasonsJSON writes what a score was made of when it was handed off.
+func reasonsJSON(list []*schemas.HandoffReason) []byte {
+	type reason struct {
+		Rule   string  `json:"rule"`
+		Events int64   `json:"events"`
+		Points float64 `json:"points"`
+	}
+	var out []reason
+	for _, r := range list {
+		out = append(out, reason{r.Rule, r.Events, float64(r.PointsMicros) / 1e6})
+	}
+	return listJSON(out)
+}
+
 // candidatesJSON writes the contacts that were not taken.
 func candidatesJSON(list []*schemas.Candidate) []byte {
 	type candidate struct {

@@ -1,8 +1,8 @@
 // Package lake reads the topics beacons, submissions, bad-beacons, visits, records, edges, aliases,
-// contacts, identities, decisions and scores, and writes Parquet files, manifests and the catalog
-// lake.duckdb. It guarantees that every record is in exactly one row of a file that a manifest
-// names, less beacons that were sent twice, and that the catalog is one snapshot of the manifests
-// (V1, V5).
+// contacts, identities, decisions, scores and handoffs, and writes Parquet files, manifests and the
+// catalog lake.duckdb. It guarantees that every record is in exactly one row of a file that a
+// manifest names, less beacons that were sent twice, and that the catalog is one snapshot of the
+// manifests (V1, V5).
 package lake
 
 import (
@@ -112,7 +112,7 @@ type Lake struct {
 
 	// built is which manifests the catalog shows, by source.
 	built map[source]int64
-	// facts counts the manifests of other topics than scores that the catalog shows.
+	// facts counts the manifests of topics that the catalog shows and scores are made of.
 	facts      int64
 	generation atomic.Int64
 }
@@ -343,7 +343,7 @@ func (l *Lake) reached(ends map[string][]int64, position func(*partition) int64)
 }
 
 // Generation is the number of the newest catalog that shows facts which no catalog before showed.
-// It does not grow with new scores alone, which are made of the facts.
+// It does not grow with new scores and hand-offs alone, which are made of the facts.
 func (l *Lake) Generation() int64 { return l.generation.Load() }
 
 // Regrouped gives a value once contacts have become one, or one has become several, since it last

@@ -75,6 +75,16 @@ type scoreRunRow struct {
 	place
 }
 
+type handoffRow struct {
+	*schemas.Handoff
+	place
+}
+
+type deliveryRow struct {
+	*schemas.HandoffDelivery
+	place
+}
+
 type explanationRow struct {
 	*schemas.Score
 	*schemas.Contribution

@@ -36,7 +36,8 @@ func viewNames() []string {
 		"visits", "visit_changes", "visitors",
 		"decisions", "submissions", "reviews", "contact_versions", "contacts", "bad_beacons",
 		"scores", "score_history", "score_explanations", "score_runs",
-		"score_summary", "score_top", "score_distribution", "score_grades", "timeline",
+		"score_summary", "score_top", "score_distribution", "score_grades",
+		"handoffs", "handoff_deliveries", "timeline",
 	}
 }
 

@@ -291,6 +291,41 @@ func (w *world) putPeople(
 			},
 		})
 	default:
+		w.putHandoff(kind, f, at, n)
+	}
+}
+
+// putHandoff puts a record of the topic of hand-offs.
+func (w *world) putHandoff(kind string, f fields, at func(string) int64, n func(string) int64) {
+	w.t.Helper()
+	switch kind {
+	case "handoff":
+		w.log.Append(schemas.Handoffs, 0, &schemas.HandoffRecord{
+			Entry: &schemas.HandoffRecord_Handoff{Handoff: &schemas.Handoff{
+				HandoffId: f["id"], Model: f["model"], Version: 1, SubjectType: f["type"],
+				SubjectId: f["subject"], EpisodeUs: at("episode"), AtUs: at("ready"),
+				AsOfUs: at("asof"), RunAtUs: at("at"), ScoreHundredths: n("hundredths"),
+				Reasons: []*schemas.HandoffReason{
+					{Rule: "pricing", Events: 2, PointsMicros: n("hundredths") * 10_000},
+				},
+				Contact: &schemas.HandoffContact{Email: "ada@acme.example"},
+			}},
+		})
+	case "delivery":
+		w.log.Append(schemas.Handoffs, 0, &schemas.HandoffRecord{
+			Entry: &schemas.HandoffRecord_Delivery{Delivery: &schemas.HandoffDelivery{
+				HandoffId: f["id"], Webhook: f["webhook"], AtUs: at("at"), Attempts: n("attempts"),
+				Outcome: schemas.DeliveryOutcome(n("outcome")), Status: int32(n("status")),
+				Detail: f["detail"],
+			}},
+		})
+	case "redelivery":
+		w.log.Append(schemas.Handoffs, 0, &schemas.HandoffRecord{
+			Entry: &schemas.HandoffRecord_Redelivery{Redelivery: &schemas.HandoffRedelivery{
+				HandoffId: f["id"], Webhook: f["webhook"], AtUs: at("at"),
+			}},
+		})
+	default:
 		w.t.Fatalf("no record of kind %q", kind)
 	}
 }

@@ -99,6 +99,9 @@ func (x Verdict) Name() string { return enumName(x.String(), "VERDICT_") }
 // Name returns the outcome's name in SQL.
 func (x Outcome) Name() string { return enumName(x.String(), "OUTCOME_") }
 
+// Name returns the outcome's name in SQL.
+func (x DeliveryOutcome) Name() string { return enumName(x.String(), "DELIVERY_OUTCOME_") }
+
 const unspecified = "unspecified"
 
 func enumName(value, prefix string) string {

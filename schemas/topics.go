@@ -18,6 +18,7 @@ const (
 	Identities          Topic = "identities"
 	Decisions           Topic = "decisions"
 	Scores              Topic = "scores"
+	Handoffs            Topic = "handoffs"
 )
 
 // TopicSpec says how a topic is laid out.
@@ -47,5 +48,6 @@ func Topics() []TopicSpec {
 		{Topic: Identities, Single: true, Compacted: true},
 		{Topic: Decisions, Single: true},
 		{Topic: Scores, Compacted: true},
+		{Topic: Handoffs, Single: true},
 	}
 }

@@ -21,6 +21,7 @@ import (
 //	contacts  one version of a contact per line: time contact [column=value]...
 //	model     a scoring model; prints what is wrong with it
 //	score     as-of=T; prints each subject's score and what it is made of
+//	crossings as-of=T [since=(subject,T)]; of who is ready, who has become so anew and when
 //	reset     forgets everything
 //
 // A contact or visitor written as - is none.
@@ -54,6 +55,12 @@ func TestStories(t *testing.T) {
 				var asOf string
 				d.ScanArgs(t, "as-of", &asOf)
 				return l.print(model, parseTime(t, asOf), partEvents)
+			case "crossings":
+				var asOf string
+				d.ScanArgs(t, "as-of", &asOf)
+				var since []string
+				d.MaybeScanArgs(t, "since", &since)
+				return l.crossings(model, parseTime(t, asOf), since)
 			}
 			d.Fatalf(t, "unknown command %s", d.Cmd)
 			return ""
