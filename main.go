@@ -183,7 +183,8 @@ func (c *call) clusterFlags() {
 	c.flags.StringVar(&c.brokers, "brokers", "",
 		"Kafka brokers, host:port,...; default: an embedded broker in the data directory")
 	c.flags.BoolVar(&c.skipMissing, "skip-missing", false,
-		"go on behind records that are lost in the middle of a topic, which else halts its readers")
+		"go on behind records that are lost in the middle of a topic, and without files of the lake "+
+			"that are damaged or gone, which else halt their readers")
 }
 
 // listenFlags adds the flags of commands that serve the public.

@@ -120,6 +120,9 @@ func (l *Lake) claim(held []*partition) {
 				l.log.Warn("take a partition of the lake over", "partition", p.source, "err", err)
 				return nil
 			}
+			if l.publisher.wentBack(p.source) {
+				return nil
+			}
 			mu.Lock()
 			defer mu.Unlock()
 			taken[p.source] = p.published
@@ -160,7 +163,7 @@ func (l *Lake) keep(ctx context.Context, p *partition) {
 			l.metrics.fenced.Inc()
 			l.log.Warn("fenced: nothing is published, the partition will be read back", "err", err)
 			rest = l.cfg.Crew.Session / 2
-		case errors.Is(err, kafka.ErrOffsetOutOfRange):
+		case errors.Is(err, kafka.ErrOffsetOutOfRange), errors.Is(err, errDamaged):
 			l.log.Error("partition of the lake halted until somebody helps", "err", err)
 			l.health.halt(p.source, err)
 			for ctx.Err() == nil {
@@ -205,7 +208,7 @@ func (p *partition) ours() bool {
 // claim publishes what is there as this process's own. Nothing is read back yet.
 func (p *partition) claim() error {
 	p.leave()
-	m, err := p.publish.latest(p.source)
+	m, err := p.newestWhole()
 	if err != nil {
 		return err
 	}

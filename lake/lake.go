@@ -31,7 +31,8 @@ type Config struct {
 	Flush time.Duration
 	// Memory bounds the rows that wait in memory, in bytes; default 64 MiB.
 	Memory int64
-	// SkipMissing goes on behind records that are lost in the middle of a topic.
+	// SkipMissing goes on behind records that are lost in the middle of a topic, and without files
+	// that are lost.
 	SkipMissing bool
 	// Crew shares the partitions out among processes; nil: this one writes all of the lake, and
 	// nobody else may.
@@ -175,7 +176,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 		for i, start := range starts {
 			l.partitions = append(l.partitions, &partition{
 				source: source{topic, int32(i)}, owner: owner, decode: decode, reader: from,
-				gaps: l.cfg.gaps(t), start: start,
+				gaps: l.cfg.gaps(t), skipMissing: l.cfg.SkipMissing, start: start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
 				metrics: l.metrics, budget: &l.budget, moved: &l.moved, regrouped: l.regrouped,
 				encoders: l.encoders,
@@ -194,7 +195,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 // recover reads all manifests before it changes anything. What a crash has left of partitions is
 // removed now where this process has all of them, else at each takeover.
 func (l *Lake) recover(ctx context.Context) error {
-	if _, err := l.publisher.all(); err != nil {
+	if err := l.publisher.check(); err != nil {
 		return err
 	}
 	own := map[source]*manifest{}
@@ -205,7 +206,9 @@ func (l *Lake) recover(ctx context.Context) error {
 		if err := p.load(ctx); err != nil {
 			return err
 		}
-		own[p.source] = p.published
+		if !l.publisher.wentBack(p.source) {
+			own[p.source] = p.published
+		}
 	}
 	if err := l.disk.mkdir(l.layout.root()); err != nil {
 		return err

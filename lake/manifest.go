@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"time"
 
 	"crumbtrail/internal/fault"
 )
@@ -86,6 +87,8 @@ type publisher interface {
 	// publish makes m the newest manifest of its partition, and durable. It returns errStale where
 	// another writer has published that number or a later one.
 	publish(m *manifest) error
+	// putAside takes a damaged newest manifest away, so that the one before it is the newest.
+	putAside(s source, now time.Time) (aside string, err error)
 }
 
 // errStale means that another process writes the same partition.
@@ -124,8 +127,8 @@ func readManifest(path string, s source) (*manifest, error) {
 func parseManifest(data []byte, path string, s source) (*manifest, error) {
 	m := &manifest{}
 	if err := json.Unmarshal(data, m); err != nil {
-		return nil, fmt.Errorf("read manifest %q: %w: it is damaged; remove it to go back to the "+
-			"one before it, whose records are then read again", path, err)
+		return nil, fmt.Errorf("%w: manifest %q: %w; whoever writes its partition goes back to the one "+
+			"before it at its next start", errDamaged, path, err)
 	}
 	if m.Format > manifestFormat || m.Format < 1 {
 		return nil, fmt.Errorf("manifest %q has format %d, this program knows 1 to %d: a newer "+
@@ -208,8 +211,10 @@ func (p linkPublisher) prune(s source, ours int64) error {
 }
 
 func (p linkPublisher) path(s source, number int64) string {
-	return filepath.Join(p.layout.manifestsOf(s), fmt.Sprintf("%019d.json", number))
+	return filepath.Join(p.layout.manifestsOf(s), manifestName(number))
 }
+
+func manifestName(number int64) string { return fmt.Sprintf("%019d.json", number) }
 
 // numbers lists the manifests of a partition, in order.
 func (p linkPublisher) numbers(s source) ([]int64, error) {
@@ -223,7 +228,7 @@ func (p linkPublisher) numbers(s source) ([]int64, error) {
 	var numbers []int64
 	for _, e := range entries {
 		if name, ok := strings.CutSuffix(e.Name(), ".json"); ok {
-			if n, err := strconv.ParseInt(name, 10, 64); err == nil {
+			if n, err := strconv.ParseInt(name, 10, 64); err == nil && e.Name() == manifestName(n) {
 				numbers = append(numbers, n)
 			}
 		}
@@ -241,18 +246,28 @@ func (p linkPublisher) newest(s source) (int64, error) {
 	return numbers[len(numbers)-1], nil
 }
 
-// all returns the newest manifest of every partition that has one, by source.
-func (p linkPublisher) all() ([]*manifest, error) {
+// sources lists the partitions that have manifests.
+func (p linkPublisher) sources() (list []source, err error) {
 	entries, err := os.ReadDir(p.layout.manifests())
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("list manifests: %w", err)
 	}
-	var all []*manifest
 	for _, e := range entries {
-		s, ok := parseSource(e.Name())
-		if !ok {
-			continue
+		if s, ok := parseSource(e.Name()); ok && e.IsDir() {
+			list = append(list, s)
 		}
+	}
+	return list, nil
+}
+
+// all returns the newest manifest of every partition that has one, by source.
+func (p linkPublisher) all() ([]*manifest, error) {
+	sources, err := p.sources()
+	if err != nil {
+		return nil, err
+	}
+	var all []*manifest
+	for _, s := range sources {
 		m, err := p.latest(s)
 		if err != nil {
 			return nil, err

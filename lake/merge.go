@@ -43,10 +43,20 @@ type retiredFile struct {
 // merge puts small files of the manifest together. The merged ones are retired: the manifest that
 // is published with the new file still knows them.
 func (p *partition) merge(m *manifest) error {
+	damaged := map[string]bool{} // first files of tiers of which one cannot be read
 	for again := true; again; {
 		again = false
 		for _, tier := range p.tiers(m) {
+			if damaged[tier[0].Path] {
+				continue
+			}
 			into, err := p.mergeTier(tier, m.Number)
+			if errors.Is(err, errDamaged) { // what comes new is published all the same
+				p.metrics.damaged.Inc()
+				p.log.Error("files are not merged", "err", err)
+				damaged[tier[0].Path] = true
+				continue
+			}
 			if err != nil {
 				return err
 			}
@@ -126,12 +136,13 @@ func (p *partition) readAll(files []dataFile) (pending, error) {
 
 // read appends the rows of a file. A column that the file does not have yet, since it is older than
 // the column, is NULL.
-func (r *rows) read(path string, t *table) error {
+func (r *rows) read(path string, t *table) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	defer asDamaged(context.Background(), path, &err)
 	in, err := pqfile.NewParquetReader(f,
 		pqfile.WithReadProps(parquet.NewReaderProperties(memory.DefaultAllocator)))
 	if err != nil {

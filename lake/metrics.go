@@ -20,7 +20,7 @@ type metrics struct {
 	catalog     prometheus.Histogram
 	built       prometheus.Gauge
 
-	fenced prometheus.Counter
+	fenced, damaged prometheus.Counter
 
 	compactedDays, compactedRows, compactFailures prometheus.Counter
 	compaction                                    prometheus.Histogram
@@ -64,7 +64,8 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 	}
 	m.fenced = counter("fenced_total",
 		"Times that another process was found to have taken a partition over.")
-	reg.MustRegister(m.fenced)
+	m.damaged = counter("damaged_files_total", "Times a file was found that is not as it was written.")
+	reg.MustRegister(m.fenced, m.damaged)
 	m.compactedDays = counter("compacted_days_total", "Days of a table and partition compacted.")
 	m.compactedRows = counter("compacted_rows_total", "Rows in them.")
 	m.compactFailures = counter("compaction_failures_total", "Times a compaction failed.")

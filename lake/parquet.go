@@ -95,12 +95,13 @@ func (e encoders) writeEmpty(d disk, path string, t *table) error {
 // readIDs hands on what names each beacon in a file.
 func readIDs(
 	ctx context.Context, path string, each func(site, visitor, event string, receivedUs int64),
-) error {
+) (err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	defer asDamaged(ctx, path, &err)
 	in, err := pqfile.NewParquetReader(f)
 	if err != nil {
 		return fmt.Errorf("read ids of %q: %w", path, err)

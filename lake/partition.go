@@ -23,6 +23,9 @@ type partition struct {
 	decode decoder
 	reader Source
 	gaps   kafka.Gaps
+	// skipMissing goes on without files that are damaged or gone; unreadable is the last one found.
+	skipMissing bool
+	unreadable  string
 	// start is where a partition of which nothing is published yet begins.
 	start    int64
 	layout   layout
@@ -93,7 +96,7 @@ const (
 
 // load goes back to what is published: rows in memory are dropped, and will be read again.
 func (p *partition) load(ctx context.Context) error {
-	m, err := p.publish.latest(p.source)
+	m, err := p.newestWhole()
 	if err != nil {
 		return err
 	}
@@ -103,11 +106,19 @@ func (p *partition) load(ctx context.Context) error {
 	if m.Number == 0 {
 		m.NextOffset = p.start
 	}
+	if m, err = p.whole(m); err != nil {
+		return err
+	}
 	p.reset()
 	p.published, p.next = m, m.NextOffset
 	p.tables.duplicates, p.undecodable = m.Duplicates, m.Undecodable
 	p.tables.seen.clock = m.ClockUs
-	if err := p.loadSeen(ctx); err != nil {
+	switch err := p.loadSeen(ctx); {
+	case errors.Is(err, errDamaged) && p.skipMissing:
+		return p.load(ctx)
+	case errors.Is(err, errDamaged):
+		return fmt.Errorf("lake: read back %s: %w: %s", p.source, err, mendFile)
+	case err != nil:
 		return fmt.Errorf("lake: read back %s: %w", p.source, err)
 	}
 	p.at(p.next)
@@ -145,6 +156,9 @@ func (p *partition) loadSeen(ctx context.Context) error {
 			func(site, visitor, event string, receivedUs int64) {
 				p.tables.seen.put(idOf(&room, site, visitor, event), receivedUs)
 			})
+		if errors.Is(err, errDamaged) {
+			p.unreadable = f.Path
+		}
 		if err != nil {
 			return err
 		}
