@@ -168,9 +168,12 @@ func (c *call) scoreAsKnown(ctx context.Context, cfg Config, s scoreCall, anothe
 	if err != nil {
 		return err
 	}
-	runs, err := now.findRuns(ctx, s.asKnown, s.models...)
+	runs, err := now.runsAsKnown(ctx, s)
 	if err := errors.Join(err, now.close()); err != nil {
 		return err
+	}
+	if another {
+		runs = runs[:1]
 	}
 	for _, r := range runs {
 		if another {

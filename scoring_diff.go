@@ -31,7 +31,7 @@ func (c *call) scoreDiff(ctx context.Context, s scoreCall) error {
 func (c *call) differences(ctx context.Context, k *known, s scoreCall) ([][]*string, error) {
 	facts := k
 	if s.asKnown != "" {
-		runs, err := k.findRuns(ctx, s.asKnown, s.models...)
+		runs, err := k.runsAsKnown(ctx, s)
 		if err != nil {
 			return nil, err
 		}

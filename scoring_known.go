@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 
 	"crumbtrail/internal/duck"
@@ -121,24 +122,31 @@ type scoreRun struct {
 	positions []*schemas.TopicPosition
 }
 
+// runsAsKnown returns the runs that --as-known names: a run whatever its models were, or the last
+// one of each of the call's models before an instant.
+func (k *known) runsAsKnown(ctx context.Context, s scoreCall) ([]*scoreRun, error) {
+	if _, err := time.Parse(time.RFC3339Nano, s.asKnown); err != nil {
+		return k.findRuns(ctx, s.asKnown)
+	}
+	return k.findRuns(ctx, s.asKnown, s.models...)
+}
+
 // findRuns returns the runs that the word names: by id, or of each model the last one at or before
 // an instant; of the named models only, where there are any.
 func (k *known) findRuns(
 	ctx context.Context, word string, models ...*score.Model,
 ) ([]*scoreRun, error) {
-	condition := "run_id = " + duck.Quote(word)
+	condition, of := "run_id = "+duck.Quote(word), ""
 	if at, err := time.Parse(time.RFC3339Nano, word); err == nil {
 		condition = fmt.Sprintf("run_at <= make_timestamptz(%d)", at.UnixMicro())
 	}
 	if len(models) > 0 {
-		condition += " AND model IN ("
-		for i, m := range models {
-			if i > 0 {
-				condition += ", "
-			}
-			condition += duck.Quote(m.Name)
+		var quoted, names []string
+		for _, m := range models {
+			quoted, names = append(quoted, duck.Quote(m.Name)), append(names, m.Name)
 		}
-		condition += ")"
+		condition += " AND model IN (" + strings.Join(quoted, ", ") + ")"
+		of = " of " + strings.Join(names, " or ")
 	}
 	var runs []*scoreRun
 	err := k.query(ctx, "SELECT run_id, model, epoch_us(as_of), model_file, model_sha256, "+
@@ -153,7 +161,8 @@ func (k *known) findRuns(
 		return nil, fmt.Errorf("look for a run: %w", err)
 	}
 	if len(runs) == 0 {
-		return nil, fmt.Errorf("no run %s: `crumbtrail sql \"from score_runs\"` lists them", word)
+		return nil, fmt.Errorf("no run %s%s: `crumbtrail sql \"from score_runs\"` lists them", word,
+			of)
 	}
 	return runs, nil
 }

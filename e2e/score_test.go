@@ -22,7 +22,8 @@ func runOf(t *testing.T, data string, args ...string) string {
 // scoresOf is what a run published, and checks that it adds up.
 func scoresOf(t *testing.T, data, run string) [][]string {
 	t.Helper()
-	off := number(t, data, "SELECT count(*) FROM (SELECT score, sum(points) AS points "+
+	off := number(t, data, "SELECT count(*) FROM (SELECT model, subject_id, score, "+
+		"sum(points) AS points "+
 		"FROM score_history LEFT JOIN files.score_explanations USING (topic_partition, topic_offset, "+
 		"run_id, model, version, subject_type, subject_id, as_of) WHERE run_id = '"+run+"' "+
 		"GROUP BY ALL) WHERE score <> coalesce(points, 0)")
@@ -32,7 +33,8 @@ func scoresOf(t *testing.T, data, run string) [][]string {
 	return rows(t, data, "SELECT model, version, subject_id, as_of, score, grade, sales_ready, "+
 		"ordinal, rule, event_id, points FROM score_history LEFT JOIN (SELECT rule, event_id, points, "+
 		"ordinal, topic_partition, topic_offset FROM files.score_explanations) "+
-		"USING (topic_partition, topic_offset) WHERE run_id = '"+run+"' ORDER BY subject_id, ordinal")
+		"USING (topic_partition, topic_offset) WHERE run_id = '"+run+"' "+
+		"ORDER BY model, subject_id, ordinal")
 }
 
 // A score as it was known is byte for byte what was published then, whatever has come, been joined
