@@ -25,6 +25,8 @@ func views() []string {
 		"score_runs", "score_summary", "score_top", "score_distribution", "score_grades",
 		"bad_beacons", "contact_versions", "timeline", "pipeline_counts", "records", "edges", "bridges",
 		"aliases", "alias_versions", "reviews", "lake_files", "handoffs", "handoff_deliveries",
+		"visit_touches", "visit_pages", "click_timeline", "top_pages", "browsers",
+		"operating_systems",
 	}
 }
 

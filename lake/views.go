@@ -32,8 +32,9 @@ type comment struct{ column, doc string }
 func viewNames() []string {
 	return []string{
 		"aliases", "alias_versions", "edges", "records", "bridges", "identities", "_visitors", "_reasons",
-		"beacons", "page_views", "link_clicks", "mail_opens", "rebuilds", "_current_visits",
-		"visits", "visit_changes", "visitors",
+		"beacons", "page_views", "link_clicks", "click_timeline", "mail_opens", "top_pages",
+		"rebuilds", "_current_visits", "visits", "visit_changes", "visit_touches", "_visit_beacons",
+		"visit_pages", "visitors", "browsers", "operating_systems",
 		"decisions", "submissions", "reviews", "contact_versions", "contacts", "bad_beacons",
 		"scores", "score_history", "score_explanations", "score_runs",
 		"score_summary", "score_top", "score_distribution", "score_grades",

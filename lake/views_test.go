@@ -179,6 +179,7 @@ func (w *world) put(words []string) {
 			TcSha256: f["tc"], TcfPurposes: uint32(n("purposes")),
 
 			Link: f["link"], Recipient: f["recipient"], Protocol: f["protocol"],
+			EngagedMs: int32(n("engaged")),
 		}
 		w.log.Append(schemas.Beacons, partition, &schemas.BeaconRecord{
 			Entry: &schemas.BeaconRecord_Beacon{Beacon: beacon},
@@ -195,6 +196,9 @@ func (w *world) put(words []string) {
 			Channel: f["channel"], EntryUrl: f["url"], ExitUrl: f["exit"], Late: f["late"] != "",
 			Campaign: &schemas.Campaign{Source: f["source"]}, Consent: consent(f["consent"]),
 			RebuildId: f["rebuild"], Gone: f["gone"] != "",
+			FirstEventId: f["first"], LastEventId: f["last"], LastOffset: n("offset"),
+			InputPartition: int32(partition),
+			Agent:          &schemas.Agent{Browser: f["browser"], Os: f["os"], BotRule: f["bot"]},
 		})
 	case "rebuilt":
 		w.log.Append(schemas.Visits, partition, &schemas.Visit{
