@@ -192,7 +192,8 @@ func (w *world) put(words []string) {
 	case "visit":
 		w.log.Append(schemas.Visits, partition, &schemas.Visit{
 			VisitId: f["id"], Site: site, VisitorId: f["visitor"], StartedAtUs: at("from"),
-			EndedAtUs: at("to"), Beacons: n("beacons"), PageViews: n("views"), EngagedMs: n("engaged"),
+			EndedAtUs: at("to"), Beacons: n("beacons"), Duplicates: n("duplicates"),
+			PageViews: n("views"), EngagedMs: n("engaged"),
 			Channel: f["channel"], EntryUrl: f["url"], ExitUrl: f["exit"], Late: f["late"] != "",
 			Campaign: &schemas.Campaign{Source: f["source"]}, Consent: consent(f["consent"]),
 			RebuildId: f["rebuild"], Gone: f["gone"] != "",
