@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 
+	"crumbtrail/handoff"
 	"crumbtrail/ingest"
 	"crumbtrail/ingest/enrich"
 	"crumbtrail/mail"
@@ -146,6 +147,27 @@ func (c *Config) mailConfig() (mail.Config, error) {
 				Name: f.Name, Site: f.Site, Subject: d.Subject, From: d.From, Text: d.Text,
 			})
 		}
+	}
+	return out, nil
+}
+
+// handoffConfig is how hand-offs go out.
+func (c *Config) handoffConfig() (handoff.Config, error) {
+	out := handoff.Config{Session: c.Kafka.SessionTimeout}
+	for i := range c.Handoffs.Webhooks {
+		w := &c.Handoffs.Webhooks[i]
+		text, err := secretOf(string(w.Secret), w.SecretFile)
+		var secret []byte
+		if err == nil {
+			secret, err = handoff.ParseSecret(text)
+		}
+		if err != nil {
+			return out, fmt.Errorf("webhook %q: secret: %w", w.Name, err)
+		}
+		out.Webhooks = append(out.Webhooks, handoff.Webhook{
+			Name: w.Name, URL: w.URL, Secret: secret, Models: w.Models, Contact: w.attributes(),
+			Private: w.Private, Timeout: w.Timeout, MaxAge: w.MaxAge,
+		})
 	}
 	return out, nil
 }

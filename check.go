@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"net"
 	"os"
 	"path/filepath"
@@ -86,6 +87,7 @@ func check(ctx context.Context, o checkOptions, out io.Writer) (clean bool) {
 		k.proxies()
 		k.country()
 		k.keys()
+		k.webhooks()
 		k.strategies()
 	}
 	models := k.models()
@@ -181,13 +183,17 @@ func (k *checker) keys() {
 	}
 }
 
+func (k *checker) webhooks() {
+	if _, err := k.cfg.handoffConfig(); err != nil {
+		k.problem("handoffs.webhooks", "make one with `echo whsec_$(openssl rand -base64 32)`", "%v", err)
+	}
+}
+
 // models parses every scoring model and returns how many there are.
 func (k *checker) models() int {
 	files, err := modelFiles(k.cfg.Models)
-	if errors.Is(err, fs.ErrNotExist) {
-		return 0 // LoadConfig has reported it where the file names it
-	}
-	if err != nil {
+	// That there is no directory LoadConfig has reported, where the file names it.
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		k.problem("models", "", "%v", err)
 	}
 	names := map[string]string{}
@@ -212,6 +218,13 @@ func (k *checker) models() int {
 		default:
 			names[name] = file
 		}
+	}
+	known := slices.Sorted(maps.Keys(names))
+	if len(files) == 0 {
+		known = []string{score.Default().Name}
+	}
+	if len(names) == len(files) { // else it may be one of the others
+		k.problems = append(k.problems, k.cfg.webhookModels(k.doc, known)...)
 	}
 	return len(files)
 }

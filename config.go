@@ -31,6 +31,8 @@ type Config struct {
 	Keys    []Key           `yaml:"keys"`
 	// Mail is nil where no mails go out.
 	Mail *Mail `yaml:"mail"`
+	// Handoffs says who is told that a lead is ready for sales.
+	Handoffs Handoffs `yaml:"handoffs"`
 	// Models is the directory of the scoring models. In the file it is relative to the file.
 	Models   string        `yaml:"models"`
 	Stages   StageSettings `yaml:"stages"`
@@ -194,6 +196,9 @@ func (c *Config) resolvePaths(dir string, doc *strictyaml.Document) {
 	}
 	if c.Mail != nil {
 		paths = append(paths, &c.Mail.PasswordFile)
+	}
+	for i := range c.Handoffs.Webhooks {
+		paths = append(paths, &c.Handoffs.Webhooks[i].SecretFile)
 	}
 	for i := range c.Keys {
 		paths = append(paths, &c.Keys[i].SecretFile)

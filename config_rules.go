@@ -53,6 +53,7 @@ func (r *configRules) check() {
 	if r.doc.Has("models") {
 		r.directory("models", r.cfg.Models)
 	}
+	r.handoffs()
 	r.lake()
 	r.limits()
 	r.country()

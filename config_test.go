@@ -101,6 +101,9 @@ func describeConfig(b *strings.Builder, cfg Config) {
 	if cfg.Mail != nil {
 		fmt.Fprintf(b, "mail %+v\n", *cfg.Mail)
 	}
+	for _, w := range cfg.Handoffs.Webhooks {
+		fmt.Fprintf(b, "webhook %+v\n", w)
+	}
 	fmt.Fprintf(b, "models %s lake %+v max_age %v\n", cfg.Models, cfg.Lake, cfg.Limits.MaxAge)
 }
 

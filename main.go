@@ -241,7 +241,7 @@ func (c *call) parseAlone() error {
 
 // settings reads the configuration and the models that it names.
 func (c *call) settings() (Config, []*score.Model, error) {
-	cfg, problems := LoadConfig(c.config)
+	cfg, doc, problems := readConfig(c.config)
 	if len(problems) > 0 {
 		return cfg, nil, problems
 	}
@@ -251,7 +251,17 @@ func (c *call) settings() (Config, []*score.Model, error) {
 		c.log.Warn("there is no such configuration: defaults hold", "config", c.config)
 	}
 	models, err := loadModels(cfg.Models)
-	return cfg, models, err
+	if err != nil {
+		return cfg, nil, err
+	}
+	var names []string
+	for _, m := range models {
+		names = append(names, m.Name)
+	}
+	if problems := cfg.webhookModels(doc, names); len(problems) > 0 {
+		return cfg, nil, problems
+	}
+	return cfg, models, nil
 }
 
 // newLog logs text on a terminal and JSON elsewhere.

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 
+	"crumbtrail/handoff"
 	"crumbtrail/ingest/enrich"
 	"crumbtrail/internal/admin"
 	"crumbtrail/internal/datadir"
@@ -43,6 +44,7 @@ type pipeline struct {
 	sessionize *stage.Runner
 	resolve    *stage.Runner
 	mail       *mail.Sender
+	handoffs   *handoff.Sender
 	lake       *lake.Lake
 
 	// joined is true where another process runs the stages on this directory.
@@ -218,6 +220,9 @@ func (p *pipeline) openStages(ctx context.Context, o pipelineOptions) (err error
 		}
 	}
 	if o.runs("lake") {
+		if err := p.openHandoffs(o); err != nil {
+			return err
+		}
 		return p.openLake(ctx, o)
 	}
 	return nil
@@ -365,6 +370,9 @@ func (p *pipeline) stageParts() (parts []part) {
 	}
 	if p.mail != nil {
 		parts = append(parts, part{"mail", p.mail.Run})
+	}
+	if p.handoffs != nil {
+		parts = append(parts, part{"handoff", p.handoffs.Run})
 	}
 	if p.lake != nil {
 		parts = append(parts, p.lakePart())

@@ -241,7 +241,7 @@ func (p *pipeline) scoreKnown(
 	runID, total := schemas.NewID(), 0
 	for _, m := range models {
 		run, cancel := context.WithTimeout(ctx, scoreTimeout)
-		out := scoreWriter{producer: producer, client: p.client}
+		out := scoreWriter{producer: producer, client: p.client, contact: p.cfg.handoffAttributes()}
 		err := out.run(run, k, m, asOf, runID)
 		cancel()
 		if err != nil {
@@ -256,8 +256,10 @@ func (p *pipeline) scoreKnown(
 type scoreWriter struct {
 	producer *kafka.Producer
 	client   *kafka.Client
-	batch    []kafka.Message
-	count    int
+	// contact are the attributes of a contact that hand-offs hold.
+	contact []string
+	batch   []kafka.Message
+	count   int
 }
 
 // run writes a run of a model.
@@ -269,7 +271,7 @@ func (w *scoreWriter) run(
 	if err != nil {
 		return err
 	}
-	handoffs := newHandoffWriter(w.client, k, m, asOf, from)
+	handoffs := newHandoffWriter(w, k, m, asOf, from)
 	err = score.Run(ctx, m, asOf, runAt, runID, from, func(s *schemas.Score) error {
 		w.count++
 		if err := w.add(ctx, s); err != nil {

@@ -35,6 +35,8 @@ type handoffWriter struct {
 	asOf   time.Time
 	from   score.Querier
 	ids    *schemas.HandoffIDs
+	// contact are the attributes of a contact that hand-offs hold: what webhooks are told.
+	contact []string
 
 	// transaction is nil until somebody is ready. From then on since says of each subject of the model
 	// as of when it was last handed off, and written which hand-offs the lake lacks.
@@ -48,14 +50,14 @@ type handoffWriter struct {
 // newHandoffWriter returns nil, which writes nothing, for a model without a line and for a run of
 // what the lake knew in the past: what follows from that has been written then.
 func newHandoffWriter(
-	client *kafka.Client, k *known, m *score.Model, asOf time.Time, from score.Querier,
+	w *scoreWriter, k *known, m *score.Model, asOf time.Time, from score.Querier,
 ) *handoffWriter {
 	if m.SalesReady == nil || k.past {
 		return nil
 	}
 	return &handoffWriter{
-		client: client, known: k, model: m, asOf: asOf, from: from, ids: schemas.NewHandoffIDs(),
-		batch: map[string]*schemas.Handoff{},
+		client: w.client, known: k, model: m, asOf: asOf, from: from, ids: schemas.NewHandoffIDs(),
+		contact: w.contact, batch: map[string]*schemas.Handoff{},
 	}
 }
 
@@ -217,6 +219,9 @@ func (w *handoffWriter) flush(ctx context.Context) error {
 	if err != nil || len(found) == 0 {
 		return err
 	}
+	if err := w.introduce(ctx, found); err != nil {
+		return err
+	}
 	return w.commit(ctx, found)
 }
 
@@ -241,6 +246,40 @@ func (w *handoffWriter) lacking(
 		return nil, fmt.Errorf("look for hand-offs: %w", err)
 	}
 	return slices.DeleteFunc(found, func(h *schemas.Handoff) bool { return before[h.HandoffId] }), nil
+}
+
+// introduce adds what webhooks are told of contacts.
+func (w *handoffWriter) introduce(ctx context.Context, found []*schemas.Handoff) error {
+	if len(w.contact) == 0 || w.model.Subject != score.Contact {
+		return nil
+	}
+	contacts := map[string]*schemas.HandoffContact{}
+	ids := make([]string, len(found))
+	for i, h := range found {
+		h.Contact = &schemas.HandoffContact{}
+		contacts[h.SubjectId] = h.Contact
+		ids[i] = duck.Quote(h.SubjectId)
+	}
+	err := w.known.query(ctx, "SELECT contact_id, "+strings.Join(w.contact, ", ")+" FROM contacts "+
+		"WHERE contact_id IN ("+strings.Join(ids, ", ")+")", func(values []any) error {
+		id, _ := values[0].(string)
+		c := contacts[id]
+		if c == nil {
+			return fmt.Errorf("%v is no contact that was asked for", values[0])
+		}
+		fields := map[string]*string{
+			"email": &c.Email, "first_name": &c.FirstName, "last_name": &c.LastName,
+			"phone": &c.Phone, "company": &c.Company,
+		}
+		for i, attribute := range w.contact {
+			*fields[attribute], _ = values[i+1].(string) // NULL is the empty text
+		}
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("read the contacts that are handed off: %w", err)
+	}
+	return nil
 }
 
 func (w *handoffWriter) commit(ctx context.Context, found []*schemas.Handoff) error {

@@ -139,7 +139,8 @@ func (p *pipeline) resolveHealth() admin.Check {
 
 func runLake(ctx context.Context, c *call) error {
 	return runAlone(ctx, c, func(_ context.Context, p *pipeline) ([]part, error) {
-		private, err := p.serveAdmin(c, admin.Check{Name: "lake", Ready: p.lake.Ready})
+		private, err := p.serveAdmin(c, admin.Check{Name: "lake", Ready: p.lake.Ready},
+			p.handoffHealth())
 		return append(p.stageParts(), private), err
 	})
 }

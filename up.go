@@ -65,7 +65,7 @@ func up(ctx context.Context, c *call, cfg Config, models []*score.Model) error {
 	if err != nil {
 		return err
 	}
-	private, err := p.serveAdmin(c, edgeHealth(collector), p.mailHealth())
+	private, err := p.serveAdmin(c, edgeHealth(collector), p.mailHealth(), p.handoffHealth())
 	if err != nil {
 		return err
 	}

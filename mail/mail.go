@@ -25,6 +25,7 @@ import (
 	"crumbtrail/internal/kafka"
 	"crumbtrail/internal/stage"
 	"crumbtrail/internal/token"
+	"crumbtrail/internal/waiting"
 	"crumbtrail/schemas"
 )
 
@@ -58,25 +59,11 @@ type Config struct {
 	// PutOff is how long a mail waits that the server does not take yet: the first time, and at most
 	// (1 min, 1 h). Away is how long the server is left alone that is not there (1 s, 1 min). Each
 	// time the pause doubles.
-	PutOff, Away Pauses
+	PutOff, Away waiting.Pauses
 	// Timeout is how long the server may take for a mail (1 min).
 	Timeout time.Duration
 	// Session is the session timeout of the group's members (6 s).
 	Session time.Duration
-}
-
-// Pauses are the first one and the longest.
-type Pauses struct{ First, Most time.Duration }
-
-// after is the pause after so many tries.
-func (p Pauses) after(tries int) time.Duration {
-	pause := p.First
-	for range tries - 1 {
-		if pause = 2 * pause; pause >= p.Most {
-			return p.Most
-		}
-	}
-	return pause
 }
 
 // Form is what the mails of a form say. A text that is empty is the default's.
@@ -115,11 +102,11 @@ type Sender struct {
 func New(
 	cfg Config, cluster stage.Cluster, log *slog.Logger, reg prometheus.Registerer,
 ) (*Sender, error) {
-	if cfg.PutOff == (Pauses{}) {
-		cfg.PutOff = Pauses{time.Minute, time.Hour}
+	if cfg.PutOff == (waiting.Pauses{}) {
+		cfg.PutOff = waiting.Pauses{First: time.Minute, Most: time.Hour}
 	}
-	if cfg.Away == (Pauses{}) {
-		cfg.Away = Pauses{time.Second, time.Minute}
+	if cfg.Away == (waiting.Pauses{}) {
+		cfg.Away = waiting.Pauses{First: time.Second, Most: time.Minute}
 	}
 	if cfg.Timeout <= 0 {
 		cfg.Timeout = time.Minute
@@ -178,7 +165,7 @@ func (s *Sender) hold(ctx context.Context, a kafka.Assignment) {
 		if time.Since(began) > time.Minute {
 			tries = 1
 		}
-		pause := s.cfg.Away.after(tries)
+		pause := s.cfg.Away.After(tries)
 		if errors.Is(err, kafka.ErrFenced) {
 			// Whoever has taken over must not be fenced in its turn.
 			pause = s.cfg.Session / 2

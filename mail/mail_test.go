@@ -20,6 +20,7 @@ import (
 	"crumbtrail/internal/kafka"
 	"crumbtrail/internal/stage"
 	"crumbtrail/internal/token"
+	"crumbtrail/internal/waiting"
 	"crumbtrail/schemas"
 )
 
@@ -67,8 +68,9 @@ func newWorld(t *testing.T) *world {
 	w.cfg = Config{
 		Server: w.office.address, TLS: TLSNone, From: "Acme <news@acme.example>",
 		URL: "https://acme.example/e/", PerSecond: 1000, Keys: w.keys,
-		PutOff: Pauses{50 * time.Millisecond, time.Second},
-		Away:   Pauses{20 * time.Millisecond, 200 * time.Millisecond}, Session: 200 * time.Millisecond,
+		PutOff:  waiting.Pauses{First: 50 * time.Millisecond, Most: time.Second},
+		Away:    waiting.Pauses{First: 20 * time.Millisecond, Most: 200 * time.Millisecond},
+		Session: 200 * time.Millisecond,
 	}
 	return w
 }
@@ -138,8 +140,8 @@ func (w *world) message(
 	return kafka.Message{Topic: string(topic), Partition: 0, Key: []byte("acme"), Value: value}
 }
 
-// waiting is a submission that waits for an hour.
-func waiting(name string) *schemas.Submission {
+// unconfirmed is a submission that waits for an hour.
+func unconfirmed(name string) *schemas.Submission {
 	return &schemas.Submission{
 		SubmissionId: name, Site: "acme", VisitorId: "v", Form: "news", Email: name + "@x.example",
 		FirstName: "Free money", Company: "evil.example", Url: "https://evil.example/",
@@ -180,7 +182,7 @@ func valueOf(t *testing.T, c prometheus.Metric) float64 {
 }
 
 func idOf(name string) string {
-	return "<" + schemas.ConfirmationID(waiting(name)) + "@acme.example>"
+	return "<" + schemas.ConfirmationID(unconfirmed(name)) + "@acme.example>"
 }
 
 func TestMailsGoOut(t *testing.T) {
@@ -198,7 +200,7 @@ func TestMailsGoOut(t *testing.T) {
 	if err := w.producer.Produce(t.Context(), []kafka.Message{spam, silent, garbage}); err != nil {
 		t.Fatal(err)
 	}
-	ann := waiting("ann")
+	ann := unconfirmed("ann")
 	w.pend(ann)
 	m := w.office.next()
 	body, err := io.ReadAll(m.Body)
@@ -230,7 +232,7 @@ func TestMailsGoOut(t *testing.T) {
 	if strings.Contains(text, "evil") || strings.Contains(text, "money") {
 		t.Errorf("body %s", text)
 	}
-	w.pend(waiting("bob"))
+	w.pend(unconfirmed("bob"))
 	if w.office.next().Header.Get("Message-Id") != idOf("bob") {
 		t.Error("another mail")
 	}
@@ -243,7 +245,7 @@ func TestAServerThatIsAway(t *testing.T) {
 	w := newWorld(t)
 	w.office.close()
 	s, stop := w.run()
-	w.pend(waiting("ann"), waiting("bob"))
+	w.pend(unconfirmed("ann"), unconfirmed("bob"))
 	await(t, func() bool { return strings.Contains(s.Notice(), "2 mails wait") })
 	stop()
 	_, _ = w.run()
@@ -275,11 +277,11 @@ func await(t *testing.T, condition func() bool) {
 // Greylisting: the first tries are put off, and hold up nobody else.
 func TestPutOff(t *testing.T) {
 	w := newWorld(t)
-	w.cfg.PutOff = Pauses{300 * time.Millisecond, time.Second}
+	w.cfg.PutOff = waiting.Pauses{First: 300 * time.Millisecond, Most: time.Second}
 	w.office.rcpt["ann@x.example"] = onceAfter(2, always(451, smtp.EnhancedCode{4, 7, 1}))
 	w.office.data["bob@x.example"] = onceAfter(1, always(452, smtp.EnhancedCode{4, 2, 2}))
 	s, _ := w.run()
-	w.pend(waiting("ann"), waiting("bob"), waiting("cid"))
+	w.pend(unconfirmed("ann"), unconfirmed("bob"), unconfirmed("cid"))
 	for _, name := range []string{"cid", "bob", "ann"} {
 		if got := w.office.next().Header.Get("Message-Id"); got != idOf(name) {
 			t.Errorf("%s came, want %s", got, idOf(name))
@@ -295,11 +297,11 @@ func TestRefused(t *testing.T) {
 	w.office.rcpt["ann@x.example"] = always(550, smtp.EnhancedCode{5, 1, 1})
 	w.office.data["bob@x.example"] = always(554, smtp.EnhancedCode{5, 7, 1})
 	s, _ := w.run()
-	odd := waiting("odd")
+	odd := unconfirmed("odd")
 	odd.Email = "odd@x.example\r\nBcc: all@x.example"
-	foreign := waiting("foreign")
+	foreign := unconfirmed("foreign")
 	foreign.Email = "ü@x.example"
-	w.pend(waiting("ann"), waiting("bob"), odd, foreign, waiting("cid"))
+	w.pend(unconfirmed("ann"), unconfirmed("bob"), odd, foreign, unconfirmed("cid"))
 	if got := w.office.next().Header.Get("Message-Id"); got != idOf("cid") {
 		t.Errorf("%s came", got)
 	}
@@ -332,7 +334,7 @@ func TestAMailThatHangs(t *testing.T) {
 	defer close(release)
 	w.office.data["ann@x.example"] = func() error { <-release; return errLost }
 	s, _ := w.run()
-	w.pend(waiting("ann"), waiting("bob"), waiting("cid"))
+	w.pend(unconfirmed("ann"), unconfirmed("bob"), unconfirmed("cid"))
 	got := map[string]bool{}
 	for range 2 {
 		got[w.office.next().Header.Get("Message-Id")] = true
@@ -348,7 +350,7 @@ func TestASenderThatIsRefused(t *testing.T) {
 	w := newWorld(t)
 	w.office.rcpt["ann@x.example"] = onceAfter(3, always(530, smtp.EnhancedCode{5, 7, 0}))
 	s, _ := w.run()
-	w.pend(waiting("ann"))
+	w.pend(unconfirmed("ann"))
 	if got := w.office.next().Header.Get("Message-Id"); got != idOf("ann") {
 		t.Errorf("%s came", got)
 	}
@@ -392,7 +394,7 @@ func TestAtLeastOnce(t *testing.T) {
 	w := newWorld(t)
 	w.cluster = &unlucky{Cluster: w.cluster, left: 2}
 	_, stop := w.run()
-	w.pend(waiting("ann"))
+	w.pend(unconfirmed("ann"))
 	for range 3 {
 		if got := w.office.next().Header.Get("Message-Id"); got != idOf("ann") {
 			t.Errorf("%s came", got)
@@ -401,7 +403,7 @@ func TestAtLeastOnce(t *testing.T) {
 	stop() // commits
 	_, stop = w.run()
 	defer stop()
-	w.pend(waiting("bob"))
+	w.pend(unconfirmed("bob"))
 	if got := w.office.next().Header.Get("Message-Id"); got != idOf("bob") {
 		t.Errorf("%s came, and was there before", got)
 	}
@@ -412,9 +414,9 @@ func TestWhatWaitsIsHandedOver(t *testing.T) {
 	w := newWorld(t)
 	w.office.rcpt["ann@x.example"] = always(450, smtp.EnhancedCode{4, 2, 0})
 	_, stop := w.run()
-	gone := waiting("gone")
+	gone := unconfirmed("gone")
 	gone.ConfirmUntilUs = time.Now().Add(-time.Second).UnixMicro()
-	w.pend(waiting("ann"), waiting("bob"), gone)
+	w.pend(unconfirmed("ann"), unconfirmed("bob"), gone)
 	w.office.next()
 	await(t, func() bool { return w.office.tried("ann@x.example") > 0 })
 	stop()
@@ -425,7 +427,7 @@ func TestWhatWaitsIsHandedOver(t *testing.T) {
 	if got := w.office.next().Header.Get("Message-Id"); got != idOf("ann") {
 		t.Errorf("%s came", got)
 	}
-	w.pend(waiting("cid"))
+	w.pend(unconfirmed("cid"))
 	if got := w.office.next().Header.Get("Message-Id"); got != idOf("cid") {
 		t.Errorf("%s came", got)
 	}
@@ -439,11 +441,11 @@ func TestWhatWaitsIsHandedOver(t *testing.T) {
 func TestStandby(t *testing.T) {
 	w := newWorld(t)
 	_, stop := w.run()
-	w.pend(waiting("ann"))
+	w.pend(unconfirmed("ann"))
 	w.office.next()
 	_, _ = w.run()
 	stop()
-	w.pend(waiting("bob"))
+	w.pend(unconfirmed("bob"))
 	if got := w.office.next().Header.Get("Message-Id"); got != idOf("bob") {
 		t.Errorf("%s came", got)
 	}
@@ -457,9 +459,9 @@ func TestExpiredMails(t *testing.T) {
 	w := newWorld(t)
 	w.office.close()
 	s, _ := w.run()
-	soon := waiting("soon")
+	soon := unconfirmed("soon")
 	soon.ConfirmUntilUs = time.Now().Add(300 * time.Millisecond).UnixMicro()
-	w.pend(soon, waiting("ann"))
+	w.pend(soon, unconfirmed("ann"))
 	await(t, func() bool { return valueOf(t, s.metrics.expired) == 1 })
 	w.office.open()
 	if got := w.office.next().Header.Get("Message-Id"); got != idOf("ann") {
@@ -471,13 +473,15 @@ func TestMoreThanFitsWaits(t *testing.T) {
 	w := newWorld(t)
 	w.office.close()
 	s, _ := w.run()
-	const all = maxWaiting + 100
+	const all = waiting.Most + 100
 	var list []*schemas.Submission
 	for i := range all {
-		list = append(list, waiting(fmt.Sprintf("p%d", i)))
+		list = append(list, unconfirmed(fmt.Sprintf("p%d", i)))
 	}
 	w.pend(list...)
-	await(t, func() bool { return strings.Contains(s.Notice(), fmt.Sprintf("%d mails", maxWaiting)) })
+	await(t, func() bool {
+		return strings.Contains(s.Notice(), fmt.Sprintf("%d mails", waiting.Most))
+	})
 	w.office.open()
 	got := map[string]bool{}
 	for range all {

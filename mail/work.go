@@ -9,13 +9,11 @@ import (
 
 	"crumbtrail/internal/kafka"
 	"crumbtrail/internal/stage"
+	"crumbtrail/internal/waiting"
 	"crumbtrail/schemas"
 )
 
 const (
-	// maxWaiting bounds how many mails wait at once; the rest waits in the log. So many offsets fit
-	// what is committed.
-	maxWaiting = 500
 	// sessionMails is how many mails go over one connection, and are sent twice at most by a kill.
 	sessionMails = 10
 	// commitEvery is how often it is committed how far the decisions are read, where no mail goes out.
@@ -150,9 +148,9 @@ func (r *round) locate(ctx context.Context) error {
 	if offset < 0 {
 		return nil
 	}
-	offsets, err := decodeWaiting(metadata, offset)
+	offsets, err := waiting.Decode(metadata, offset)
 	if err != nil {
-		return err
+		return fmt.Errorf("mails that wait: %w", err)
 	}
 	for _, at := range offsets {
 		record, err := r.fetch(ctx, schemas.Decisions, at)
@@ -194,7 +192,7 @@ func (r *round) fetch(
 
 // read takes decisions for as long as there is room.
 func (r *round) read(ctx context.Context) error {
-	for len(r.rest) > 0 && len(r.waiting) < maxWaiting {
+	for len(r.rest) > 0 && len(r.waiting) < waiting.Most {
 		if err := r.take(ctx, &r.rest[0]); err != nil {
 			return err
 		}
@@ -264,7 +262,7 @@ func (r *round) send(ctx context.Context) error {
 	case ctx.Err() == nil:
 		r.failures++
 		r.metrics.failures.Inc()
-		r.free = time.Now().Add(r.cfg.Away.after(r.failures))
+		r.free = time.Now().Add(r.cfg.Away.After(r.failures))
 		r.log.Warn("mail server", "err", err, "waiting", len(r.waiting))
 	}
 	r.note(len(r.waiting), r.lastFailure())
@@ -321,7 +319,7 @@ func (r *round) settle(one result) {
 	case putOff:
 		r.metrics.putOff.Inc()
 		one.letter.tries++
-		one.letter.next = time.Now().Add(r.cfg.PutOff.after(one.letter.tries))
+		one.letter.next = time.Now().Add(r.cfg.PutOff.After(one.letter.tries))
 		return
 	}
 	r.remove(one.letter)
@@ -376,7 +374,7 @@ func (r *round) commit(ctx context.Context) error {
 	defer cancel()
 	err := r.tx.Commit(ctx, kafka.Commit{
 		Messages: r.bad, Group: group, Topic: string(schemas.Decisions), Offset: r.next,
-		Metadata: encodeWaiting(offsets, r.next), Generation: r.assignment.Generation,
+		Metadata: waiting.Encode(offsets, r.next), Generation: r.assignment.Generation,
 		Member: r.assignment.Member,
 	})
 	if err != nil {

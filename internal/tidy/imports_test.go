@@ -15,12 +15,13 @@ const module = "crumbtrail"
 // internal but those that open names. What is not in here may not be imported.
 func rooms() map[string][]string {
 	return map[string][]string{
-		".":          {"schemas", "ingest", "sessionize", "resolve", "mail", "lake", "score", "site", "console", "benchmarks", "internal/*", "internal/duck"},
+		".":          {"schemas", "ingest", "sessionize", "resolve", "mail", "handoff", "lake", "score", "site", "console", "benchmarks", "internal/*", "internal/duck"},
 		"schemas":    {},
 		"ingest":     {"schemas", "internal/*"},
 		"sessionize": {"schemas", "internal/stage"},
 		"resolve":    {"schemas", "internal/stage", "internal/strictyaml"},
 		"mail":       {"schemas", "internal/*"},
+		"handoff":    {"schemas", "internal/*"},
 		"lake":       {"schemas", "internal/*", "internal/duck"},
 		"score":      {"schemas", "internal/*", "internal/duck"},
 		"site":       {"schemas", "internal/*"},
