@@ -40,6 +40,7 @@ type querier struct {
 type seenByQuerier struct {
 	DuckDB   string `json:"duckdb"`
 	Queries  int
+	Late     int // failed, longer after its begin than replaced files stay
 	Problems int
 	Examples []string
 	Longest  float64 // seconds
@@ -86,7 +87,8 @@ func (l *lakes) query() {
 	}
 	for _, python := range list {
 		for _, how := range []string{"fresh", fmt.Sprint(lakeGrace.Seconds() * 2 / 3)} {
-			q := &querier{cmd: exec.Command(python, l.questions, filepath.Join(l.data, "lake.duckdb"), how)}
+			q := &querier{cmd: exec.Command(python, l.questions, filepath.Join(l.data, "lake.duckdb"),
+				fmt.Sprint(lakeGrace.Seconds()), how)}
 			q.cmd.Stdout, q.cmd.Stderr = &q.out, os.Stderr
 			stdin, err := q.cmd.StdinPipe()
 			if err == nil {
@@ -119,8 +121,8 @@ func (l *lakes) answered() {
 		if err := json.Unmarshal(q.out.Bytes(), &saw); err != nil {
 			l.t.Fatalf("client: %v: %s", err, &q.out)
 		}
-		l.t.Logf("DuckDB %s, %s: %d queries, %d problems, the longest took %.2f s, last %v",
-			saw.DuckDB, q.cmd.Args[3], saw.Queries, saw.Problems, saw.Longest, saw.Rows)
+		l.t.Logf("DuckDB %s, %s: %d queries, %d late, %d problems, the longest took %.2f s, last %v",
+			saw.DuckDB, q.cmd.Args[4], saw.Queries, saw.Late, saw.Problems, saw.Longest, saw.Rows)
 		if saw.Problems > 0 || saw.Queries == 0 || saw.Rows["beacons"] == 0 || saw.Rows["visits"] == 0 {
 			l.t.Errorf("DuckDB %s: %s", saw.DuckDB, strings.Join(saw.Examples, "\n"))
 		}
