@@ -20,7 +20,7 @@
 //	CRUMBTRAIL_REBALANCING    how long members of a group come and go, real Kafka (25s)
 //	CRUMBTRAIL_BOUNCES        bounces of each broker (4)
 //	CRUMBTRAIL_BEACONS        beacons sent at least while brokers bounce (20000)
-//	CRUMBTRAIL_LAKE_KILLS     kills among three processes that write one lake (4)
+//	CRUMBTRAIL_LAKE_KILLS     kills among three processes that write one lake (2)
 //	CRUMBTRAIL_LOOP           how long a lake is queried while its writers die (1m)
 //	CRUMBTRAIL_SEED           the seed of an earlier run
 package faults

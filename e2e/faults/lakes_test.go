@@ -17,7 +17,7 @@ func TestSeveralProcessesWriteOneLake(t *testing.T) {
 	b := onEmbedded(t)
 	binary(t, shared.faulty)
 	random, seed := seeded(t)
-	kills := count(t, "CRUMBTRAIL_LAKE_KILLS", 4)
+	kills := count(t, "CRUMBTRAIL_LAKE_KILLS", 2)
 	stopped := lasting(t, "CRUMBTRAIL_STOPPED", 3*time.Second)
 	l := newLakes(t, b, seed, time.Minute+time.Duration(kills)*10*time.Second+4*stopped)
 	const members = 3
