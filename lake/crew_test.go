@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -253,4 +254,42 @@ func TestCrewComesAndGoes(t *testing.T) {
 			t.Errorf("the catalog shows what is not there: %v", err)
 		}
 	}
+}
+
+// A partition that nobody can repair from here is told of, and the others of its process go on.
+func TestHaltedPartitionLeavesTheOthersAlone(t *testing.T) {
+	log, dir := mixedLog(40, 2), t.TempDir()
+	if err := copyAll(t, dir, log, fastDisk{}); err != nil {
+		t.Fatal(err)
+	}
+	m, err := readManifest(newestOf(t, dir), source{string(schemas.Beacons), 0})
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "lake", m.Files[0].Path)
+	damage(t, path, tornInHalf)
+	l := member(t, dir, log, nil)
+	ctx, end := context.WithCancel(t.Context())
+	var held sync.WaitGroup
+	held.Go(func() { l.hold(ctx, kafka.Assignment{Partitions: []int32{0, 1}}) })
+	log.Append(schemas.Visits, 0, &schemas.Visit{VisitId: "new", StartedAtUs: m.ClockUs})
+	visits := l.partitions[slices.IndexFunc(l.partitions, func(p *partition) bool {
+		return p.source == source{string(schemas.Visits), 0}
+	})]
+	for {
+		moved := l.moved.wait()
+		halted := l.Ready()
+		done := visits.settled.Load() == log.Ends()[visits.topic][0]
+		if done && halted != nil && strings.Contains(halted.Error(), path) {
+			break
+		}
+		select {
+		case <-moved:
+		case <-time.After(10 * time.Millisecond): // health raises no signal
+		case <-t.Context().Done():
+			t.Fatalf("the other partition is done: %t; this one says %v", done, halted)
+		}
+	}
+	end()
+	held.Wait()
 }
