@@ -116,6 +116,8 @@ type LakeSettings struct {
 	Grace time.Duration `yaml:"grace"`
 	// Keep is how long beacons, visits and bad beacons stay, by their day; 0 is for ever.
 	Keep time.Duration `yaml:"keep"`
+	// ErasureGrace is how long files stay that hold rows of somebody who was erased.
+	ErasureGrace time.Duration `yaml:"erasure_grace"`
 }
 
 // DefaultConfig is the configuration of an empty file called path: one site, default, that a page
@@ -130,8 +132,10 @@ func DefaultConfig(path string) Config {
 			Commit: time.Second, Checkpoint: 30 * time.Second, StateBytes: 2 << 30,
 		},
 		Resolve: defaultResolve(),
-		Lake:    LakeSettings{Flush: time.Minute, CompactAfter: time.Hour, Grace: time.Hour},
-		Limits:  ingest.DefaultLimits(),
+		Lake: LakeSettings{
+			Flush: time.Minute, CompactAfter: time.Hour, Grace: time.Hour, ErasureGrace: time.Minute,
+		},
+		Limits: ingest.DefaultLimits(),
 	}
 }
 

@@ -74,6 +74,7 @@ func (r *configRules) lake() {
 	r.between("lake.flush", l.Flush, 100*time.Millisecond, time.Hour)
 	r.between("lake.compact_after", l.CompactAfter, time.Second, 30*24*time.Hour)
 	r.between("lake.grace", l.Grace, time.Second, 7*24*time.Hour)
+	r.between("lake.erasure_grace", l.ErasureGrace, 0, 24*time.Hour)
 	if l.Keep != 0 {
 		// Shorter, and what comes late is dropped as soon as it is there.
 		r.between("lake.keep", l.Keep, 7*24*time.Hour, 100*366*24*time.Hour)

@@ -45,6 +45,7 @@ func commands() []command {
 		{"redrive", "", "bad beacons, once repaired, through the edge again", runRedrive},
 		{"spill", "verify|show", "what waits on disk until Kafka takes it, checked or as JSON", runSpill},
 		{"review", "[VERDICT ID...]", "who may be one person: list, show, accept, reject, split, withdraw", runReview},
+		{"erase", "", "a person, everywhere: by --email, --contact or --visitor", runErase},
 		{"dedupe", "FILE", "which records of a CSV or Parquet file are of one person", runDedupe},
 		{"rebuild", "", "visits of some days again, from the lake", runRebuild},
 		{"score", "", "score every lead now, or as of a past moment", runScore},

@@ -35,6 +35,7 @@ func newPeopleCounts(reg prometheus.Registerer) *peopleCounts {
 		{"split", func(c resolve.Counts) int64 { return c.Split }},
 		{"withdrawn", func(c resolve.Counts) int64 { return c.Withdrawn }},
 		{"refused", func(c resolve.Counts) int64 { return c.Refused }},
+		{"erased", func(c resolve.Counts) int64 { return c.Erased }},
 	} {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name:        "crumbtrail_resolve_submissions_total",

@@ -237,7 +237,11 @@ func (p *pipeline) openLake(ctx context.Context, o pipelineOptions) error {
 	cfg := lake.Config{
 		Dir: p.data, Flush: p.cfg.Lake.Flush, SkipMissing: p.skipMissing,
 		Rewriter: rewriter{child}, CompactAfter: p.cfg.Lake.CompactAfter, Grace: p.cfg.Lake.Grace,
-		Keep: p.cfg.Lake.Keep,
+		Keep: p.cfg.Lake.Keep, ErasureGrace: p.cfg.Lake.ErasureGrace,
+		Ask: func(ctx context.Context, sql string, row func([]any) error) error {
+			q := duck.Query{Database: catalogPath(p.data), SQL: sql}
+			return child.Rows(ctx, q, func(_ []duck.Column, values []any) error { return row(values) })
+		},
 	}
 	if o.alone == "lake" {
 		if cfg.Crew, err = p.lakeCrew(); err != nil {
@@ -284,7 +288,7 @@ func (p *pipeline) openSessionize(ctx context.Context, commit time.Duration) (er
 func (p *pipeline) openResolve(ctx context.Context, commit time.Duration) (err error) {
 	cfg := p.stageConfig("resolve", schemas.Submissions, schemas.ResolveChangelog,
 		schemas.Records, schemas.Edges, schemas.Aliases, schemas.Contacts, schemas.Identities,
-		schemas.Decisions, schemas.BadBeacons)
+		schemas.Decisions, schemas.Erasures, schemas.BadBeacons)
 	rules, err := p.cfg.resolveConfig()
 	if err != nil {
 		return err
@@ -416,6 +420,14 @@ const (
 	otherRetention   = 30 * 24 * time.Hour
 )
 
+// retention is how long a topic keeps records that go by time.
+func retention(topic schemas.Topic) time.Duration {
+	if topic == schemas.Beacons {
+		return beaconsRetention
+	}
+	return otherRetention
+}
+
 // topicSpecs lays the topics out as the configuration says.
 func topicSpecs(cfg Config, recorded bool) []kafka.TopicSpec {
 	var specs []kafka.TopicSpec
@@ -423,17 +435,13 @@ func topicSpecs(cfg Config, recorded bool) []kafka.TopicSpec {
 		configs := map[string]string{
 			"min.insync.replicas": strconv.Itoa(max(1, cfg.Topics.Replication-1)),
 		}
-		retention := otherRetention
-		if t.Topic == schemas.Beacons {
-			retention = beaconsRetention
-		}
 		switch {
 		case t.Compacted:
 			configs["cleanup.policy"] = "compact"
 		case recorded: // old by its own time from the start
 			configs["retention.ms"] = "-1"
 		default:
-			configs["retention.ms"] = strconv.FormatInt(retention.Milliseconds(), 10)
+			configs["retention.ms"] = strconv.FormatInt(retention(t.Topic).Milliseconds(), 10)
 		}
 		if t.Clocked && !recorded {
 			configs["message.timestamp.type"] = "LogAppendTime"

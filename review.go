@@ -194,7 +194,12 @@ func (r *review) send(ctx context.Context, said *schemas.Review) error {
 		return outcome.print(c.stdout, r.format, "nobody resolves on this directory now: it is "+
 			"decided on at the next `crumbtrail up`")
 	}
-	d, err := r.await(ctx, p.client, submission.SubmissionId, ends)
+	waiting, cancel := context.WithTimeout(ctx, r.wait)
+	defer cancel()
+	d, err := awaitDecision(waiting, p.client, submission.SubmissionId, ends)
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
 		return err
 	}
@@ -212,22 +217,18 @@ func (r *review) send(ctx context.Context, said *schemas.Review) error {
 	return nil
 }
 
-// await returns the decision on a submission, nil where it has not come in time.
-func (r *review) await(
+// awaitDecision returns the decision on what has no site, nil where it has not come in time.
+func awaitDecision(
 	ctx context.Context, client *kafka.Client, id string, from []int64,
 ) (*schemas.Decision, error) {
-	waiting, cancel := context.WithTimeout(ctx, r.wait)
-	defer cancel()
 	topic := string(schemas.Decisions)
 	for at := from[0]; ; {
-		fetched, err := client.Fetch(waiting, topic, 0, at, kafka.FetchWait)
+		fetched, err := client.Fetch(ctx, topic, 0, at, kafka.FetchWait)
 		switch {
-		case ctx.Err() != nil:
-			return nil, ctx.Err()
-		case errors.Is(err, context.DeadlineExceeded), waiting.Err() != nil:
+		case errors.Is(err, context.DeadlineExceeded), ctx.Err() != nil:
 			return nil, nil
 		case err != nil:
-			return nil, fmt.Errorf("wait for the decision on review %s: %w", id, err)
+			return nil, fmt.Errorf("wait for the decision on %s: %w", id, err)
 		}
 		for i := range fetched.Records {
 			d := &schemas.Decision{}

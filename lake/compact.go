@@ -176,16 +176,9 @@ func countRows(files []dataFile) (rows int64) {
 func (c *compactor) rewrite(
 	ctx context.Context, p *partition, sets [][]dataFile, number int64,
 ) (made []replacement, err error) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	case <-ctx.Done():
-		return nil, ctx.Err()
-	}
 	began := time.Now()
 	tables := newTables()
-	var jobs []Rewrite
-	var paths []string // where the files are to be, of each job
+	var jobs []rewriteJob
 	for _, set := range sets {
 		t := tables.named(set[0].Table)
 		r := replacement{gone: set}
@@ -193,41 +186,77 @@ func (c *compactor) rewrite(
 		for part := range parts {
 			into := compactedFile(p.source, set, number, part, parts)
 			r.come = append(r.come, into)
-			paths = append(paths, filepath.Join(p.layout.root(), into.Path))
-			jobs = append(jobs, Rewrite{
-				Path: uniqueTmp(paths[len(paths)-1]), SQL: p.layout.compactSQL(t, set, part, parts),
-				FieldIDs: t.fieldIDs(), RowGroup: compactRowGroup,
-			})
+			jobs = append(jobs, rewriteJob{t, into, p.layout.compactSQL(t, set, part, parts)})
 		}
 		made = append(made, r)
 	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, removeAll(p.disk, jobs, paths))
-		}
-	}()
-	rows, err := c.rewriter.Rewrite(ctx, p.layout.root(), jobs)
+	files, err := c.files(ctx, p, jobs)
 	if err != nil {
 		return nil, err
 	}
-	next := 0
 	for _, r := range made {
-		for i := range r.come {
-			r.come[i].Rows = rows[next]
-			if r.come[i].Bytes, err = settle(p.disk, jobs[next].Path, paths[next]); err != nil {
-				return nil, err
-			}
-			next++
-		}
+		files = files[copy(r.come, files):]
 		if got, want := countRows(r.come), countRows(r.gone); got != want {
-			return nil, fmt.Errorf("files of %s, %s have %d rows, and %d when they were compacted",
-				r.gone[0].Table, r.gone[0].Day, want, got)
+			err = errors.Join(err, fmt.Errorf("files of %s, %s have %d rows, and %d when they were "+
+				"compacted", r.gone[0].Table, r.gone[0].Day, want, got))
 		}
 	}
-	fault.Point(fault.LakeCompacted)
+	if err != nil {
+		p.removeUnnamed(made)
+		return nil, err
+	}
 	p.metrics.compacted(made, time.Since(began))
 	return made, nil
 }
+
+// rewriteJob is a file to be made of what a query gives.
+type rewriteJob struct {
+	table *table
+	file  dataFile
+	sql   string
+}
+
+// files makes files and returns them with their rows and sizes, durable and under their names.
+// After an error there is none.
+func (c *compactor) files(
+	ctx context.Context, p *partition, jobs []rewriteJob,
+) (files []dataFile, err error) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	made := make([]Rewrite, len(jobs))
+	for i, j := range jobs {
+		made[i] = Rewrite{
+			Path: uniqueTmp(p.path(j.file)), SQL: j.sql, FieldIDs: j.table.fieldIDs(),
+		}
+		if j.file.Compacted {
+			made[i].RowGroup = compactRowGroup
+		}
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, p.removeAll(jobs, made))
+		}
+	}()
+	rows, err := c.rewriter.Rewrite(ctx, p.layout.root(), made)
+	if err != nil {
+		return nil, err
+	}
+	for i, j := range jobs {
+		f := j.file
+		f.Rows = rows[i]
+		if f.Bytes, err = settle(p.disk, made[i].Path, p.path(f)); err != nil {
+			return nil, err
+		}
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+func (p *partition) path(f dataFile) string { return filepath.Join(p.layout.root(), f.Path) }
 
 // compactedFile is one of the files that take the place of others.
 func compactedFile(s source, gone []dataFile, number int64, part, parts int) dataFile {
@@ -261,10 +290,10 @@ func settle(d disk, tmp, path string) (size int64, err error) {
 }
 
 // removeAll removes what was made of files that nobody will name.
-func removeAll(d disk, jobs []Rewrite, paths []string) (err error) {
+func (p *partition) removeAll(jobs []rewriteJob, made []Rewrite) (err error) {
 	for i := range jobs {
-		for _, path := range []string{jobs[i].Path, paths[i]} {
-			if e := d.remove(path); e != nil && !errors.Is(e, fs.ErrNotExist) {
+		for _, path := range []string{made[i].Path, p.path(jobs[i].file)} {
+			if e := p.disk.remove(path); e != nil && !errors.Is(e, fs.ErrNotExist) {
 				err = errors.Join(err, e)
 			}
 		}
@@ -275,10 +304,7 @@ func removeAll(d disk, jobs []Rewrite, paths []string) (err error) {
 // compactSQL selects the rows of files, or those of a part of the visitors, in the order of a
 // compacted file.
 func (l layout) compactSQL(t *table, files []dataFile, part, parts int) string {
-	var paths []string
-	for _, f := range files {
-		paths = append(paths, filepath.Join(l.root(), f.Path))
-	}
+	paths := l.paths(files)
 	slices.Sort(paths)
 	keys := t.sortedBy()
 	where := ""
@@ -305,7 +331,7 @@ func (p *partition) replace(ctx context.Context, r rewritten) error {
 		}
 		return nil
 	}
-	if err := p.commit(r.replacements); err != nil {
+	if err := p.commit(r.replacements, nil); err != nil {
 		return err
 	}
 	fault.Point(fault.LakeReplaced)
@@ -315,15 +341,24 @@ func (p *partition) replace(ctx context.Context, r rewritten) error {
 
 // abandon waits for what is under way and removes what came of it: nobody has named it.
 func (p *partition) abandon() {
-	if p.compaction == nil {
-		return
+	if p.compaction != nil {
+		r := <-p.compaction.done
+		p.compaction = nil
+		p.removeUnnamed(r.replacements)
 	}
-	r := <-p.compaction.done
-	p.compaction = nil
-	for _, one := range r.replacements {
-		for _, f := range one.come {
-			if err := p.disk.remove(filepath.Join(p.layout.root(), f.Path)); err != nil {
-				p.log.Warn("remove a compacted file that is not needed", "path", f.Path, "err", err)
+	if p.erasing.found != nil {
+		c := <-p.erasing.found
+		p.erasing.found = nil
+		p.removeUnnamed(c.replacements)
+	}
+}
+
+// removeUnnamed removes the new files of replacements that are not to be published.
+func (p *partition) removeUnnamed(replacements []replacement) {
+	for _, r := range replacements {
+		for _, f := range r.come {
+			if err := p.disk.remove(p.path(f)); err != nil {
+				p.log.Warn("remove a rewritten file that is not needed", "path", f.Path, "err", err)
 			}
 		}
 	}

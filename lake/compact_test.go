@@ -51,7 +51,7 @@ func compacting(t *testing.T, dir string, log *Log, r Rewriter, d disk) (*Lake, 
 	if err != nil {
 		return nil, err
 	}
-	ends := log.Ends()
+	ends := log.AllEnds()
 	for _, p := range l.partitions {
 		for p.next < ends[p.topic][p.partition] {
 			batch, err := log.Fetch(t.Context(), p.topic, p.partition, p.next, 0)

@@ -305,7 +305,7 @@ func finish(t *testing.T, dir string, l *Log) {
 	ctx, cancel := context.WithCancel(t.Context())
 	ended := make(chan error, 1)
 	go func() { ended <- lake.Run(ctx) }()
-	if err := lake.Drain(t.Context(), l.Ends()); err != nil {
+	if err := lake.Drain(t.Context(), l.AllEnds()); err != nil {
 		t.Error(err)
 	}
 	cancel()
@@ -322,7 +322,7 @@ func copyAll(t *testing.T, dir string, l *Log, d disk) error {
 	if err != nil {
 		return err
 	}
-	ends := l.Ends()
+	ends := l.AllEnds()
 	for _, p := range lake.partitions {
 		p.fanIn = fewFiles
 		for p.next < ends[p.topic][p.partition] {

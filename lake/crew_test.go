@@ -102,7 +102,7 @@ func TestStaleWriterPublishesNothing(t *testing.T) {
 			read(t, log, p)
 			old = takeOver(t, slow)
 			wantPublished(t, p, true)
-			for end := log.Ends()[old.topic][0]; old.next < end; {
+			for end := log.AllEnds()[old.topic][0]; old.next < end; {
 				read(t, log, old)
 				wantPublished(t, old, false)
 			}
@@ -138,7 +138,7 @@ func TestTakeoverSweepsUnpublishedFiles(t *testing.T) {
 	if err := old.publish.publish(&m); !errors.Is(err, errStale) {
 		t.Fatalf("a manifest that names files that are gone: %v", err)
 	}
-	for p.next < log.Ends()[p.topic][0] {
+	for p.next < log.AllEnds()[p.topic][0] {
 		read(t, log, p)
 		wantPublished(t, p, false)
 	}
@@ -154,7 +154,7 @@ func TestStaleCompactionHarmsNothing(t *testing.T) {
 	log.Batch = 6
 	slow, quick := member(t, dir, log, RewriterOf(t)), member(t, dir, log, RewriterOf(t))
 	old := takeOver(t, slow)
-	for old.next < log.Ends()[old.topic][0] {
+	for old.next < log.AllEnds()[old.topic][0] {
 		read(t, log, old)
 		wantPublished(t, old, false)
 	}
@@ -235,7 +235,7 @@ func TestCrewComesAndGoes(t *testing.T) {
 		rest(i)
 	}
 	work(0, []int32{0, 1, 2})
-	if err := crew[0].Drain(t.Context(), log.Ends()); err != nil {
+	if err := crew[0].Drain(t.Context(), log.AllEnds()); err != nil {
 		t.Fatal(err)
 	}
 	if err := crew[0].Ready(); err != nil {
@@ -279,7 +279,7 @@ func TestHaltedPartitionLeavesTheOthersAlone(t *testing.T) {
 	for {
 		moved := l.moved.wait()
 		halted := l.Ready()
-		done := visits.settled.Load() == log.Ends()[visits.topic][0]
+		done := visits.settled.Load() == log.AllEnds()[visits.topic][0]
 		if done && halted != nil && strings.Contains(halted.Error(), path) {
 			break
 		}

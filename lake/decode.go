@@ -39,6 +39,7 @@ func decoders() map[schemas.Topic]decoder {
 		schemas.Decisions:   (*tables).decision,
 		schemas.Scores:      (*tables).score,
 		schemas.Handoffs:    (*tables).handoff,
+		schemas.Erasures:    (*tables).erasure,
 	}
 }
 
@@ -60,6 +61,7 @@ type tables struct {
 	scoreRuns    buffer[scoreRunRow]
 	handoffs     buffer[handoffRow]
 	deliveries   buffer[deliveryRow]
+	erasures     buffer[erasureRow]
 
 	seen       seen
 	duplicates int64
@@ -67,6 +69,11 @@ type tables struct {
 	badNames   *schemas.Names
 	// regrouped is true where contacts have become one or several since it was last set to false.
 	regrouped bool
+	// filter says what is erased, dropped counts by request and table the rows that were not written
+	// for it or were taken out; droppedAny is true where some were since it was last set to false.
+	filter     *filter
+	dropped    map[string]tableRows
+	droppedAny bool
 
 	rows int
 }
@@ -97,7 +104,10 @@ func (r *reading) decode(value []byte) (*schemas.BeaconRecord, error) {
 }
 
 func newTables() *tables {
-	t := &tables{badNames: schemas.NewNames("bad_beacon")}
+	t := &tables{
+		badNames: schemas.NewNames("bad_beacon"), filter: newFilter(nil),
+		dropped: map[string]tableRows{},
+	}
 	t.reading.beacon.Beacon = &schemas.Beacon{}
 	t.beacons.table = beaconsTable()
 	t.visits.table = visitsTable()
@@ -115,6 +125,7 @@ func newTables() *tables {
 	t.scoreRuns.table = scoreRunsTable()
 	t.handoffs.table = handoffsTable()
 	t.deliveries.table = deliveriesTable()
+	t.erasures.table = erasuresTable()
 	return t
 }
 
@@ -127,6 +138,7 @@ func (t *tables) all() []*table {
 		&t.aliases.table.table, &t.identities.table.table, &t.decisions.table.table,
 		&t.badBeacons.table.table, &t.scores.table.table, &t.explanations.table.table,
 		&t.scoreRuns.table.table, &t.handoffs.table.table, &t.deliveries.table.table,
+		&t.erasures.table.table,
 	}
 }
 
@@ -141,7 +153,8 @@ func (t *tables) bytes() int64 {
 	return t.beacons.bytes() + t.visits.bytes() + t.submissions.bytes() + t.records.bytes() +
 		t.edges.bytes() + t.contacts.bytes() + t.aliases.bytes() + t.identities.bytes() +
 		t.decisions.bytes() + t.badBeacons.bytes() + t.scores.bytes() + t.explanations.bytes() +
-		t.scoreRuns.bytes() + t.rebuilds.bytes() + t.handoffs.bytes() + t.deliveries.bytes()
+		t.scoreRuns.bytes() + t.rebuilds.bytes() + t.handoffs.bytes() + t.deliveries.bytes() +
+		t.erasures.bytes()
 }
 
 // take empties the tables.
@@ -163,6 +176,7 @@ func (t *tables) take() []pending {
 	out = t.scoreRuns.take(out)
 	out = t.handoffs.take(out)
 	out = t.deliveries.take(out)
+	out = t.erasures.take(out)
 	t.rows = 0
 	return out
 }
@@ -177,6 +191,10 @@ func (t *tables) beacon(at place, r kafka.Record) error {
 		if entry.GetTick() == nil && entry.GetFlush() == nil {
 			return fmt.Errorf("neither beacon, tick nor flush")
 		}
+		return nil
+	}
+	if t.erased("beacons", t.filter.visitor(b.Site, b.VisitorId, b.OccurredAtUs)) ||
+		t.erased("beacons", t.filter.subject(b.Recipient)) {
 		return nil
 	}
 	id := idOf(&t.reading.id, b.Site, b.VisitorId, b.EventId)
@@ -197,9 +215,13 @@ func (t *tables) visit(at place, r kafka.Record) error {
 	}
 	if v.Rebuild != nil {
 		t.rebuilds.append(v.Rebuild.RebuiltAtUs, &visitRow{v, at})
-	} else {
-		t.visits.append(v.StartedAtUs, &visitRow{v, at})
+		t.rows++
+		return nil
 	}
+	if t.erased("visits", t.filter.visitor(v.Site, v.VisitorId, v.StartedAtUs)) {
+		return nil
+	}
+	t.visits.append(v.StartedAtUs, &visitRow{v, at})
 	t.rows++
 	return nil
 }
@@ -208,6 +230,9 @@ func (t *tables) submission(at place, r kafka.Record) error {
 	s := &schemas.Submission{}
 	if err := s.UnmarshalVT(r.Value); err != nil {
 		return err
+	}
+	if s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_ERASURE {
+		return nil // what came of it is on a topic of its own
 	}
 	if s.OccurredAtUs == 0 { // a review happens as it comes in
 		s.OccurredAtUs = s.ReceivedAtUs
@@ -302,6 +327,9 @@ func (t *tables) score(at place, r kafka.Record) error {
 		t.rows++
 		return nil
 	}
+	if t.erased("scores", t.filter.subject(s.SubjectId)) {
+		return nil
+	}
 	t.scores.append(s.AsOfUs, &scoreRow{s, at})
 	t.rows++
 	for i, c := range s.Contributions {
@@ -318,6 +346,9 @@ func (t *tables) handoff(at place, r kafka.Record) error {
 	}
 	switch e := entry.Entry.(type) {
 	case *schemas.HandoffRecord_Handoff:
+		if t.erased("handoffs", t.filter.subject(e.Handoff.SubjectId)) {
+			return nil
+		}
 		t.handoffs.append(e.Handoff.RunAtUs, &handoffRow{e.Handoff, at})
 	case *schemas.HandoffRecord_Delivery:
 		t.deliveries.append(e.Delivery.AtUs, &deliveryRow{e.Delivery, at})
@@ -326,6 +357,26 @@ func (t *tables) handoff(at place, r kafka.Record) error {
 	default:
 		return errors.New("neither hand-off, delivery nor redelivery")
 	}
+	t.rows++
+	return nil
+}
+
+// erased counts a record that has no row in a table, as a request, where there is one, says so.
+func (t *tables) erased(table, request string) bool {
+	if request == "" {
+		return false
+	}
+	addRows(t.dropped, request, table, 1)
+	t.droppedAny = true
+	return true
+}
+
+func (t *tables) erasure(at place, r kafka.Record) error {
+	e := &schemas.Erasure{}
+	if err := e.UnmarshalVT(r.Value); err != nil {
+		return err
+	}
+	t.erasures.append(e.ErasedAtUs, &erasureRow{e, at})
 	t.rows++
 	return nil
 }

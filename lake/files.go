@@ -132,9 +132,27 @@ func dataPath(table, day string, s source, first, last, number int64) string {
 	return filepath.Join(table, "dt="+day, fmt.Sprintf("%s-%d-%d.r%d.parquet", s, first, last, number))
 }
 
-// dataName is what dataPath and compactedFile make of a source, offsets and a manifest's number.
-// Files that were written before names had it are of number 0.
-var dataName = regexp.MustCompile(`^(.+)-\d+-\d+(?:\.r(\d+)(?:p\d+)?)?$`)
+// paths are where files lie.
+func (l layout) paths(files []dataFile) []string {
+	paths := make([]string, len(files))
+	for i, f := range files {
+		paths[i] = filepath.Join(l.root(), f.Path)
+	}
+	return paths
+}
+
+// clearedPath is where the rows of a file lie but for some that are erased, from the manifest with
+// a number on. Of a day that is in several files it keeps which part it is.
+func clearedPath(path string, number int64) string {
+	return rewriting.ReplaceAllString(path, fmt.Sprintf(".r%d${1}e.parquet", number))
+}
+
+// rewriting is what clearedPath changes of a name.
+var rewriting = regexp.MustCompile(`(?:\.r\d+)?((?:p\d+)?)e?\.parquet$`)
+
+// dataName is what dataPath, compactedFile and clearedPath make of a source, offsets and a
+// manifest's number. Files that were written before names had it are of number 0.
+var dataName = regexp.MustCompile(`^(.+)-\d+-\d+(?:\.r(\d+)(?:p\d+)?e?)?$`)
 
 // parseName reads a data file's name, or a temporary one's.
 func parseName(name string) (s source, number int64, ok bool) {

@@ -31,6 +31,11 @@ type Config struct {
 	Flush time.Duration
 	// Memory bounds the rows that wait in memory, in bytes; default 64 MiB.
 	Memory int64
+	// ErasureGrace is how long a file that holds rows of somebody who was erased stays for queries
+	// that began before; 0: no longer than the catalog shows it.
+	ErasureGrace time.Duration
+	// Ask asks the catalog, or files beside it, in a process of its own. Nil: nothing can be erased.
+	Ask Ask
 	// SkipMissing goes on behind records that are lost in the middle of a topic, and without files
 	// that are lost.
 	SkipMissing bool
@@ -75,10 +80,16 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// Ask asks a query and hands on the rows of an answer. Values are as DuckDB has them: nil, bool,
+// int64, float64 or text.
+type Ask func(ctx context.Context, sql string, row func(values []any) error) error
+
 // Source is where topics are read: *kafka.Client.
 type Source interface {
 	// Starts returns the oldest offset of each of a topic's partitions.
 	Starts(ctx context.Context, topic string) ([]int64, error)
+	// Ends returns the offset after the last record of each of a topic's partitions.
+	Ends(ctx context.Context, topic string) ([]int64, error)
 	kafka.Fetcher
 }
 
@@ -103,6 +114,7 @@ type Lake struct {
 	budget   budget
 	encoders encoders
 	moved    signal
+	erasures *erasures
 
 	// drains takes requests to flush now.
 	drains chan chan<- error
@@ -147,6 +159,10 @@ func open(
 		ended:     make(chan struct{}),
 	}
 	l.publisher = linkPublisher{l.layout, d}
+	l.erasures = newErasures(from, l.cfg.ErasureGrace, log)
+	if err := l.erasures.load(ctx); err != nil {
+		return nil, fmt.Errorf("open lake: read erasures: %w", err)
+	}
 	if err := l.addPartitions(ctx, from); err != nil {
 		return nil, fmt.Errorf("open lake: %w", err)
 	}
@@ -179,8 +195,8 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 				gaps: l.cfg.gaps(t), skipMissing: l.cfg.SkipMissing, start: start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
 				metrics: l.metrics, budget: &l.budget, moved: &l.moved, regrouped: l.regrouped,
-				encoders: l.encoders,
-				fanIn:    mergeFiles, grace: l.cfg.Grace, keep: l.cfg.Keep, now: time.Now, compactor: compact,
+				encoders: l.encoders, erasures: l.erasures, ask: l.cfg.Ask,
+				fanIn: mergeFiles, grace: l.cfg.Grace, keep: l.cfg.Keep, now: time.Now, compactor: compact,
 				flushes: make(chan flushRequest),
 			})
 		}
@@ -240,7 +256,10 @@ func (l *Lake) Run(ctx context.Context) error {
 	if l.cfg.Crew != nil {
 		run = l.share
 	}
-	err := run(ctx)
+	g, running := errgroup.WithContext(ctx)
+	g.Go(func() error { return run(running) })
+	g.Go(func() error { return l.erasures.follow(running) })
+	err := g.Wait()
 	last, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
 	defer cancel()
 	return errors.Join(err, l.refresh(last, l.partitions))
@@ -267,6 +286,10 @@ func (l *Lake) pace(ctx context.Context, held []*partition) {
 		case <-ticker.C:
 			if err := l.cycle(ctx, held); err != nil && ctx.Err() == nil {
 				l.log.Error("show what is new in the lake", "err", err)
+			}
+		case <-l.erasures.hurry:
+			if err := l.cycle(ctx, held); err != nil && ctx.Err() == nil {
+				l.log.Error("show what is erased from the lake", "err", err)
 			}
 		case done := <-l.drains:
 			done <- l.cycle(ctx, held)

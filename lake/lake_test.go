@@ -188,7 +188,7 @@ func TestFullDiskIsTriedAgain(t *testing.T) {
 	go func() { ended <- l.Run(ctx) }()
 	refused := 0
 	for {
-		err := l.Drain(t.Context(), log.Ends())
+		err := l.Drain(t.Context(), log.AllEnds())
 		if err == nil {
 			break
 		}
@@ -451,7 +451,7 @@ func TestRegroupedIsToldOf(t *testing.T) {
 		{SubmissionId: "u4", ContactId: "c1", Parted: []string{"c2"}},
 	} {
 		log.Append(schemas.Decisions, 0, d)
-		if err := l.Drain(t.Context(), log.Ends()); err != nil {
+		if err := l.Drain(t.Context(), log.AllEnds()); err != nil {
 			t.Fatal(err)
 		}
 		told := false

@@ -49,8 +49,8 @@ func (l *Log) AppendRaw(topic schemas.Topic, partition int, value []byte) {
 	l.grown.raise()
 }
 
-// Ends is by topic and partition where a topic ends.
-func (l *Log) Ends() map[string][]int64 {
+// AllEnds is by topic and partition where a topic ends.
+func (l *Log) AllEnds() map[string][]int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	ends := map[string][]int64{}
@@ -65,6 +65,11 @@ func (l *Log) Ends() map[string][]int64 {
 // Starts is the method of Source.
 func (l *Log) Starts(_ context.Context, topic string) ([]int64, error) {
 	return make([]int64, len(l.topics[topic])), nil
+}
+
+// Ends is the method of Source.
+func (l *Log) Ends(_ context.Context, topic string) ([]int64, error) {
+	return l.AllEnds()[topic], nil
 }
 
 // Fetch is the method of Source; at the end of a partition it waits for more.

@@ -40,6 +40,12 @@ type manifest struct {
 	Undecodable int64 `json:"undecodable,omitempty"`
 	// Expired is how many rows were dropped by their age, by table.
 	Expired map[string]int64 `json:"expired,omitempty"`
+	// Erased is how many rows before NextOffset were taken out again, or never written, by request
+	// and table.
+	Erased map[string]tableRows `json:"erased,omitempty"`
+	// ErasedTo is the offset of the topic erasures before which all is gone from the files, retired
+	// ones included.
+	ErasedTo int64 `json:"erased_to,omitempty"`
 	// Columns is the greatest field id of each table as the writer knew it. Who knows fewer would
 	// lose columns with each merge, and does not begin.
 	Columns map[string]int `json:"columns,omitempty"`

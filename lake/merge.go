@@ -265,6 +265,18 @@ func (s *shown) since(t time.Time) int64 {
 	return s.log[0].number
 }
 
+// reached returns when a manifest, or a later one, was first in a catalog.
+func (s *shown) reached(number int64) (at time.Time, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.log {
+		if one.number >= number {
+			return one.at, true
+		}
+	}
+	return at, false
+}
+
 // reset forgets all, as when another process has had the partition meanwhile.
 func (s *shown) reset() {
 	s.mu.Lock()

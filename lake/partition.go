@@ -55,6 +55,9 @@ type partition struct {
 	moved *signal
 	// regrouped is Lake's.
 	regrouped chan<- struct{}
+	erasures  *erasures
+	ask       Ask
+	erasing   erasing
 
 	tables    *tables
 	published *manifest
@@ -112,6 +115,7 @@ func (p *partition) load(ctx context.Context) error {
 	p.reset()
 	p.published, p.next = m, m.NextOffset
 	p.tables.duplicates, p.undecodable = m.Duplicates, m.Undecodable
+	p.tables.dropped, p.erasing = cloneRows(m.Erased), erasing{to: m.ErasedTo}
 	p.tables.seen.clock = m.ClockUs
 	switch err := p.loadSeen(ctx); {
 	case errors.Is(err, errDamaged) && p.skipMissing:
@@ -253,6 +257,7 @@ func (p *partition) follow(ctx context.Context) error {
 		case request := <-p.flushes:
 			err := p.flush()
 			if err == nil {
+				p.search(fetching)
 				p.compactNext(fetching)
 			}
 			request.done <- err
@@ -263,12 +268,17 @@ func (p *partition) follow(ctx context.Context) error {
 			if err := p.replace(fetching, r); err != nil {
 				return err
 			}
+		case c := <-p.erasing.found:
+			if err := p.takeOut(fetching, c); err != nil {
+				return err
+			}
 		}
 	}
 }
 
 // apply puts a batch's records into the tables.
 func (p *partition) apply(batch kafka.Fetched) {
+	p.tables.filter = p.erasures.filter.Load()
 	for _, r := range batch.Records {
 		at := place{p.partition, r.Offset}
 		if r.Value == nil {
@@ -301,21 +311,22 @@ func (p *partition) full() bool {
 
 // flush writes the rows to files and publishes them with the offset that they reach.
 func (p *partition) flush() error {
-	if p.nothingNew() {
+	if p.nothingNew() && !p.cleared() {
 		p.settled.Store(p.next)
 		p.moved.raise()
 		return nil
 	}
-	return p.commit(nil)
+	return p.commit(nil, nil)
 }
 
-// commit publishes the rows as files, and files in the place of others.
-func (p *partition) commit(replacements []replacement) error {
+// commit publishes the rows as files, files in the place of others, and what was erased from them.
+func (p *partition) commit(replacements []replacement, c *cleared) error {
 	began := time.Now()
 	m := *p.published
 	m.Format, m.Number, m.NextOffset, m.Owner = manifestFormat, m.Number+1, p.next, p.owner
 	m.ClockUs, m.Duplicates, m.Undecodable = p.tables.seen.clock, p.tables.duplicates, p.undecodable
 	m.Columns = columnsKnown()
+	m.Erased, p.tables.droppedAny = cloneRows(p.tables.dropped), false
 	m.Files, m.Retired = slices.Clone(m.Files), slices.Clone(m.Retired)
 	p.hold(0)
 	fault.Point(fault.LakeRows)
@@ -333,11 +344,19 @@ func (p *partition) commit(replacements []replacement) error {
 	if err != nil {
 		return err
 	}
-	if err := p.merge(&m); err != nil {
-		return err
+	if c != nil {
+		p.without(&m, *c, now)
+	}
+	if p.erasing.found == nil {
+		if err := p.merge(&m); err != nil {
+			return err
+		}
 	}
 	m.drop(p.outdated, now)
-	over := m.expire(p.passed())
+	over, err := p.expire(&m)
+	if err != nil {
+		return err
+	}
 	fault.Point(fault.LakeFiles)
 	if err := p.publish.publish(&m); err != nil {
 		return err
@@ -354,7 +373,7 @@ func (p *partition) commit(replacements []replacement) error {
 // nothingNew is true where a manifest would say nothing but a slightly greater offset.
 func (p *partition) nothingNew() bool {
 	return p.tables.rows == 0 && p.tables.duplicates == p.published.Duplicates &&
-		p.next-p.published.NextOffset < skipOffsets && !p.mayRemove() &&
+		p.next-p.published.NextOffset < skipOffsets && !p.mayRemove() && !p.tables.droppedAny &&
 		!slices.ContainsFunc(p.published.Files, p.outdated)
 }
 

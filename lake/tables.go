@@ -92,6 +92,11 @@ type explanationRow struct {
 	ordinal int32
 }
 
+type erasureRow struct {
+	*schemas.Erasure
+	place
+}
+
 const (
 	partitionDoc = "Partition of the topic that the row came from."
 	offsetDoc    = "Offset in that partition."

@@ -62,7 +62,7 @@ func identitiesTable() *rowTable[identityRow] {
 		keyText(3, "contact_id", "The contact that it belongs to.", func(r *row) string { return r.ContactId }),
 		instant(4, "valid_from", "Visits that began from here on belong to the contact; NULL: without limit.", func(r *row) int64 { return r.ValidFromUs }),
 		dated(keyInstant(5, "linked_at", "When the edge became known.", func(r *row) int64 { return r.LinkedAtUs })),
-		text(6, "evidence", "What it rests on: form, sign_in, registration, signed_link or api.", func(r *row) string { return r.Evidence }),
+		text(6, "evidence", "What it rests on: form, sign_in, registration, signed_link or api; erased: it is nobody's.", func(r *row) string { return r.Evidence }),
 		unique(text(7, "submission_id", "The submission that it rests on.", func(r *row) string { return r.SubmissionId })),
 		key(integer(8, "topic_partition", partitionDoc, func(r *row) int32 { return r.partition })),
 		unique(key(bigint(9, "topic_offset", offsetDoc, func(r *row) int64 { return r.offset }))),

@@ -38,7 +38,7 @@ func viewNames() []string {
 		"decisions", "submissions", "reviews", "contact_versions", "contacts", "bad_beacons",
 		"scores", "score_history", "score_explanations", "score_runs",
 		"score_summary", "score_top", "score_distribution", "score_grades",
-		"handoffs", "handoff_deliveries", "timeline",
+		"handoffs", "handoff_deliveries", "timeline", "erasures",
 	}
 }
 
@@ -70,6 +70,8 @@ func catalogOf(l layout, manifests []*manifest, number int64, s Snapshot) []stri
 			fmt.Sprintf("COMMENT ON VIEW %s.%s IS 'Files of table %[2]s; use main.%[2]s.'",
 				internalSchema, t.name))
 	}
+	statements = append(statements, erasedView(manifests).statements()...)
+	statements = append(statements, erasedToView(manifests).statements()...)
 	for _, name := range viewNames() {
 		statements = append(statements, readView(name, tables).statements()...)
 	}
@@ -87,8 +89,7 @@ func cmpOr(files []string, empty string) []string {
 	return files
 }
 
-// tableSQL shows a table's files as one. Columns are found by their field ids, so that files of an
-// older version, which lack some, are read with the others.
+// tableSQL shows a table's files as one.
 func tableSQL(t *table, files []string) string {
 	return fmt.Sprintf("CREATE VIEW %s.%s AS %s", internalSchema, t.name, selectSQL(t, files))
 }
@@ -96,7 +97,16 @@ func tableSQL(t *table, files []string) string {
 // selectSQL reads files of a table.
 func selectSQL(t *table, files []string) string {
 	var b strings.Builder
-	b.WriteString("SELECT * FROM read_parquet([\n")
+	b.WriteString("SELECT * FROM ")
+	b.WriteString(readSQL(t, files))
+	return b.String()
+}
+
+// readSQL reads files of a table as one. Columns are found by their field ids, so that files of an
+// older version, which lack some, are read with the others.
+func readSQL(t *table, files []string) string {
+	var b strings.Builder
+	b.WriteString("read_parquet([\n")
 	for i, f := range files {
 		if i > 0 {
 			b.WriteString(",\n")
@@ -180,12 +190,12 @@ func countsView(manifests []*manifest) view {
 		for _, f := range m.Files {
 			rows += f.Rows
 		}
-		values = append(values, fmt.Sprintf("(%s, %d, %d, %d, %d, %d, %d)", quote(m.Topic),
-			m.Partition, m.NextOffset, len(m.Files), rows, m.Duplicates, m.Undecodable))
+		values = append(values, fmt.Sprintf("(%s, %d, %d, %d, %d, %d, %d, %d)", quote(m.Topic),
+			m.Partition, m.NextOffset, len(m.Files), rows, m.Duplicates, m.Undecodable, m.erased()))
 	}
 	where := ""
 	if len(values) == 0 {
-		values, where = []string{"('', 0, 0, 0, 0, 0, 0)"}, " WHERE false"
+		values, where = []string{"('', 0, 0, 0, 0, 0, 0, 0)"}, " WHERE false"
 	}
 	return view{
 		name: "pipeline_counts", doc: "How far each partition of a topic is in the lake.",
@@ -197,12 +207,13 @@ func countsView(manifests []*manifest) view {
 			{"rows", "Rows in those files, of all tables."},
 			{"duplicates", "Beacons among them that the lake had already."},
 			{"undecodable", "Records among them that nobody could read, now in bad_beacons."},
+			{"erased", "Rows made of them that were taken out, or never written, as a person was erased."},
 		},
 		query: "SELECT topic, topic_partition::INTEGER AS topic_partition, next_offset::BIGINT AS " +
 			"next_offset,\n  files::BIGINT AS files, rows::BIGINT AS rows, duplicates::BIGINT AS " +
-			"duplicates, undecodable::BIGINT AS undecodable\nFROM (VALUES\n  " +
+			"duplicates, undecodable::BIGINT AS undecodable,\n  erased::BIGINT AS erased\nFROM (VALUES\n  " +
 			strings.Join(values, ",\n  ") + "\n) AS counts(topic, topic_partition, next_offset, " +
-			"files, rows, duplicates, undecodable)" + where,
+			"files, rows, duplicates, undecodable, erased)" + where,
 	}
 }
 

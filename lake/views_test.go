@@ -71,7 +71,7 @@ func (w *world) start() {
 
 func (w *world) drain() {
 	w.t.Helper()
-	if err := w.lake.Drain(w.t.Context(), w.log.Ends()); err != nil {
+	if err := w.lake.Drain(w.t.Context(), w.log.AllEnds()); err != nil {
 		w.t.Fatal(err)
 	}
 	if w.compact {

@@ -45,6 +45,14 @@ func drawLikely(t *rapid.T, reviews bool) []*schemas.Submission {
 			said = append(said, list[i].SubmissionId)
 			continue
 		}
+		if reviews && i > 1 && rapid.IntRange(0, 9).Draw(t, "erasure") == 0 {
+			list = append(list, &schemas.Submission{
+				SubmissionId: fmt.Sprintf("e%d", i), ReceivedAtUs: at,
+				Kind:    schemas.SubmissionKind_SUBMISSION_KIND_ERASURE,
+				Erasure: &schemas.ErasureRequest{Contacts: []string{id("erased")}},
+			})
+			continue
+		}
 		first, last := of("first", "Ada", "Bob", "Robert", ""), of("last", "Kingsley", "Rosenberg")
 		email := strings.ToLower(first + "." + last + "@acme.example")
 		switch rapid.IntRange(0, 5).Draw(t, "slip") {
@@ -91,6 +99,10 @@ func newFollower() *follower {
 
 func (f *follower) read(t *rapid.T, out *stage.Output) {
 	for _, m := range out.Messages() {
+		if m.Value == nil {
+			f.forget(schemas.Topic(m.Topic), string(m.Key))
+			continue
+		}
 		switch schemas.Topic(m.Topic) {
 		case schemas.Contacts:
 			c := understood(t, m.Value, &schemas.Contact{})
@@ -115,6 +127,20 @@ func (f *follower) read(t *rapid.T, out *stage.Output) {
 	}
 }
 
+// forget is what compaction does with a tombstone.
+func (f *follower) forget(topic schemas.Topic, key string) {
+	switch topic {
+	case schemas.Contacts:
+		delete(f.contacts, key)
+	case schemas.Aliases:
+		delete(f.aliases, key)
+	case schemas.Records:
+		delete(f.records, key)
+	case schemas.Edges:
+		delete(f.edges, key)
+	}
+}
+
 func understood[M interface{ UnmarshalVT([]byte) error }](t *rapid.T, value []byte, into M) M {
 	if err := into.UnmarshalVT(value); err != nil {
 		t.Fatal(err)
@@ -133,10 +159,13 @@ func (f *follower) current(id string) string {
 // check holds that the topics say what the machine holds: each record's alias leads to a contact
 // that stands for itself, made of its records, and nobody else does.
 func (f *follower) check(t *rapid.T, m *Machine) {
-	if len(f.records) != len(m.records.list) {
-		t.Fatalf("%d records on the topic, %d in the state", len(f.records), len(m.records.list))
+	if len(f.records) != len(m.records.byID) {
+		t.Fatalf("%d records on the topic, %d in the state", len(f.records), len(m.records.byID))
 	}
 	for i, r := range m.records.list {
+		if r.erased {
+			continue
+		}
 		members := m.index.Members(uint32(i))
 		id, contact := r.said.RecordId, m.id(members[0])
 		if f.current(id) != contact {
@@ -182,7 +211,8 @@ func TestTopicsSayWhoIsOne(t *testing.T) {
 		compareWithAnew(t, m)
 		c := m.Counts()
 		if c.Submissions != int64(len(list)) || c.Submissions != c.Matched+c.Created+c.Review+
-			c.Unresolved+c.Duplicates+c.Pending+c.Spam+c.Accepted+c.Rejected+c.Split+c.Withdrawn+c.Refused {
+			c.Unresolved+c.Duplicates+c.Pending+c.Spam+c.Accepted+c.Rejected+c.Split+c.Withdrawn+c.Refused+
+			c.Erased {
 			t.Fatalf("counts of %d: %+v", len(list), c)
 		}
 	})
@@ -308,7 +338,7 @@ func TestOtherRulesHoldForAll(t *testing.T) {
 func compareWithAnew(t *rapid.T, m *Machine) {
 	x, likely := mustIndex(m.cfg), map[pair]float64{}
 	for _, r := range m.records.list {
-		if !m.cfg.Probabilistic {
+		if !m.cfg.Probabilistic || r.erased {
 			x.Restore(nil)
 			continue
 		}

@@ -55,6 +55,7 @@ func (m *Machine) publish(c *change, out *stage.Output) {
 		left, right := m.id(p.left), m.id(p.right)
 		put(out, schemas.Edges, schemas.EdgeKey(left, right), m.edges.of(p).message(left, right, c))
 		m.edges.changed[p] = true
+		m.edges.of(p).put = true
 	}
 	slices.Sort(c.moved)
 	stood := map[uint32]bool{} // contacts that had their id from this record

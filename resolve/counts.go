@@ -2,7 +2,7 @@ package resolve
 
 // Counts says what became of the submissions since the first one, across restarts. Submissions =
 // Matched + Created + Review + Unresolved + Duplicates + Pending + Spam + Accepted + Rejected +
-// Split + Withdrawn + Refused, where a confirmation counts as what it confirmed.
+// Split + Withdrawn + Refused + Erased, where a confirmation counts as what it confirmed.
 type Counts struct {
 	// Submissions are all that could be read.
 	Submissions int64
@@ -26,6 +26,8 @@ type Counts struct {
 	Accepted, Rejected, Split, Withdrawn, Refused int64
 	// Merged are contacts that another has taken over, Parted those that stand for themselves again.
 	Merged, Parted int64
+	// Erased are the requests by which somebody was forgotten.
+	Erased int64
 }
 
 // Counts may be called wherever Apply may be.
@@ -48,6 +50,6 @@ func (c *Counts) all() []*int64 {
 	return []*int64{
 		&c.Submissions, &c.Matched, &c.Created, &c.Unresolved, &c.Duplicates, &c.Linked, &c.Bad,
 		&c.Pending, &c.Confirmed, &c.Expired, &c.Spam, &c.Review, &c.Accepted, &c.Rejected, &c.Split,
-		&c.Withdrawn, &c.Refused, &c.Merged, &c.Parted,
+		&c.Withdrawn, &c.Refused, &c.Merged, &c.Parted, &c.Erased,
 	}
 }

@@ -19,6 +19,8 @@ type edge struct {
 	likely, exact *schemas.Edge
 	// rulings are what reviews say that hold, in the order of the reviews: the last one counts.
 	rulings []ruling
+	// put is true where the pair was put out: it has keys on topics.
+	put bool
 }
 
 // ruling is what a review says of a pair; unspecified: what earlier reviews said holds no more.

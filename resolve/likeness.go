@@ -156,14 +156,19 @@ func (m *Machine) compare(r *record) (found match.Found, pairs []pair) {
 	m.hotKeys += len(found.Hot)
 	for _, e := range found.Edges {
 		p := pairOf(e.I, e.J)
-		m.edges.of(p).likely = &schemas.Edge{
-			Verdict: schemas.EdgeVerdict_EDGE_VERDICT_LIKELY, Weight: e.Weight,
-			Probability: e.Probability, Evidence: e.Rule, Model: m.model,
-			DecidedAtUs: r.said.FirstAtUs, SubmissionId: r.said.FirstSubmissionId, Refused: e.Refused,
-		}
+		m.edges.of(p).likely = m.likelihood(&e, r.said.FirstAtUs, r.said.FirstSubmissionId)
 		pairs = append(pairs, p)
 	}
 	return found, pairs
+}
+
+// likelihood is what the model says of a pair since a submission.
+func (m *Machine) likelihood(e *match.Edge, us int64, submission string) *schemas.Edge {
+	return &schemas.Edge{
+		Verdict: schemas.EdgeVerdict_EDGE_VERDICT_LIKELY, Weight: e.Weight,
+		Probability: e.Probability, Evidence: e.Rule, Model: m.model, DecidedAtUs: us,
+		SubmissionId: submission, Refused: e.Refused,
+	}
 }
 
 // consider has the model say who a submission is that strategies find nobody for, and returns its

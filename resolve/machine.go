@@ -92,6 +92,8 @@ func (m *Machine) apply(from *stage.Record, out *stage.Output) {
 	switch {
 	case s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_REVIEW:
 		m.judge(s, out)
+	case s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_ERASURE:
+		m.erase(s, out)
 	case s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_CONFIRMATION:
 		m.confirm(s, out)
 	case s.SpamRule != "":
@@ -127,12 +129,13 @@ func name(s *schemas.Submission) []byte {
 
 // fault says why a submission cannot be used, as a reason of a bad beacon.
 func fault(s *schemas.Submission) (reason, detail, path string) {
-	review := s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_REVIEW
+	ofNoSite := s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_REVIEW ||
+		s.Kind == schemas.SubmissionKind_SUBMISSION_KIND_ERASURE
 	for _, f := range []struct{ path, value string }{
 		{"/submission_id", s.SubmissionId}, {"/site", s.Site}, {"/visitor_id", s.VisitorId},
 	} {
 		switch {
-		case f.value == "" && f.path == "/site" && review, f.value == "" && f.path == "/visitor_id":
+		case f.value == "" && f.path == "/site" && ofNoSite, f.value == "" && f.path == "/visitor_id":
 		case f.value == "":
 			return "missing_field", "a submission needs it", f.path
 		case strings.IndexByte(f.value, 0) >= 0:
@@ -248,6 +251,8 @@ func (m *Machine) hold(
 		return "this browser was theirs already"
 	case known:
 		return "this browser was another contact's, and is theirs from this submission on"
+	case last != nil: // of somebody who was erased
+		return "this browser is theirs from this submission on"
 	}
 	return linkable
 }

@@ -25,6 +25,8 @@ type record struct {
 	// version and updatedUs are of the contact that has the record's id; 0: it never had one.
 	version   int64
 	updatedUs int64
+	// erased is true where nothing is left but the number.
+	erased bool
 }
 
 // words are what makes two records of one contact the same.

@@ -140,14 +140,15 @@ func (m *Machine) settleRecords(anew bool) {
 	for _, i := range slices.Sorted(maps.Keys(r.records)) {
 		s := r.records[i]
 		delete(r.records, i) // what the machine does not keep of it makes room
-		if s.GetRecord().GetRecordId() == "" || i > most {
+		if s.GetRecord().GetRecordId() == "" && !s.GetErased() || i > most {
+			continue
+		}
+		if n := uint32(len(m.records.list)); i < n {
+			m.restoreOver(i, s)
+			delete(m.records.changed, i)
 			continue
 		}
 		delete(m.records.changed, i)
-		if n := uint32(len(m.records.list)); i < n {
-			m.records.list[i].take(s)
-			continue
-		}
 		for uint32(len(m.records.list)) < i {
 			m.restoreRecord(&schemas.RecordState{Record: &schemas.Record{}}, false)
 		}
@@ -167,6 +168,22 @@ func (m *Machine) settleRecords(anew bool) {
 		m.restoreRecord(recordOf(c, number), anew)
 		m.records.changed[number] = true
 		m.records.gone = append(m.records.gone, c.ContactId)
+	}
+}
+
+// restoreOver puts what a checkpoint says of a record in the place of what an earlier one said.
+func (m *Machine) restoreOver(i uint32, s *schemas.RecordState) {
+	of := m.records.list[i]
+	switch {
+	case of.erased:
+	case s.Erased:
+		for _, p := range m.edges.with([]uint32{i}) {
+			m.edges.forget([]pair{p})
+			delete(m.edges.changed, p)
+		}
+		m.forget(i)
+	default:
+		of.take(s)
 	}
 }
 
@@ -192,7 +209,10 @@ func recordOf(c *schemas.Contact, number uint32) *schemas.RecordState {
 // restoreRecord adds a record, and where it is told compares it anew; one without an id only takes
 // its number.
 func (m *Machine) restoreRecord(s *schemas.RecordState, anew bool) {
-	r := &record{}
+	if s.Erased {
+		s.Record = &schemas.Record{}
+	}
+	r := &record{erased: s.Erased}
 	r.take(s)
 	if s.Record.RecordId == "" {
 		r.contact = uint32(len(m.records.list))
@@ -242,7 +262,7 @@ func (m *Machine) settleEdges(anew bool) {
 		default:
 			e.likely = s.Likely
 		}
-		e.exact = s.Exact
+		e.exact, e.put = s.Exact, true
 		linked[p] = true
 	}
 	for id, s := range r.reviews {

@@ -23,12 +23,15 @@ const (
 	contactPrefix = 'c' // contact_id: Contact, in version 2
 )
 
-// stateVersion is the version of everything in the changelog. Version 2 has contacts in the place
-// of records, and the first countsOfTwo counts.
+// stateVersion is the version of everything in the changelog. Version 3 knows no erased records and
+// counts none; version 2 has contacts in the place of records.
 const (
-	stateVersion = 3
-	countsOfTwo  = 11
+	stateVersion  = 4
+	oldestVersion = 2
 )
+
+// countsOf is how many counts an older version has.
+var countsOf = map[byte]int{2: 11, 3: 19}
 
 // About what one of each takes in memory, its keys in all maps included.
 const (
@@ -58,7 +61,7 @@ func (m *Machine) Checkpoint(put func(key, value []byte)) {
 	}
 	for _, p := range slices.SortedFunc(maps.Keys(m.edges.changed), comparePairs) {
 		var value []byte
-		if e := m.edges.byPair[p]; e.likely != nil || e.exact != nil {
+		if e := m.edges.byPair[p]; e != nil { // also one that says nothing any more
 			value = mustEncode(&schemas.PairState{Likely: e.likely, Exact: e.exact})
 		}
 		put(edgeKey(p), value)
@@ -75,7 +78,11 @@ func (m *Machine) Checkpoint(put func(key, value []byte)) {
 	}
 	m.records.gone = nil
 	for _, visitor := range slices.Sorted(maps.Keys(m.identities.changed)) {
-		put(append([]byte{visitorPrefix}, visitor...), mustEncode(m.identities.byVisitor[visitor]))
+		var value []byte
+		if edges := m.identities.byVisitor[visitor]; edges != nil {
+			value = mustEncode(edges)
+		}
+		put(append([]byte{visitorPrefix}, visitor...), value)
 	}
 	for _, segment := range slices.Sorted(maps.Keys(m.recent.changed)) {
 		put(binary.BigEndian.AppendUint64([]byte{recentPrefix}, segment), m.recent.encode(segment))
@@ -118,7 +125,7 @@ func (m *Machine) recordState(i uint32) *schemas.RecordState {
 		Record: r.said, Email: w.email, EmailRole: r.role, FirstName: w.firstName,
 		LastName: w.lastName, Phone: w.phone, Company: w.company, Rules: m.reading,
 		LastSubmission: r.last, ContactNumber: int64(r.contact), ContactVersion: r.version,
-		ContactUpdatedAtUs: r.updatedUs,
+		ContactUpdatedAtUs: r.updatedUs, Erased: r.erased,
 	}
 }
 
@@ -191,12 +198,11 @@ func (m *Machine) restorePending(id string, value []byte) error {
 func (m *Machine) restoreCounts(value []byte) error {
 	counts := m.counts.all()
 	switch {
-	case len(value) > 0 && value[0] == stateVersion:
-	case len(value) > 0 && value[0] == stateVersion-1:
-		counts = counts[:countsOfTwo]
-	default:
-		return fmt.Errorf("the resolver's state has version %d, this binary reads %d and %d: run the "+
-			"release that wrote it", value[:min(1, len(value))], stateVersion-1, stateVersion)
+	case len(value) == 0, value[0] < oldestVersion, value[0] > stateVersion:
+		return fmt.Errorf("the resolver's state has version %d, this binary reads %d to %d: run the "+
+			"release that wrote it", value[:min(1, len(value))], oldestVersion, stateVersion)
+	case value[0] < stateVersion:
+		counts = counts[:countsOf[value[0]]]
 	}
 	value = value[1:]
 	for _, n := range counts {

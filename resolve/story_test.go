@@ -32,6 +32,7 @@ import (
 //	restart: a checkpoint, and a new machine that is restored from all checkpoints so far
 //	review: one review a line, its id first, then accept, reject, split or withdraw, then left,
 //	        right, records (short names with commas), withdraws (the id of a review), by, at
+//	erase: one request a line, its id first, then email, contact (a short name), browser, at
 //	contacts, records, edges, pairs, counts: what there is
 //
 // site is acme, visitor v1 and consent identified where nothing is said. Records, and so the
@@ -55,6 +56,8 @@ func TestStories(t *testing.T) {
 				return s.contacts()
 			case "review":
 				return s.review(t, d.Input)
+			case "erase":
+				return s.erase(t, d.Input)
 			case "edges":
 				return s.edges()
 			case "records":
@@ -416,8 +419,8 @@ func (s *story) contacts() string {
 	m := s.machine
 	m.settle()
 	for _, id := range s.ids {
-		i := m.records.byID[id]
-		if m.records.list[i].contact != i {
+		i, known := m.records.byID[id]
+		if !known || m.records.list[i].contact != i {
 			continue
 		}
 		g := m.golden(m.index.Members(i))
@@ -434,6 +437,10 @@ func (s *story) records() string {
 	m := s.machine
 	m.settle()
 	for i, r := range m.records.list {
+		if r.erased {
+			b.WriteString("erased\n")
+			continue
+		}
 		fmt.Fprintf(&b, "%s of %s: %s|%s|%s|%s|%s from %d, %s to %s\n", s.alias(r.said.RecordId),
 			s.alias(m.contact(uint32(i))), r.said.Email, r.said.FirstName, r.said.LastName, r.said.Phone,
 			r.said.Company, r.said.Submissions, r.said.FirstSubmissionId, r.said.LastSubmissionId)
@@ -467,9 +474,12 @@ func (s *story) edges() string {
 	s.machine.settle()
 	for _, edges := range s.machine.identities.byVisitor {
 		for _, e := range edges.Edges {
+			who := "nobody"
+			if i, known := s.machine.records.number(e.RecordId); known {
+				who = s.alias(s.machine.contact(i))
+			}
 			lines = append(lines, fmt.Sprintf("%s %s is %s from %s, linked %s by %s %s\n", e.Site,
-				e.VisitorId, s.alias(s.machine.contact(s.machine.records.byID[e.RecordId])),
-				hour(e.ValidFromUs), hour(e.LinkedAtUs), e.Evidence,
+				e.VisitorId, who, hour(e.ValidFromUs), hour(e.LinkedAtUs), e.Evidence,
 				e.SubmissionId))
 		}
 	}

@@ -109,6 +109,7 @@ const (
 	BySignedLink = "signed_link"
 	ByModel      = "model"
 	ByReview     = "review"
+	ByErasure    = "erasure"
 )
 
 // BuiltIn says what strategies stand for that nobody configures.
@@ -116,6 +117,7 @@ func BuiltIn() map[string]string {
 	return map[string]string{
 		ByEmail().Name: "the same e-mail address", BySignedLink: "who the link was made for",
 		ByModel: "what the model finds", ByReview: "what a person decided",
+		ByErasure: "who is to be forgotten",
 	}
 }
 

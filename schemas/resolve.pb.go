@@ -109,6 +109,8 @@ const (
 	Outcome_OUTCOME_SPLIT     Outcome = 11
 	Outcome_OUTCOME_WITHDRAWN Outcome = 12
 	Outcome_OUTCOME_REFUSED   Outcome = 13
+	// Of an erasure: the person is forgotten.
+	Outcome_OUTCOME_ERASED Outcome = 14
 )
 
 // Enum value maps for Outcome.
@@ -128,6 +130,7 @@ var (
 		11: "OUTCOME_SPLIT",
 		12: "OUTCOME_WITHDRAWN",
 		13: "OUTCOME_REFUSED",
+		14: "OUTCOME_ERASED",
 	}
 	Outcome_value = map[string]int32{
 		"OUTCOME_UNSPECIFIED": 0,
@@ -144,6 +147,7 @@ var (
 		"OUTCOME_SPLIT":       11,
 		"OUTCOME_WITHDRAWN":   12,
 		"OUTCOME_REFUSED":     13,
+		"OUTCOME_ERASED":      14,
 	}
 )
 
@@ -669,7 +673,8 @@ func (x *Alias) GetSubmissionId() string {
 	return ""
 }
 
-// Identity is an edge from a visitor to a contact, on the topic `identities`.
+// Identity is an edge from a visitor to a contact, on the topic `identities`. Without a contact it
+// is of somebody who was erased, on a browser that others use, too: for that time it is nobody's.
 type Identity struct {
 	state     protoimpl.MessageState `protogen:"open.v1"`
 	Site      string                 `protobuf:"bytes,1,opt,name=site,proto3" json:"site,omitempty"`
@@ -680,7 +685,7 @@ type Identity struct {
 	ValidFromUs int64 `protobuf:"varint,4,opt,name=valid_from_us,json=validFromUs,proto3" json:"valid_from_us,omitempty"`
 	// When the edge was known.
 	LinkedAtUs int64 `protobuf:"varint,5,opt,name=linked_at_us,json=linkedAtUs,proto3" json:"linked_at_us,omitempty"`
-	// What it rests on: form, sign_in, registration, signed_link, api.
+	// What it rests on: form, sign_in, registration, signed_link, api; or erased.
 	Evidence     string `protobuf:"bytes,6,opt,name=evidence,proto3" json:"evidence,omitempty"`
 	SubmissionId string `protobuf:"bytes,7,opt,name=submission_id,json=submissionId,proto3" json:"submission_id,omitempty"`
 	// The record that the submission made or repeated: the visitor is always whoever has it.
@@ -1207,8 +1212,10 @@ type RecordState struct {
 	// The contact that has the record's id: its last version, and when that was made; 0: none is.
 	ContactVersion     int64 `protobuf:"varint,11,opt,name=contact_version,json=contactVersion,proto3" json:"contact_version,omitempty"`
 	ContactUpdatedAtUs int64 `protobuf:"varint,12,opt,name=contact_updated_at_us,json=contactUpdatedAtUs,proto3" json:"contact_updated_at_us,omitempty"`
-	unknownFields      protoimpl.UnknownFields
-	sizeCache          protoimpl.SizeCache
+	// The person was forgotten: nothing is left but the number, which is not given again.
+	Erased        bool `protobuf:"varint,13,opt,name=erased,proto3" json:"erased,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *RecordState) Reset() {
@@ -1323,6 +1330,13 @@ func (x *RecordState) GetContactUpdatedAtUs() int64 {
 		return x.ContactUpdatedAtUs
 	}
 	return 0
+}
+
+func (x *RecordState) GetErased() bool {
+	if x != nil {
+		return x.Erased
+	}
+	return false
 }
 
 // PairState is the resolver's memory of two records: what the model and what a strategy said.
@@ -1629,7 +1643,7 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\x06rarity\x18\x04 \x01(\x01R\x06rarity\x12\x12\n" +
 	"\x04note\x18\x05 \x01(\tR\x04note\"=\n" +
 	"\fVisitorEdges\x12-\n" +
-	"\x05edges\x18\x01 \x03(\v2\x17.crumbtrail.v1.IdentityR\x05edges\"\x9f\x03\n" +
+	"\x05edges\x18\x01 \x03(\v2\x17.crumbtrail.v1.IdentityR\x05edges\"\xb7\x03\n" +
 	"\vRecordState\x12-\n" +
 	"\x06record\x18\x01 \x01(\v2\x15.crumbtrail.v1.RecordR\x06record\x12\x14\n" +
 	"\x05email\x18\x02 \x01(\tR\x05email\x12\x1d\n" +
@@ -1645,7 +1659,8 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\x0econtact_number\x18\n" +
 	" \x01(\x03R\rcontactNumber\x12'\n" +
 	"\x0fcontact_version\x18\v \x01(\x03R\x0econtactVersion\x121\n" +
-	"\x15contact_updated_at_us\x18\f \x01(\x03R\x12contactUpdatedAtUs\"c\n" +
+	"\x15contact_updated_at_us\x18\f \x01(\x03R\x12contactUpdatedAtUs\x12\x16\n" +
+	"\x06erased\x18\r \x01(\bR\x06erased\"c\n" +
 	"\tPairState\x12+\n" +
 	"\x06likely\x18\x01 \x01(\v2\x13.crumbtrail.v1.EdgeR\x06likely\x12)\n" +
 	"\x05exact\x18\x02 \x01(\v2\x13.crumbtrail.v1.EdgeR\x05exact\"h\n" +
@@ -1664,7 +1679,7 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\x13EDGE_VERDICT_LIKELY\x10\x01\x12\x16\n" +
 	"\x12EDGE_VERDICT_EXACT\x10\x02\x12\x19\n" +
 	"\x15EDGE_VERDICT_ACCEPTED\x10\x03\x12\x19\n" +
-	"\x15EDGE_VERDICT_REJECTED\x10\x04*\xb6\x02\n" +
+	"\x15EDGE_VERDICT_REJECTED\x10\x04*\xca\x02\n" +
 	"\aOutcome\x12\x17\n" +
 	"\x13OUTCOME_UNSPECIFIED\x10\x00\x12\x13\n" +
 	"\x0fOUTCOME_MATCHED\x10\x01\x12\x13\n" +
@@ -1680,7 +1695,8 @@ const file_crumbtrail_v1_resolve_proto_rawDesc = "" +
 	"\x12\x11\n" +
 	"\rOUTCOME_SPLIT\x10\v\x12\x15\n" +
 	"\x11OUTCOME_WITHDRAWN\x10\f\x12\x13\n" +
-	"\x0fOUTCOME_REFUSED\x10\rB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
+	"\x0fOUTCOME_REFUSED\x10\r\x12\x12\n" +
+	"\x0eOUTCOME_ERASED\x10\x0eB\x1cZ\x1acrumbtrail/schemas;schemasb\x06proto3"
 
 var (
 	file_crumbtrail_v1_resolve_proto_rawDescOnce sync.Once

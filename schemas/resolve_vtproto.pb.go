@@ -895,6 +895,16 @@ func (m *RecordState) MarshalToSizedBufferVT(dAtA []byte) (int, error) {
 		i -= len(m.unknownFields)
 		copy(dAtA[i:], m.unknownFields)
 	}
+	if m.Erased {
+		i--
+		if m.Erased {
+			dAtA[i] = 1
+		} else {
+			dAtA[i] = 0
+		}
+		i--
+		dAtA[i] = 0x68
+	}
 	if m.ContactUpdatedAtUs != 0 {
 		i = protohelpers.EncodeVarint(dAtA, i, uint64(m.ContactUpdatedAtUs))
 		i--
@@ -1589,6 +1599,9 @@ func (m *RecordState) SizeVT() (n int) {
 	}
 	if m.ContactUpdatedAtUs != 0 {
 		n += 1 + protohelpers.SizeOfVarint(uint64(m.ContactUpdatedAtUs))
+	}
+	if m.Erased {
+		n += 2
 	}
 	n += len(m.unknownFields)
 	return n
@@ -4603,6 +4616,26 @@ func (m *RecordState) UnmarshalVT(dAtA []byte) error {
 					break
 				}
 			}
+		case 13:
+			if wireType != 0 {
+				return fmt.Errorf("proto: wrong wireType = %d for field Erased", wireType)
+			}
+			var v int
+			for shift := uint(0); ; shift += 7 {
+				if shift >= 64 {
+					return protohelpers.ErrIntOverflow
+				}
+				if iNdEx >= l {
+					return io.ErrUnexpectedEOF
+				}
+				b := dAtA[iNdEx]
+				iNdEx++
+				v |= int(b&0x7F) << shift
+				if b < 0x80 {
+					break
+				}
+			}
+			m.Erased = bool(v != 0)
 		default:
 			iNdEx = preIndex
 			skippy, err := protohelpers.Skip(dAtA[iNdEx:])

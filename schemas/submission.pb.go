@@ -35,6 +35,8 @@ const (
 	SubmissionKind_SUBMISSION_KIND_CONFIRMATION SubmissionKind = 6
 	// What somebody who looked at contacts decided, see review.
 	SubmissionKind_SUBMISSION_KIND_REVIEW SubmissionKind = 7
+	// Who is to be forgotten, see erasure.
+	SubmissionKind_SUBMISSION_KIND_ERASURE SubmissionKind = 8
 )
 
 // Enum value maps for SubmissionKind.
@@ -48,6 +50,7 @@ var (
 		5: "SUBMISSION_KIND_API",
 		6: "SUBMISSION_KIND_CONFIRMATION",
 		7: "SUBMISSION_KIND_REVIEW",
+		8: "SUBMISSION_KIND_ERASURE",
 	}
 	SubmissionKind_value = map[string]int32{
 		"SUBMISSION_KIND_UNSPECIFIED":  0,
@@ -58,6 +61,7 @@ var (
 		"SUBMISSION_KIND_API":          5,
 		"SUBMISSION_KIND_CONFIRMATION": 6,
 		"SUBMISSION_KIND_REVIEW":       7,
+		"SUBMISSION_KIND_ERASURE":      8,
 	}
 )
 
@@ -343,7 +347,10 @@ type Submission struct {
 	Consents []*PurposeConsent `protobuf:"bytes,25,rep,name=consents,proto3" json:"consents,omitempty"`
 	// Of a review: what it says. All other fields but submission_id, received_at_us and kind are
 	// empty.
-	Review        *Review `protobuf:"bytes,26,opt,name=review,proto3" json:"review,omitempty"`
+	Review *Review `protobuf:"bytes,26,opt,name=review,proto3" json:"review,omitempty"`
+	// Of an erasure: what it asks for. All other fields but submission_id, received_at_us and kind
+	// are empty.
+	Erasure       *ErasureRequest `protobuf:"bytes,27,opt,name=erasure,proto3" json:"erasure,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -532,11 +539,18 @@ func (x *Submission) GetReview() *Review {
 	return nil
 }
 
+func (x *Submission) GetErasure() *ErasureRequest {
+	if x != nil {
+		return x.Erasure
+	}
+	return nil
+}
+
 var File_crumbtrail_v1_submission_proto protoreflect.FileDescriptor
 
 const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\n" +
-	"\x1ecrumbtrail/v1/submission.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\"\xc0\x01\n" +
+	"\x1ecrumbtrail/v1/submission.proto\x12\rcrumbtrail.v1\x1a\x1acrumbtrail/v1/beacon.proto\x1a\x1bcrumbtrail/v1/erasure.proto\"\xc0\x01\n" +
 	"\x06Review\x120\n" +
 	"\averdict\x18\x01 \x01(\x0e2\x16.crumbtrail.v1.VerdictR\averdict\x12\x12\n" +
 	"\x04left\x18\x02 \x01(\tR\x04left\x12\x14\n" +
@@ -548,7 +562,7 @@ const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\x0ePurposeConsent\x12\x18\n" +
 	"\apurpose\x18\x01 \x01(\tR\apurpose\x12\x18\n" +
 	"\agranted\x18\x02 \x01(\bR\agranted\x12\x14\n" +
-	"\x05field\x18\x03 \x01(\tR\x05field\"\xdc\x05\n" +
+	"\x05field\x18\x03 \x01(\tR\x05field\"\x95\x06\n" +
 	"\n" +
 	"Submission\x12#\n" +
 	"\rsubmission_id\x18\x01 \x01(\tR\fsubmissionId\x121\n" +
@@ -575,7 +589,8 @@ const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\bconfirms\x18\x17 \x01(\tR\bconfirms\x12\x1b\n" +
 	"\tspam_rule\x18\x18 \x01(\tR\bspamRule\x129\n" +
 	"\bconsents\x18\x19 \x03(\v2\x1d.crumbtrail.v1.PurposeConsentR\bconsents\x12-\n" +
-	"\x06review\x18\x1a \x01(\v2\x15.crumbtrail.v1.ReviewR\x06review*\x82\x02\n" +
+	"\x06review\x18\x1a \x01(\v2\x15.crumbtrail.v1.ReviewR\x06review\x127\n" +
+	"\aerasure\x18\x1b \x01(\v2\x1d.crumbtrail.v1.ErasureRequestR\aerasure*\x9f\x02\n" +
 	"\x0eSubmissionKind\x12\x1f\n" +
 	"\x1bSUBMISSION_KIND_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14SUBMISSION_KIND_FORM\x10\x01\x12\x1b\n" +
@@ -584,7 +599,8 @@ const file_crumbtrail_v1_submission_proto_rawDesc = "" +
 	"\x1bSUBMISSION_KIND_SIGNED_LINK\x10\x04\x12\x17\n" +
 	"\x13SUBMISSION_KIND_API\x10\x05\x12 \n" +
 	"\x1cSUBMISSION_KIND_CONFIRMATION\x10\x06\x12\x1a\n" +
-	"\x16SUBMISSION_KIND_REVIEW\x10\a*s\n" +
+	"\x16SUBMISSION_KIND_REVIEW\x10\a\x12\x1b\n" +
+	"\x17SUBMISSION_KIND_ERASURE\x10\b*s\n" +
 	"\aVerdict\x12\x17\n" +
 	"\x13VERDICT_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eVERDICT_ACCEPT\x10\x01\x12\x12\n" +
@@ -613,6 +629,7 @@ var file_crumbtrail_v1_submission_proto_goTypes = []any{
 	(*PurposeConsent)(nil), // 3: crumbtrail.v1.PurposeConsent
 	(*Submission)(nil),     // 4: crumbtrail.v1.Submission
 	(Consent)(0),           // 5: crumbtrail.v1.Consent
+	(*ErasureRequest)(nil), // 6: crumbtrail.v1.ErasureRequest
 }
 var file_crumbtrail_v1_submission_proto_depIdxs = []int32{
 	1, // 0: crumbtrail.v1.Review.verdict:type_name -> crumbtrail.v1.Verdict
@@ -620,11 +637,12 @@ var file_crumbtrail_v1_submission_proto_depIdxs = []int32{
 	5, // 2: crumbtrail.v1.Submission.consent:type_name -> crumbtrail.v1.Consent
 	3, // 3: crumbtrail.v1.Submission.consents:type_name -> crumbtrail.v1.PurposeConsent
 	2, // 4: crumbtrail.v1.Submission.review:type_name -> crumbtrail.v1.Review
-	5, // [5:5] is the sub-list for method output_type
-	5, // [5:5] is the sub-list for method input_type
-	5, // [5:5] is the sub-list for extension type_name
-	5, // [5:5] is the sub-list for extension extendee
-	0, // [0:5] is the sub-list for field type_name
+	6, // 5: crumbtrail.v1.Submission.erasure:type_name -> crumbtrail.v1.ErasureRequest
+	6, // [6:6] is the sub-list for method output_type
+	6, // [6:6] is the sub-list for method input_type
+	6, // [6:6] is the sub-list for extension type_name
+	6, // [6:6] is the sub-list for extension extendee
+	0, // [0:6] is the sub-list for field type_name
 }
 
 func init() { file_crumbtrail_v1_submission_proto_init() }
@@ -633,6 +651,7 @@ func file_crumbtrail_v1_submission_proto_init() {
 		return
 	}
 	file_crumbtrail_v1_beacon_proto_init()
+	file_crumbtrail_v1_erasure_proto_init()
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{

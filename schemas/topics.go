@@ -19,6 +19,7 @@ const (
 	Decisions           Topic = "decisions"
 	Scores              Topic = "scores"
 	Handoffs            Topic = "handoffs"
+	Erasures            Topic = "erasures"
 )
 
 // TopicSpec says how a topic is laid out.
@@ -49,5 +50,6 @@ func Topics() []TopicSpec {
 		{Topic: Decisions, Single: true},
 		{Topic: Scores, Compacted: true},
 		{Topic: Handoffs, Single: true},
+		{Topic: Erasures, Single: true, Compacted: true},
 	}
 }
