@@ -40,7 +40,12 @@ func (l *Lake) refresh(ctx context.Context, of []*partition) error {
 	if !changed {
 		return nil
 	}
-	return l.withCatalog(ctx, func() error { return l.buildCatalog(ctx) })
+	err := l.withCatalog(ctx, func() error { return l.buildCatalog(ctx) })
+	l.unshown.Store(nil)
+	if err != nil {
+		l.unshown.Store(&err)
+	}
+	return err
 }
 
 // buildCatalog makes a catalog of the newest manifests of all partitions, also of those that other

@@ -49,14 +49,23 @@ func (h *crewHealth) halt(s source, err error) {
 	h.halted[s] = err
 }
 
-// Ready returns nil if this process works on all partitions that are its own.
+// Ready returns nil if this process works on all partitions that are its own, and what came of it
+// is shown.
 func (l *Lake) Ready() error {
+	var all []error
+	for _, p := range l.partitions {
+		if err := p.trouble.Load(); err != nil {
+			all = append(all, fmt.Errorf("partition %s is tried again: %w", p.source, *err))
+		}
+	}
+	if err := l.unshown.Load(); err != nil {
+		all = append(all, *err)
+	}
 	if l.cfg.Crew == nil {
-		return nil
+		return errors.Join(all...)
 	}
 	l.health.mu.Lock()
 	defer l.health.mu.Unlock()
-	var all []error
 	for s, err := range l.health.halted {
 		all = append(all, fmt.Errorf("partition %s halted: %w", s, err))
 	}
@@ -177,6 +186,7 @@ func (l *Lake) keep(ctx context.Context, p *partition) {
 			pause = min(2*pause, retryMost)
 		}
 		p.leave()
+		p.trouble.Store(&err)
 		p.rest(ctx, rest, err)
 	}
 }
@@ -228,5 +238,6 @@ func (p *partition) leave() {
 	p.hold(0)
 	p.tables, p.published = nil, nil
 	p.shown.reset()
+	p.trouble.Store(nil)
 	p.metrics.forget(p.source)
 }

@@ -72,11 +72,18 @@ func writeFile(d disk, path string, write func(io.Writer) error) error {
 	return d.sync(filepath.Dir(path))
 }
 
-func writeTmp(d disk, tmp string, write func(io.Writer) error) error {
+// writeTmp makes a file durable under its temporary name, or leaves none: each try on a full disk
+// has a name of its own.
+func writeTmp(d disk, tmp string, write func(io.Writer) error) (err error) {
 	f, err := d.create(tmp)
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			_ = d.remove(tmp) // err says what is wrong
+		}
+	}()
 	if err := write(f); err != nil {
 		return errors.Join(err, f.Close())
 	}

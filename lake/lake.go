@@ -125,6 +125,8 @@ type Lake struct {
 
 	// built is which manifests the catalog shows, by source.
 	built map[source]int64
+	// unshown is why the last try to build a catalog failed; nil: it did not.
+	unshown atomic.Pointer[error]
 	// facts counts the manifests of topics that the catalog shows and scores are made of.
 	facts      int64
 	generation atomic.Int64

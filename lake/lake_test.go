@@ -162,17 +162,29 @@ func TestSymlinkIsRefused(t *testing.T) {
 	}
 }
 
-// fullDisk refuses data files until it has room again.
+// fullDisk has no room for all of a data file, so many times.
 type fullDisk struct {
 	fastDisk
 	refusals atomic.Int64
 }
 
 func (d *fullDisk) create(path string) (file, error) {
-	if strings.Contains(path, "dt=") && d.refusals.Add(-1) >= 0 {
-		return nil, &os.PathError{Op: "create", Path: path, Err: syscall.ENOSPC}
+	f, err := d.fastDisk.create(path)
+	if err != nil || !strings.Contains(path, "dt=") || d.refusals.Add(-1) < 0 {
+		return f, err
 	}
-	return d.fastDisk.create(path)
+	return fullFile{f}, nil
+}
+
+// fullFile takes half of what is written.
+type fullFile struct{ file }
+
+func (f fullFile) Write(p []byte) (int, error) {
+	n, err := f.file.Write(p[:len(p)/2])
+	if err == nil {
+		err = &os.PathError{Op: "write", Path: "file", Err: syscall.ENOSPC}
+	}
+	return n, err
 }
 
 func TestFullDiskIsTriedAgain(t *testing.T) {
@@ -195,7 +207,14 @@ func TestFullDiskIsTriedAgain(t *testing.T) {
 		if !errors.Is(err, syscall.ENOSPC) {
 			t.Fatal(err)
 		}
+		if refused == 0 && !errors.Is(l.Ready(), syscall.ENOSPC) {
+			t.Errorf("the disk is full, and it says %v", l.Ready())
+		}
+		log.Append(schemas.Visits, 0, &schemas.Visit{VisitId: fmt.Sprint("r", refused), StartedAtUs: 1})
 		refused++
+	}
+	if err := l.Ready(); err != nil {
+		t.Errorf("the disk has room again: %v", err)
 	}
 	cancel()
 	if err := <-ended; err != nil {
@@ -207,6 +226,7 @@ func TestFullDiskIsTriedAgain(t *testing.T) {
 	if diff := cmp.Diff(wantRows(log), gotRows(t, dir)); diff != "" {
 		t.Error(diff)
 	}
+	nothingLeft(t, dir)
 }
 
 // gone is a source whose records retention has removed.

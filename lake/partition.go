@@ -77,6 +77,9 @@ type partition struct {
 	forced        atomic.Bool
 	compactFailed atomic.Pointer[error]
 
+	// trouble is why the last try to publish failed; nil: it did not.
+	trouble atomic.Pointer[error]
+
 	// applied is next, for others to read; settled is up to where all is published or has no rows.
 	applied, settled atomic.Int64
 	// flushes takes requests to publish what there is.
@@ -188,8 +191,11 @@ func (p *partition) run(ctx context.Context) error {
 				return fmt.Errorf("lake: %s: %w", p.source, err)
 			}
 			p.metrics.retries.Inc()
+			cause := err
+			p.trouble.Store(&cause)
 			p.log.Error("lake partition goes back to what is published", "topic", p.topic,
-				"partition", p.partition, "offset", p.published.NextOffset, "err", err)
+				"partition", p.partition, "offset", p.published.NextOffset, "again_in", pause,
+				"err", err)
 			if p.published.Number > began {
 				began, pause = p.published.Number, retryFirst
 			}
@@ -312,6 +318,7 @@ func (p *partition) full() bool {
 // flush writes the rows to files and publishes them with the offset that they reach.
 func (p *partition) flush() error {
 	if p.nothingNew() && !p.cleared() {
+		p.trouble.Store(nil)
 		p.settled.Store(p.next)
 		p.moved.raise()
 		return nil
@@ -341,16 +348,15 @@ func (p *partition) commit(replacements []replacement, c *cleared) error {
 		}
 	}
 	written, err := p.write(&m)
-	if err != nil {
-		return err
-	}
 	if c != nil {
 		p.without(&m, *c, now)
 	}
-	if p.erasing.found == nil {
-		if err := p.merge(&m); err != nil {
-			return err
-		}
+	if err == nil && p.erasing.found == nil {
+		err = p.merge(&m)
+	}
+	if err != nil {
+		p.withdraw(&m)
+		return err
 	}
 	m.drop(p.outdated, now)
 	over, err := p.expire(&m)
@@ -365,9 +371,20 @@ func (p *partition) commit(replacements []replacement, c *cleared) error {
 	p.discard(append(over, unwanted...))
 	p.metrics.published(p.published, &m, written, time.Since(began))
 	p.published = &m
+	p.trouble.Store(nil)
 	p.settled.Store(p.next)
 	p.moved.raise()
 	return nil
+}
+
+// withdraw removes the files of a manifest that was not published. The next try reads further, and
+// gives them other names.
+func (p *partition) withdraw(m *manifest) {
+	for _, f := range m.Files {
+		if !slices.ContainsFunc(p.published.Files, func(b dataFile) bool { return b.Path == f.Path }) {
+			_ = p.disk.remove(filepath.Join(p.layout.root(), f.Path)) // else a sweep does it
+		}
+	}
 }
 
 // nothingNew is true where a manifest would say nothing but a slightly greater offset.
