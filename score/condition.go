@@ -1,6 +1,9 @@
 package score
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // condition is a parsed `where` or `when`: comparisons over columns of a closed list and literals.
 // It prints as SQL that is also the language it was parsed from, fully parenthesised, every name
@@ -20,6 +23,13 @@ func (c condition) SQL() string {
 	var b strings.Builder
 	c.root.print(&b)
 	return b.String()
+}
+
+// usesAny says whether the condition reads one of these columns of the view.
+func (c condition) usesAny(columns ...string) bool {
+	return slices.ContainsFunc(c.uses, func(name string) bool {
+		return slices.Contains(columns, name)
+	})
 }
 
 // node is a part of a condition that is true, false or unknown.

@@ -28,8 +28,9 @@ func TestScoresDoNotDependOnThreadsOrFileOrder(t *testing.T) {
 			fmt.Sprintf("INSERT INTO contacts (contact_id, version, created_at, updated_at) "+
 				"SELECT 'c' || i, 1, make_timestamptz(%d), make_timestamptz(%[1]d) "+
 				"FROM range(%[2]d) AS r(i)", origin, subjects),
-			fmt.Sprintf("INSERT INTO files.beacons (contact_id, event_id, type, url_path, occurred_at, "+
-				"consent, topic_partition, topic_offset) SELECT 'c' || hash(i) %% %d, "+
+			fmt.Sprintf("INSERT INTO beacons (site, visitor_id, contact_id, event_id, type, url_path, "+
+				"occurred_at, consent, topic_partition, topic_offset) SELECT 'acme', "+
+				"'c' || hash(i) %% %d AS visitor, visitor, "+
 				"'e' || i %% %d, if(hash(i + 1) %% 20 = 0, 'page_view', 'ping'), '/', "+
 				"make_timestamptz(%d + (hash(i + 2) %% %d)::BIGINT), 'identified', 0, i "+
 				"FROM range(%[2]d * 2) AS r(i) ORDER BY hash(i + %d)",

@@ -58,8 +58,18 @@ func (l *lake) Query(ctx context.Context, statement string, row func([]any) erro
 	l.t.Helper()
 	if l.built != len(l.inserts) {
 		statements := append([]string{
-			"CREATE SCHEMA files", createTable("files.beacons", beaconColumns()),
-			"CREATE VIEW beacons AS FROM files.beacons",
+			"CREATE SCHEMA files", createTable("beacons", beaconColumns()),
+			"CREATE VIEW files.beacons AS SELECT * EXCLUDE (contact_id, was_anonymous, identified_by) " +
+				"FROM main.beacons",
+			// A visitor is the contact of their last event that said so.
+			"CREATE VIEW identities AS SELECT site, visitor_id, contact_id, topic_offset, " +
+				"CASE WHEN before THEN occurred_at END AS valid_from, occurred_at + INTERVAL 1 hour * " +
+				"was_anonymous::INTEGER AS linked_at, identified_by AS submission_id FROM (" +
+				"SELECT *, lag(contact_id) OVER visits AS other, row_number() OVER visits > 1 AS before " +
+				"FROM beacons WHERE visitor_id IS NOT NULL WINDOW visits AS (" +
+				"PARTITION BY site, visitor_id ORDER BY occurred_at, topic_offset)) " +
+				"WHERE NOT before OR contact_id IS DISTINCT FROM other",
+			"CREATE TABLE aliases (contact_id VARCHAR, current_contact_id VARCHAR)",
 			createTable("contacts", contactColumns()),
 			"ALTER TABLE contacts ADD COLUMN merged_into VARCHAR",
 			"CREATE VIEW contact_versions AS SELECT *, lead(updated_at) OVER (" +
@@ -96,9 +106,10 @@ func sqlType(c column) string {
 func (l *lake) event(row string) {
 	l.t.Helper()
 	f := strings.Fields(row)
-	l.insert("files.beacons", append([]string{
+	l.insert("beacons", append([]string{
 		"occurred_at=" + f[0], "event_id=" + f[1], "visitor_id=" + f[2], "contact_id=" + f[3],
 		"type=" + f[4], "url_path=" + f[5], "consent=identified", "site=acme", "is_bot=false",
+		"recipient=" + f[3],
 		"topic_partition=0", fmt.Sprintf("topic_offset=%d", l.events),
 	}, f[6:]...))
 	l.events++
@@ -142,14 +153,16 @@ func (l *lake) load(events []event, versions []version) {
 	names := slices.Concat(beaconKinds[text], beaconKinds[number], beaconKinds[boolean],
 		beaconKinds[instant])
 	for _, e := range events {
-		rows = append(rows, fmt.Sprintf("(%s, %s, %s, %s, make_timestamptz(%d), %s, %d, %d, %s)",
-			nullable(e.visitor), nullable(e.contact), quoteText(e.id), quoteText(e.kind), e.ts,
-			quoteText(e.consent), e.place%2, e.place, e.row.sql(names)))
+		// A visitor is one contact on one site.
+		rows = append(rows, fmt.Sprintf(
+			"(%s, %s, %s, %[3]s, %s, %s, make_timestamptz(%d), %s, %d, %d, %s)",
+			quoteText("of "+e.contact), nullable(e.visitor), nullable(e.contact), quoteText(e.id),
+			quoteText(e.kind), e.ts, quoteText(e.consent), e.place%2, e.place, e.row.sql(names)))
 	}
 	if len(rows) > 0 {
-		l.inserts = append(l.inserts, "INSERT INTO files.beacons (visitor_id, contact_id, event_id, "+
-			"type, occurred_at, consent, topic_partition, topic_offset, "+strings.Join(names, ", ")+
-			") VALUES "+strings.Join(rows, ", "))
+		l.inserts = append(l.inserts, "INSERT INTO beacons (site, visitor_id, contact_id, recipient, "+
+			"event_id, type, occurred_at, consent, topic_partition, topic_offset, "+
+			strings.Join(names, ", ")+") VALUES "+strings.Join(rows, ", "))
 	}
 	rows = nil
 	names = slices.Concat(contactKinds[text], contactKinds[number])

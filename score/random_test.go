@@ -52,6 +52,9 @@ func drawWorld(t *rapid.T, start int64) world {
 			contact: rapid.SampledFrom([]string{"c0", "c0", "c1", "c2", "c3", ""}).Draw(t, "contact"),
 			consent: consent.Draw(t, "consent"), place: i, row: drawRow(t, beaconKinds),
 		}
+		if e.visitor == "" { // a mail is opened, and by no robot
+			e.row["is_bot"] = false
+		}
 		if n := len(w.events); n > 0 && rapid.IntRange(0, 3).Draw(t, "again") == 0 {
 			first := w.events[rapid.IntRange(0, n-1).Draw(t, "which")]
 			e.id, e.ts = first.id, drawInstant(t, first.ts, 2, "later")

@@ -1,4 +1,4 @@
-// Package score reads the views beacons and contact_versions of the lake and writes scores: for
+// Package score reads beacons, identities and contact_versions of the lake and writes scores: for
 // each subject of a model a number, a grade, and the contributions that add up to it exactly. It
 // guarantees that a score is a function of the model, the lake and an instant: nothing is counted
 // up, so that a merge, a late event or an edited model needs no repair.
@@ -42,8 +42,8 @@ import (
 // scored too, in which an event counts at each instant that its window reaches. They bound the
 // memory of a run: a score is of one subject alone, so that subjects can be scored in parts.
 const (
-	partEvents     = 4_000_000
-	foldPartEvents = 1_000_000
+	partEvents     = 16_000_000
+	foldPartEvents = 4_000_000
 )
 
 // Run scores every subject of the model as of an instant and emits the scores; their order is no

@@ -1,6 +1,7 @@
 package score
 
 import (
+	"cmp"
 	_ "embed"
 	"fmt"
 	"slices"
@@ -24,10 +25,11 @@ const (
 //go:embed queries/score.sql.tmpl
 var scoreTemplate string
 
-// SQL compiles the model to one statement over the views beacons and contact_versions. One scan of
-// the beacons in the widest window serves all rules; what else may be read of beacons is a few
-// columns to find all visitors or who was silent, and the past of those whose readiness depends on
-// it.
+// SQL compiles the model to one statement over files.beacons and the views identities, aliases and
+// contact_versions; it finds out itself whose an event is, of the few that rules ask for, which
+// the view beacons would do for each. A few scans of the beacons in the widest window, of few
+// columns, serve all rules: for the events that meet any, for who was silent, for ids that are
+// there twice. What else may be read is the past of those whose readiness depends on it.
 //
 // The rows are the lines of every subject's explanation, ordered by subject: subject, score in
 // hundredths, grade, sales-ready, rule, event id, points in millionths; the last three are NULL
@@ -66,9 +68,7 @@ func (p Part) split() (parts [4]Part) {
 func countSQL(m *Model, asOf time.Time) string {
 	s := newStatement(m, asOf, Part{Of: 1})
 	return fmt.Sprintf("SELECT count(*) FILTER (occurred_at > %[1]s), "+
-		"count(*) FILTER (occurred_at <= %[1]s) FROM files.beacons WHERE consent = %[2]s AND "+
-		"occurred_at <= %[3]s", s.Since, quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()),
-		s.Until)
+		"count(*) FILTER (occurred_at <= %[1]s) FROM files.beacons WHERE %[2]s", s.Since, s.Counted)
 }
 
 // statement is what the template takes: SQL text, all of it made or quoted here.
@@ -81,20 +81,24 @@ type statement struct {
 	Until, Since string
 	// Rules and Bounds are the rows of constants of the rules and groups.
 	Rules, Bounds []string
-	// Name is the name of a contact's subject, Owner the column of an event that says whose it is.
-	Name, Owner      string
+	// Name is the name of a contact's subject.
+	Name             string
 	Visitor, Account bool
-	// Matches lists the rules that an event meets, Meets those that a contact's attributes do.
-	Matches, Meets string
+	// Known is true where a rule asks how it is known whose an event is.
+	Known bool
+	// Meets lists the rules that a contact's attributes meet, matches those that an event does, and
+	// recent those in whose window at the instant it is. Any is true where that is any.
+	Meets, Any      string
+	matches, recent string
 	// Share is a condition on names, empty where all are scored.
 	Share string
 	// Versions is the table of contacts as they were.
 	Versions string
-	// Events is the table of events, Counted which of them are facts, Day the day of one, Reach how
-	// far back from an instant they are read.
-	Events, Counted, Day string
-	Reach                int64
-	Low, High            int64
+	// Counted says which events are facts. Place is where in its topic one is, Day the day of one,
+	// Reach how far back from an instant they are read.
+	Counted, Place, Day string
+	Reach               int64
+	Low, High           int64
 	// Periods is how many periods of silence count, at most.
 	Periods int64
 	// Grade is the grade of a score and Ready whether it is ready for sales, as from ReadyAt on.
@@ -116,6 +120,7 @@ func newStatement(m *Model, asOf time.Time, part Part) statement {
 		Low: int64(m.Score.Min), High: int64(m.Score.Max),
 		Grade: gradeSQL(m.Grades), Ready: "FALSE",
 		Day:      "CAST(make_timestamp(ts) AS DATE)",
+		Place:    "(CAST(topic_partition AS BIGINT) << 48 | topic_offset)",
 		Versions: versionsSQL, Periods: maxPeriods,
 		ClipRule: clipRule, ClipGroup: clipGroup, ClipScore: clipScore, Round: roundLine,
 	}
@@ -166,6 +171,14 @@ func (s statement) Now() chain { return chain{s, "now", false} }
 // Past is the way to earlier scores.
 func (s statement) Past() chain { return chain{s, "past", true} }
 
+// Matches lists the rules that an event meets.
+func (c chain) Matches() string {
+	if c.Past {
+		return c.matches
+	}
+	return c.recent
+}
+
 // margin is how much further back than the widest window events are read, so that an event that
 // was sent again is found to be the older one. It is the oldest that the edge lets an event be.
 const margin = 7 * day
@@ -183,33 +196,37 @@ const accountSQL = "lower(trim(company))"
 
 // facts sets where subjects and their events come from.
 func (s *statement) facts(m *Model, at int64, part Part) {
-	var whens, wheres []string
+	var whens, wheres, recent, either []string
 	var widest Span
 	for i := range m.Rules {
 		switch r := &m.Rules[i]; {
 		case r.isAttribute():
-			whens = append(whens, fmt.Sprintf("CASE WHEN %s THEN %d END", r.When.SQL(), i))
+			whens = append(whens, numberSQL(i, r.When.SQL()))
 		case r.isBehaviour():
-			wheres = append(wheres, matchSQL(i, r))
+			within := fmt.Sprintf(" AND occurred_at > %s", instantSQL(at-int64(r.Window)))
+			wheres = append(wheres, numberSQL(i, meetsSQL(r)))
+			recent = append(recent, numberSQL(i, meetsSQL(r)+within))
+			either = append(either, meetsSQL(r)+within)
+			s.Known = s.Known || r.Where.usesAny("contact_id", "was_anonymous", "identified_by")
 			widest = max(widest, r.Window)
 		}
 	}
-	s.Matches, s.Meets = listSQL(wheres), listSQL(whens)
-	s.Events = "(SELECT * REPLACE (CAST(props AS VARCHAR) AS props) FROM beacons)"
+	s.matches, s.recent, s.Meets = listSQL(wheres), listSQL(recent), listSQL(whens)
+	s.Any = cmp.Or(strings.Join(either, "\n      OR "), "FALSE")
 	switch m.Subject {
 	case Contact:
-		s.Name, s.Owner = "contact_id", "contact_id"
+		s.Name = "contact_id"
 	case Account:
-		s.Name, s.Owner, s.Account = accountSQL, "contact_id", true
+		s.Name, s.Account = accountSQL, true
 	case Visitor:
-		s.Name, s.Owner, s.Visitor = "visitor_id", "visitor_id", true
+		s.Name, s.Visitor = "visitor_id", true
 	}
 	s.Until, s.Older = instantSQL(at), !part.NoneOlder
 	if part.Of > 1 {
 		s.Share = fmt.Sprintf(" AND hash(%s) %% %d = %d", s.Name, part.Of, part.Index)
 	}
 	// Only who agreed to be scored is: every other mode of consent counts visits at most.
-	s.Counted = fmt.Sprintf("%s <> '' AND consent = %s AND occurred_at <= %s", s.Owner,
+	s.Counted = fmt.Sprintf("consent = %s AND occurred_at <= %s",
 		quoteText(schemas.Consent_CONSENT_IDENTIFIED.Name()), s.Until)
 	s.Reach = int64(widest + margin)
 	s.Since, s.Edge = instantSQL(at-s.Reach), at-int64(widest)
@@ -231,14 +248,18 @@ func ruleSQL(rid, gid int, r *Rule) string {
 		bigint(r.CapPerDay), bigint(r.Cap), decay, span, keep, inactive)
 }
 
-// matchSQL is the rule's number where an event meets it, else NULL.
-func matchSQL(rid int, r *Rule) string {
+// meetsSQL is true of an event that meets the rule.
+func meetsSQL(r *Rule) string {
 	types := make([]string, len(r.On))
 	for i, t := range r.On {
 		types[i] = quoteText(t)
 	}
-	return fmt.Sprintf("CASE WHEN type IN (%s) AND %s THEN %d END", strings.Join(types, ", "),
-		r.Where.SQL(), rid)
+	return fmt.Sprintf("type IN (%s) AND %s", strings.Join(types, ", "), r.Where.SQL())
+}
+
+// numberSQL is the rule's number where a condition is met, else NULL.
+func numberSQL(rid int, condition string) string {
+	return fmt.Sprintf("CASE WHEN %s THEN %d END", condition, rid)
 }
 
 // listSQL is the list of those of the values that are not NULL.
