@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"crumbtrail/internal/duck"
+	"crumbtrail/internal/fault"
 	"crumbtrail/internal/kafka"
 	"crumbtrail/schemas"
 	"crumbtrail/score"
@@ -282,9 +283,13 @@ func (w *scoreWriter) run(
 	if err == nil {
 		err = handoffs.flush(ctx)
 	}
+	if err == nil {
+		err = w.flush(ctx)
+	}
 	if err != nil {
 		return err
 	}
+	// Nothing shows the run before this says that it has ended.
 	err = w.add(ctx, &schemas.Score{
 		Model: m.Name, Version: m.Version, ModelSha256: m.SHA256(), SubjectType: string(m.Subject),
 		AsOfUs: asOf.UnixMicro(), RunId: runID, RunAtUs: runAt.UnixMicro(),
@@ -292,10 +297,11 @@ func (w *scoreWriter) run(
 			ModelFile: m.File(), Scores: int64(w.count), Snapshot: k.positions,
 		},
 	})
-	if err != nil {
-		return err
+	if err == nil {
+		err = w.flush(ctx)
 	}
-	return w.flush(ctx)
+	fault.Point(fault.ScoreEnded)
+	return err
 }
 
 func (w *scoreWriter) add(ctx context.Context, s *schemas.Score) error {
@@ -315,8 +321,13 @@ func (w *scoreWriter) add(ctx context.Context, s *schemas.Score) error {
 }
 
 func (w *scoreWriter) flush(ctx context.Context) error {
+	if len(w.batch) == 0 {
+		return nil
+	}
+	fault.Point(fault.ScoreRead)
 	err := w.producer.Produce(ctx, w.batch)
 	w.batch = w.batch[:0]
+	fault.Point(fault.ScoreWritten)
 	return err
 }
 

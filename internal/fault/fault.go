@@ -103,5 +103,20 @@ func LakeNames() []Name {
 	}
 }
 
+// The points of a run of scores, in the order in which it comes by them.
+const (
+	// ScoreRead: scores have been read, and these are not on the topic.
+	ScoreRead Name = "score.before-write"
+	// ScoreWritten: they are, and the next ones are not.
+	ScoreWritten Name = "score.after-write"
+	// ScoreEnded: the topic says so, and the lake may not have it.
+	ScoreEnded Name = "score.after-end"
+)
+
+// ScoreNames lists the points of a run of scores.
+func ScoreNames() []Name { return []Name{ScoreRead, ScoreWritten, ScoreEnded} }
+
 // Names lists every point.
-func Names() []Name { return slices.Concat(EdgeNames(), StageNames(), LakeNames()) }
+func Names() []Name {
+	return slices.Concat(EdgeNames(), StageNames(), LakeNames(), ScoreNames())
+}
