@@ -21,6 +21,8 @@ type token struct {
 	// value is a word in upper case, a column's name, a text's content, a number's digits, a sign.
 	value string
 	pos   int
+	// quoted is true for a name in quotes.
+	quoted bool
 }
 
 type tokenClass uint8
@@ -86,7 +88,7 @@ func lexOne(rest string) (t token, size int, msg string) {
 		case !ok:
 			return t, 0, fmt.Sprintf("a quote %c is never closed", c)
 		case c == '"':
-			return token{class: nameToken, value: value}, size, ""
+			return token{class: nameToken, value: value, quoted: true}, size, ""
 		default:
 			return token{class: textToken, value: value}, size, ""
 		}

@@ -242,7 +242,12 @@ func (p *parser) operand() operand {
 		p.fail(t, "%s(…) is a function call, and a condition has none", t.value)
 	case t.class == nameToken:
 		c, ok := p.over[t.value]
-		if !ok {
+		switch {
+		case !ok && t.quoted:
+			p.fail(t, "no such column: %s; text stands in single quotes: %s", quoteName(t.value),
+				quoteText(t.value))
+			return o
+		case !ok:
 			p.fail(t, "no such column: %v", strictyaml.OneOf(t.value, p.over.names()...))
 			return o
 		}

@@ -1,6 +1,7 @@
 package score
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -71,6 +72,8 @@ func TestConditionErrorsSayWhere(t *testing.T) {
 		{"topic_offset = 1e5", `character 16: "1e" is not a number`},
 		{"topic_offset = 1234567890123456789", "character 16: a number may have 18 digits at most"},
 		{"url IN (SELECT 1)", noColumn("select", 9)},
+		{`url_path = "/it's"`, `character 12: no such column: "/it's"; text stands in single ` +
+			`quotes: '/it''s'`},
 		{"url_pth = '/x'", noColumn("url_pth", 1) + `; did you mean "url_path"?`},
 		{strings.Repeat("NOT ", 33) + "is_bot", "character 129: " +
 			"a condition may be nested 32 deep at most"},
@@ -78,6 +81,34 @@ func TestConditionErrorsSayWhere(t *testing.T) {
 		_, err := parseCondition(tc.input, beaconColumns())
 		if err == nil || err.Error() != tc.err {
 			t.Errorf("%s:\n%v, not\n%s", tc.input, err, tc.err)
+		}
+	}
+}
+
+// TestConditionsAreNoSQL: what means something in SQL means nothing here, or is the content of a
+// text.
+func TestConditionsAreNoSQL(t *testing.T) {
+	for _, input := range []string{
+		"url = 'a'; DROP TABLE x", "url = 'a' -- b", "url = 'a' /* b */", "-- url\nis_bot", "url = 'a';",
+		"url = 'a' UNION SELECT 1", "url = (SELECT 'a')", "EXISTS (SELECT 1)", "SELECT", "1 = 1)", "(1 = 1",
+		`url = 'a\' OR 1 = 1 --'`, "url = E'a'", "url = x'61'", "url = $$a$$", "url = $1", "url = ?",
+		"url = :a", "url = @a", "`url` = 'a'", "[url] = 'a'", "url[1] = 'a'", "beacons.url = 'a'",
+		`"beacons"."url" = 'a'`, "url::TEXT = 'a'", "CAST(url AS TEXT) = 'a'", "url || 'a' = 'b'",
+		"topic_offset + 1 = 2", "- topic_offset = 1", "topic_offset = 1 = is_bot", "url = 'a' COLLATE NOCASE",
+		"url LIKE 'a' ESCAPE '!'", "url SIMILAR TO 'a'", "url ~ 'a'", "url GLOB 'a'", "url IS 'a'",
+		"url IS DISTINCT FROM 'a'", "url == 'a'", "url = ANY('a')", "url IN 'a'", "url IN ('a',)",
+		"CASE WHEN is_bot THEN is_bot END", "now() = ts", "random() > 0", "getenv('HOME') = 'a'",
+		"read_text('/etc/passwd') = 'a'", "url IN (FROM read_text('/etc/passwd'))", "ts > now",
+		"ts > INTERVAL 1 DAY", "ts > current_date", "rowid = 1", "rid = 1", "subject = 1", "* = 1",
+		"url = \u2018a\u2019", "url\u00a0= 'a'", "url = 'a'\u200b", "\uff07a\uff07 = url", "url = 'a\x00'",
+		"url = 'a\xff'", "\ufeffis_bot", "is_bot\u2028", "ıs_bot", "url = 'a' \u202e", "is_bot AND", "NOT",
+		"is_bot is_bot", "is_bot NOT", "()", "TRUE FALSE", "topic_offset = 0x10", "topic_offset = 1_000",
+		"topic_offset = 1.", "topic_offset = .5", "topic_offset = --1", "topic_offset = 1e9", "engaged_ms = NaN",
+	} {
+		if c, err := parseCondition(input, beaconColumns()); err == nil {
+			t.Errorf("%q is the condition %s", input, c.SQL())
+		} else if bad := (*conditionError)(nil); !errors.As(err, &bad) || bad.Pos < 1 {
+			t.Errorf("%q: %v says not where", input, err)
 		}
 	}
 }
