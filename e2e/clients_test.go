@@ -26,7 +26,7 @@ func views() []string {
 		"bad_beacons", "contact_versions", "timeline", "pipeline_counts", "records", "edges", "bridges",
 		"aliases", "alias_versions", "reviews", "lake_files", "handoffs", "handoff_deliveries",
 		"visit_touches", "visit_pages", "click_timeline", "top_pages", "browsers",
-		"operating_systems",
+		"operating_systems", "freshness",
 	}
 }
 

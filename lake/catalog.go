@@ -64,11 +64,25 @@ func (l *Lake) buildCatalog(ctx context.Context) error {
 	if err := l.replaceCatalog(ctx, catalogSQL(l.layout, manifests, number)); err != nil {
 		return fmt.Errorf("build catalog %d: %w", number, err)
 	}
+	l.freshen(manifests)
 	l.show(manifests, number)
 	l.log.Debug("catalog built", "generation", number, "seconds", time.Since(began).Seconds())
 	l.metrics.catalog.Observe(time.Since(began).Seconds())
 	l.metrics.built.SetToCurrentTime()
 	return nil
+}
+
+// freshen measures how long what the catalog shows for the first time has waited for it.
+func (l *Lake) freshen(manifests []*manifest) {
+	for _, m := range manifests {
+		at := source{m.Topic, m.Partition}
+		if m.Fresh == nil || m.Owner != l.owner || m.Fresh.PublishedUs <= l.freshest[at] {
+			continue
+		}
+		l.freshest[at] = m.Fresh.PublishedUs
+		wait := time.Since(time.UnixMicro(m.Fresh.OldestUs))
+		l.metrics.freshness.WithLabelValues(m.Topic).Observe(wait.Seconds())
+	}
 }
 
 // show notes what the catalog shows that is in place now.

@@ -108,6 +108,8 @@ type Lake struct {
 	log        *slog.Logger
 	metrics    *metrics
 	partitions []*partition
+	// owner is the name of this process in its manifests.
+	owner string
 	// shares is how many partitions a crew shares out.
 	shares   int32
 	health   crewHealth
@@ -127,6 +129,8 @@ type Lake struct {
 	built map[source]int64
 	// unshown is why the last try to build a catalog failed; nil: it did not.
 	unshown atomic.Pointer[error]
+	// freshest is up to when what a partition published has been measured, in microseconds.
+	freshest map[source]int64
 	// facts counts the manifests of topics that the catalog shows and scores are made of.
 	facts      int64
 	generation atomic.Int64
@@ -156,9 +160,10 @@ func open(
 	l := &Lake{
 		cfg: cfg.withDefaults(), layout: layout{data}, disk: d, catalog: catalog,
 		log: log, metrics: newMetrics(reg), drains: make(chan chan<- error),
-		regrouped: make(chan struct{}, 1),
-		encoders:  newEncoders(),
-		ended:     make(chan struct{}),
+		regrouped: make(chan struct{}, 1), freshest: map[source]int64{},
+		owner:    fmt.Sprintf("%016x", rand.Uint64()),
+		encoders: newEncoders(),
+		ended:    make(chan struct{}),
 	}
 	l.publisher = linkPublisher{l.layout, d}
 	l.erasures = newErasures(from, l.cfg.ErasureGrace, log)
@@ -176,7 +181,6 @@ func open(
 
 func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 	known := decoders()
-	owner := fmt.Sprintf("%016x", rand.Uint64())
 	var compact *compactor
 	if l.cfg.Rewriter != nil {
 		compact = &compactor{l.cfg.Rewriter, l.cfg.CompactAfter, make(chan struct{}, 1)}
@@ -193,7 +197,7 @@ func (l *Lake) addPartitions(ctx context.Context, from Source) error {
 		}
 		for i, start := range starts {
 			l.partitions = append(l.partitions, &partition{
-				source: source{topic, int32(i)}, owner: owner, decode: decode, reader: from,
+				source: source{topic, int32(i)}, owner: l.owner, decode: decode, reader: from,
 				gaps: l.cfg.gaps(t), skipMissing: l.cfg.SkipMissing, start: start,
 				layout: l.layout, disk: l.disk, publish: l.publisher, log: l.log,
 				metrics: l.metrics, budget: &l.budget, moved: &l.moved, regrouped: l.regrouped,

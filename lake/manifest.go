@@ -34,6 +34,8 @@ type manifest struct {
 	NextOffset int64 `json:"next_offset"`
 	// ClockUs is the greatest received_at among the beacons before NextOffset.
 	ClockUs int64 `json:"clock_us,omitempty"`
+	// Fresh is of the newest records with rows; nil: there were none yet.
+	Fresh *fresh `json:"fresh,omitempty"`
 	// Duplicates is how many beacons before NextOffset were in the lake already.
 	Duplicates int64 `json:"duplicates,omitempty"`
 	// Undecodable is how many records before NextOffset went to bad_beacons as they were.
@@ -52,6 +54,14 @@ type manifest struct {
 	Files   []dataFile     `json:"files"`
 	// Retired files have gone into others and wait to be removed.
 	Retired []retiredFile `json:"retired,omitempty"`
+}
+
+// fresh is when records came on their topic, and when their rows were published, microseconds since
+// the epoch.
+type fresh struct {
+	OldestUs    int64 `json:"oldest_us"`
+	NewestUs    int64 `json:"newest_us"`
+	PublishedUs int64 `json:"published_us"`
 }
 
 // dataFile is a Parquet file that counts.

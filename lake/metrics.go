@@ -19,6 +19,7 @@ type metrics struct {
 	flush       prometheus.Histogram
 	catalog     prometheus.Histogram
 	built       prometheus.Gauge
+	freshness   *prometheus.HistogramVec
 
 	fenced, damaged prometheus.Counter
 
@@ -66,6 +67,13 @@ func newMetrics(reg prometheus.Registerer) *metrics {
 		"Times that another process was found to have taken a partition over.")
 	m.damaged = counter("damaged_files_total", "Times a file was found that is not as it was written.")
 	reg.MustRegister(m.fenced, m.damaged)
+	m.freshness = prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name: "crumbtrail_lake_freshness_seconds",
+		Help: "How long the oldest of the rows that a catalog shows for the first time has waited, " +
+			"from when its record came on the topic.",
+		Buckets: []float64{1, 2, 5, 10, 20, 30, 45, 60, 90, 120, 300, 900, 3600},
+	}, []string{"topic"})
+	reg.MustRegister(m.freshness)
 	m.compactedDays = counter("compacted_days_total", "Days of a table and partition compacted.")
 	m.compactedRows = counter("compacted_rows_total", "Rows in them.")
 	m.compactFailures = counter("compaction_failures_total", "Times a compaction failed.")

@@ -66,6 +66,8 @@ type partition struct {
 	// next is the offset after the last record in tables.
 	next        int64
 	undecodable int64
+	// fresh is of the rows in tables; nil: none.
+	fresh *fresh
 
 	// compaction is what is being compacted; nil: nothing. looked has the number of hot files of days
 	// that are over as it was at the last look.
@@ -148,7 +150,7 @@ func (p *partition) hold(bytes int64) {
 
 func (p *partition) reset() {
 	p.hold(0)
-	p.tables = newTables()
+	p.tables, p.fresh = newTables(), nil
 }
 
 // loadSeen reads the ids of the last two days back from the files.
@@ -290,10 +292,14 @@ func (p *partition) apply(batch kafka.Fetched) {
 		if r.Value == nil {
 			continue // a tombstone of a compacted topic: what was written of its key stays history
 		}
+		rows := p.tables.rows
 		if err := p.decode(p.tables, at, r); err != nil {
 			p.undecodable++
 			p.metrics.undecodable.WithLabelValues(p.topic).Inc()
 			p.tables.undecodable(at, schemas.Topic(p.topic), r, err)
+		}
+		if p.tables.rows > rows {
+			p.came(r.Timestamp * 1000)
 		}
 	}
 	p.next = batch.Next
@@ -307,6 +313,14 @@ func (p *partition) apply(batch kafka.Fetched) {
 		default: // whoever waits will find this one, too
 		}
 	}
+}
+
+// came notes when a record with rows came on its topic.
+func (p *partition) came(us int64) {
+	if p.fresh == nil {
+		p.fresh = &fresh{OldestUs: us, NewestUs: us}
+	}
+	p.fresh.OldestUs, p.fresh.NewestUs = min(p.fresh.OldestUs, us), max(p.fresh.NewestUs, us)
 }
 
 // full is true where the partition has enough rows for a file, or all have too many together and
@@ -363,6 +377,10 @@ func (p *partition) commit(replacements []replacement, c *cleared) error {
 	if err != nil {
 		return err
 	}
+	if p.fresh != nil {
+		m.Fresh = p.fresh
+		m.Fresh.PublishedUs = p.now().UnixMicro()
+	}
 	fault.Point(fault.LakeFiles)
 	if err := p.publish.publish(&m); err != nil {
 		return err
@@ -370,7 +388,7 @@ func (p *partition) commit(replacements []replacement, c *cleared) error {
 	fault.Point(fault.LakePublished)
 	p.discard(append(over, unwanted...))
 	p.metrics.published(p.published, &m, written, time.Since(began))
-	p.published = &m
+	p.published, p.fresh = &m, nil
 	p.trouble.Store(nil)
 	p.settled.Store(p.next)
 	p.moved.raise()

@@ -121,6 +121,7 @@ func documentViews() (all []documentTable) {
 		add(readView(name, tables))
 	}
 	add(countsView(nil))
+	add(freshView(nil))
 	add(filesView(layout{}, nil))
 	add(generationView(0))
 	slices.SortFunc(all, func(a, b documentTable) int { return strings.Compare(a.Name, b.Name) })

@@ -76,6 +76,7 @@ func catalogOf(l layout, manifests []*manifest, number int64, s Snapshot) []stri
 		statements = append(statements, readView(name, tables).statements()...)
 	}
 	statements = append(statements, countsView(manifests).statements()...)
+	statements = append(statements, freshView(manifests).statements()...)
 	statements = append(statements, filesView(l, manifests).statements()...)
 	return append(statements, generationView(number).statements()...)
 }
