@@ -19,8 +19,8 @@ import (
 //go:embed testdata/questioner.py
 var questioner string
 
-// threePeople is the traffic of three people in January 2026. One form comes twice, one page view without
-// consent.
+// threePeople is the traffic of three people in January 2026. One form comes twice, one page view
+// without consent.
 func threePeople(t *testing.T) string {
 	t.Helper()
 	var lines strings.Builder
