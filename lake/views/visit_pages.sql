@@ -1,5 +1,5 @@
 -- Every page view that is in a visit, with its place there. A view of its own, since it has to find
--- each beacon's visit.
+-- each beacon's visit: quick for a visitor, slow for all.
 -- visit_id: The visit.
 -- site: Key of the site.
 -- visitor_id: The browser on that site.
@@ -7,9 +7,7 @@
 -- event_id: The page view's beacon.
 -- occurred_at: When it happened.
 -- url: Address of the page.
--- url_host: Host of the page.
 -- url_path: Path of the page.
--- title: Title of the page.
 -- is_bot: True where a rule calls the client a bot.
 -- page_view_in_visit_index: Which page view of its visit it is, from 1.
 -- page_views_in_visit: How many page views its visit has.
@@ -18,41 +16,35 @@
 -- next_event_id: The page view after it in its visit; NULL: it is the last.
 -- next_path: Path of that page.
 -- next_at: When that page was viewed.
-WITH marked AS (
-  SELECT visit_id, site, visitor_id, contact_id, event_id, type, occurred_at, url, url_host, url_path,
-         title, is_bot,
-         -- A ping is of the last view of its own page, or of the last page of all.
-         last_value(page IGNORE NULLS) OVER (
-           PARTITION BY site, visitor_id, visit_id, url ORDER BY occurred_at, event_id
-         ) AS same_page,
-         last_value(page IGNORE NULLS) OVER (
-           PARTITION BY site, visitor_id, visit_id ORDER BY occurred_at, event_id
-         ) AS any_page,
-         -- As the visit counts it: what the page says, or the time since the beacon before.
-         CASE WHEN type = 'ping' THEN
-           least(30_000_000, CASE WHEN engaged_ms > 0 THEN engaged_ms * 1000
-                                  ELSE date_diff('microsecond', before, occurred_at) END)
-         END AS engaged_us
+SELECT visit_id, site, visitor_id, contact_id, event_id, occurred_at, url, url_path, is_bot,
+       row_number() OVER visit AS page_view_in_visit_index,
+       count(*) OVER (PARTITION BY site, visitor_id, visit_id) AS page_views_in_visit,
+       coalesce(engaged_us, 0) / 1e6 AS engaged_seconds, lead(event_id) OVER visit AS next_event_id,
+       lead(url_path) OVER visit AS next_path, lead(occurred_at) OVER visit AS next_at
+FROM (
+  SELECT *, sum(CASE WHEN type = 'ping' THEN us END)
+            OVER (PARTITION BY site, visitor_id, visit_id, coalesce(same_page, any_page))::BIGINT
+            AS engaged_us
   FROM (
-    SELECT *, CASE WHEN type = 'page_view' THEN event_id END AS page,
-           lag(occurred_at) OVER (
-             PARTITION BY site, visitor_id, visit_id ORDER BY occurred_at, event_id
-           ) AS before
-    FROM files.visit_beacons
+    SELECT *,
+           -- A ping is of the last view of its own page, or of the last page of all.
+           last_value(page IGNORE NULLS) OVER (
+             PARTITION BY site, visitor_id, visit_id, url ORDER BY occurred_at, event_id
+           ) AS same_page,
+           last_value(page IGNORE NULLS) OVER visit AS any_page,
+           -- As the visit counts it: what the page says, or the time since the beacon before.
+           least(30_000_000, CASE WHEN engaged_ms > 0 THEN engaged_ms * 1000
+                                  ELSE date_diff('microsecond', lag(occurred_at) OVER visit, occurred_at)
+                             END) AS us
+    FROM (
+      SELECT site, visitor_id, visit_id, contact_id, event_id, type, occurred_at, url, url_path,
+             is_bot, engaged_ms, CASE WHEN type = 'page_view' THEN event_id END AS page
+      FROM files.visit_beacons
+    )
+    WINDOW visit AS (
+      PARTITION BY site, visitor_id, visit_id ORDER BY occurred_at, event_id
+    )
   )
 )
-SELECT p.visit_id, p.site, p.visitor_id, p.contact_id, p.event_id, p.occurred_at, p.url, p.url_host,
-       p.url_path, p.title, p.is_bot,
-       row_number() OVER visit AS page_view_in_visit_index,
-       count(*) OVER (PARTITION BY p.site, p.visitor_id, p.visit_id) AS page_views_in_visit,
-       coalesce(e.engaged_us, 0) / 1e6 AS engaged_seconds,
-       lead(p.event_id) OVER visit AS next_event_id, lead(p.url_path) OVER visit AS next_path,
-       lead(p.occurred_at) OVER visit AS next_at
-FROM marked p LEFT JOIN (
-  SELECT site, visitor_id, visit_id, coalesce(same_page, any_page) AS event_id,
-         sum(engaged_us)::BIGINT AS engaged_us
-  FROM marked WHERE type = 'ping' GROUP BY ALL
-) e ON p.site = e.site AND p.visitor_id = e.visitor_id AND p.visit_id = e.visit_id
-       AND p.event_id = e.event_id
 WHERE type = 'page_view'
-WINDOW visit AS (PARTITION BY p.site, p.visitor_id, p.visit_id ORDER BY p.occurred_at, p.event_id)
+WINDOW visit AS (PARTITION BY site, visitor_id, visit_id ORDER BY occurred_at, event_id)
