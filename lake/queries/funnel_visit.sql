@@ -1,5 +1,6 @@
 -- Three pages in this order within one visit: how many visits came how far.
 -- As Matomo's funnel: a visit counts once for each step, and other pages may lie between two steps.
+-- Of a large lake, ask for some weeks at a time: 30 days of 3 million beacons take 770 MB.
 -- $first VARCHAR '/': Path of the first page, as a GLOB pattern.
 -- $second VARCHAR '/pricing': The second page.
 -- $third VARCHAR '/contact': The third page.
@@ -19,7 +20,7 @@ WITH pages AS (
     AND p.occurred_at >= coalesce($first_day, DATE '-infinity')
     AND p.occurred_at < coalesce($last_day, DATE '9999-01-01') + 2
   QUALIFY row_number() OVER (
-    PARTITION BY p.site, p.visitor_id, p.event_id ORDER BY v.last_offset, v.late, v.visit_id
+    PARTITION BY p.topic_partition, p.topic_offset ORDER BY v.last_offset, v.late, v.visit_id
   ) = 1
 ),
 firsts AS (

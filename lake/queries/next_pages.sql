@@ -1,5 +1,6 @@
 -- Where visits went on from a page; where next_path is NULL, the visit ended.
 -- As Matomo's transitions: pages of one visit in order, a page viewed again counted again.
+-- Of a large lake, ask for some weeks at a time: 30 days of 3 million beacons take 770 MB.
 -- $path VARCHAR NULL: Path of the page, as a GLOB pattern; NULL: every page.
 -- $limit INTEGER 50: How many pairs.
 -- $site VARCHAR NULL: Key of the site; NULL: all.
@@ -18,7 +19,7 @@ WITH pages AS (
     AND p.occurred_at >= coalesce($first_day, DATE '-infinity')
     AND p.occurred_at < coalesce($last_day, DATE '9999-01-01') + 2
   QUALIFY row_number() OVER (
-    PARTITION BY p.site, p.visitor_id, p.event_id ORDER BY v.last_offset, v.late, v.visit_id
+    PARTITION BY p.topic_partition, p.topic_offset ORDER BY v.last_offset, v.late, v.visit_id
   ) = 1
 ),
 pairs AS (
