@@ -138,9 +138,18 @@ func (c *checker) bad(path, hint, format string, args ...any) {
 	c.problems = append(c.problems, c.doc.Problem(path, fmt.Sprintf(format, args...), hint))
 }
 
+// reads tells whether a key is there and could be read.
+func (c *checker) reads(path string) bool {
+	return c.doc.Has(path) && !slices.ContainsFunc(c.problems, func(p strictyaml.Problem) bool {
+		return p.Path == path
+	})
+}
+
 var (
 	modelName = regexp.MustCompile(`^[a-z][a-z0-9-]{0,63}$`)
-	ruleName  = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
+	// zoneName leaves out what some systems have beside the zones, such as localtime and right/UTC.
+	zoneName = regexp.MustCompile(`^[A-Z]`)
+	ruleName = regexp.MustCompile(`^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$`)
 )
 
 func (c *checker) model(f *modelFile) *Model {
@@ -153,10 +162,11 @@ func (c *checker) model(f *modelFile) *Model {
 		c.bad("model", "lower-case letters, digits and -, at most 64, a letter first",
 			"%q is no name for a model", f.Model)
 	}
-	if c.doc.Has("version") && f.Version < 1 {
+	if c.reads("version") && f.Version < 1 {
 		c.bad("version", "", "%d is below 1", f.Version)
 	}
-	if _, err := time.LoadLocation(m.TimeZone); err != nil || m.TimeZone == "Local" {
+	if _, err := time.LoadLocation(m.TimeZone); err != nil || m.TimeZone == "Local" ||
+		!zoneName.MatchString(m.TimeZone) {
 		c.bad("timezone", "write it as Europe/Paris", "%q is no time zone", m.TimeZone)
 	}
 	c.published("score.min", m.Score.Min)
