@@ -1,6 +1,6 @@
 -- What became of every beacon: in + duplicates = in visits + their duplicates + without visits + waiting.
 -- By partition of topic beacons. difference is 0 where nothing is waiting; copies of beacons that wait, or
--- that have no visits, are the difference, and so is what either table has lost by its age.
+-- that have no visits, are the difference, and so is what either table has lost by age or erasure.
 WITH taken AS (
   SELECT topic_partition, duplicates FROM pipeline_counts WHERE topic LIKE '%beacons'
          AND topic NOT LIKE '%bad-beacons'
