@@ -7,8 +7,9 @@
 -- contact_id: The contact that it belongs to, as of now; NULL: nobody known.
 -- kind: visit, page_view, link_click, mail_open, submission or handoff.
 -- id: visit_id, event_id, submission_id or handoff_id.
--- what: Channel of a visit, address of a page, target of a link, campaign of a mail, name of a form
--- or of a scoring model.
+-- what: Channel of a visit, address of a page, target of a link, campaign of a mail, name of a form or,
+-- where none was filled in, how it was said (sign_in, registration, signed_link, api), model of a
+-- hand-off.
 -- because: Why it belongs to that contact, in words.
 WITH things AS (
   SELECT started_at AS occurred_at, -1::BIGINT AS ordinal, site, visitor_id, contact_id,
@@ -29,7 +30,7 @@ WITH things AS (
   UNION ALL
   -- Offsets of another topic: past any that beacons can have.
   SELECT occurred_at, (1::BIGINT << 61) + topic_offset, site, visitor_id, contact_id, 'submission',
-         submission_id, form, NULL, record_id
+         submission_id, coalesce(form, kind), NULL, record_id
   FROM submissions
   UNION ALL
   SELECT became_ready_at, (1::BIGINT << 62) + topic_offset, NULL, NULL, contact_id, 'handoff',
