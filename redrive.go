@@ -35,7 +35,10 @@ type redrive struct {
 	since, until                   time.Time
 	limit                          int
 	dryRun                         bool
-	export, from, format           string
+	// handoffs drives hand-offs to webhooks instead.
+	handoffs             bool
+	webhooks             string
+	export, from, format string
 
 	// taken are the bad beacons that have a receipt.
 	taken   map[string]bool
@@ -66,6 +69,9 @@ func runRedrive(ctx context.Context, c *call) error {
 	}
 	defer p.close()
 	r.client = p.client
+	if r.handoffs {
+		return r.runHandoffs(ctx)
+	}
 	edge := cfg.collectorConfig()
 	if edge.Partitions, err = p.client.Partitions(ctx, string(schemas.Beacons)); err != nil {
 		return err
@@ -90,7 +96,10 @@ func (r *redrive) flagsOf(flags *flag.FlagSet) {
 	flags.StringVar(&r.reasons, "reason", "", "these reasons alone, `NAME,...`")
 	flags.StringVar(&r.sites, "site", "", "these sites alone, `KEY,...`")
 	flags.StringVar(&r.protocols, "protocol", "", "these protocols alone, `NAME,...`")
-	flags.StringVar(&r.ids, "id", "", "these bad beacons alone, `ID,...`")
+	flags.StringVar(&r.ids, "id", "", "these bad beacons or hand-offs alone, `ID,...`")
+	flags.BoolVar(&r.handoffs, "handoffs", false,
+		"hand-offs that no webhook took in time, instead of bad beacons")
+	flags.StringVar(&r.webhooks, "webhook", "", "with --handoffs: to these alone, `NAME,...`")
 	instant := func(to *time.Time) func(string) error {
 		return func(text string) (err error) {
 			if *to, err = time.Parse(time.RFC3339Nano, text); err != nil {
@@ -99,8 +108,8 @@ func (r *redrive) flagsOf(flags *flag.FlagSet) {
 			return nil
 		}
 	}
-	flags.Func("since", "what came in from this `INSTANT` on, RFC 3339", instant(&r.since))
-	flags.Func("until", "what came in before this `INSTANT`, RFC 3339", instant(&r.until))
+	flags.Func("since", "from this `INSTANT` of arrival or giving up on", instant(&r.since))
+	flags.Func("until", "before this `INSTANT` of arrival or giving up", instant(&r.until))
 	flags.IntVar(&r.limit, "limit", 0, "no more than `N` of them; 0: all")
 	flags.BoolVar(&r.dryRun, "dry-run", false, "write nothing; say what would be taken")
 	flags.StringVar(&r.export, "export", "",
@@ -114,6 +123,10 @@ func (r *redrive) check() error {
 	switch {
 	case r.export != "" && (r.from != "" || r.dryRun):
 		return usagef("--export drives nothing: want it without --from and --dry-run")
+	case r.handoffs && r.reasons+r.sites+r.protocols+r.export+r.from != "":
+		return usagef("--handoffs goes with --webhook, --id, --since, --until, --limit and --dry-run")
+	case !r.handoffs && r.webhooks != "":
+		return usagef("--webhook goes with --handoffs")
 	case r.limit < 0:
 		return usagef("--limit %d: want a number from 0", r.limit)
 	case r.format != "table" && r.format != "json":
@@ -216,14 +229,20 @@ func (r *redrive) file(see func(*schemas.BadBeacon) error) error {
 
 // wants says whether the filters leave a bad beacon.
 func (r *redrive) wants(b *schemas.BadBeacon) bool {
-	in := func(list, value string) bool {
-		return list == "" || slices.Contains(splitList(list), value)
-	}
 	at := time.UnixMicro(b.ReceivedAtUs)
 	return b.RedrivenAtUs == 0 && (r.limit == 0 || r.done < r.limit) &&
-		in(r.reasons, b.Reason) && in(r.sites, b.Site) && in(r.protocols, b.Protocol) &&
-		in(r.ids, b.BadBeaconId) && (r.since.IsZero() || !at.Before(r.since)) &&
-		(r.until.IsZero() || at.Before(r.until))
+		lists(r.reasons, b.Reason) && lists(r.sites, b.Site) && lists(r.protocols, b.Protocol) &&
+		lists(r.ids, b.BadBeaconId) && r.covers(at)
+}
+
+// lists says whether a list has a value; an empty one has all.
+func lists(list, value string) bool {
+	return list == "" || slices.Contains(splitList(list), value)
+}
+
+// covers says whether an instant is between since and until.
+func (r *redrive) covers(at time.Time) bool {
+	return (r.since.IsZero() || !at.Before(r.since)) && (r.until.IsZero() || at.Before(r.until))
 }
 
 // drive drives one bad beacon, unless it has been taken before.

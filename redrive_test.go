@@ -17,6 +17,8 @@ func TestRedriveUsage(t *testing.T) {
 		{"--limit", "-1"},
 		{"--format", "xml"},
 		{"--since", "noon"},
+		{"--handoffs", "--reason", "invalid_json"},
+		{"--webhook", "crm"},
 		{"file"},
 	} {
 		var out, errs bytes.Buffer

@@ -1,9 +1,14 @@
 package handoff
 
 import (
+	"log/slog"
 	"net/netip"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"crumbtrail/internal/waiting"
 )
 
 // TestSignature has what the specification's own Python library (standardwebhooks 1.0) makes.
@@ -51,6 +56,37 @@ func TestRetryAfter(t *testing.T) {
 	} {
 		if got := retryAfter(text, now); got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
+		}
+	}
+}
+
+// TestPauses has what an answer holds up: the webhook, or the hand-off alone.
+func TestPauses(t *testing.T) {
+	at := func(d time.Duration) waiting.Pauses { return waiting.Pauses{First: d, Most: d} }
+	for name, c := range map[string]struct {
+		a          answer
+		all, alone time.Duration
+	}{
+		"no answer":   {answer{verdict: away}, time.Minute, 0},
+		"retry after": {answer{verdict: away, after: 3 * time.Hour}, 3 * time.Hour, 0},
+		"refused":     {answer{verdict: refused}, 0, time.Hour},
+	} {
+		p := &parcel{}
+		r := &round{hook: &hook{
+			cfg: Config{Away: at(time.Minute), Refused: at(time.Hour)},
+			log: slog.New(slog.DiscardHandler), metrics: newMetrics(prometheus.NewRegistry()).of("crm"),
+		}, waiting: []*parcel{p, {}}}
+		began := time.Now()
+		r.settle(p, c.a)
+		held := func(until time.Time, want time.Duration) bool {
+			if want == 0 {
+				return until.IsZero()
+			}
+			d := until.Sub(began)
+			return d >= want*3/4 && d <= want*5/4+time.Minute
+		}
+		if !held(r.free, c.all) || !held(p.next, c.alone) || r.waiting[1] != p {
+			t.Errorf("%s: all wait until %s, it until %s", name, r.free, p.next)
 		}
 	}
 }
