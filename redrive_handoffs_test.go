@@ -119,19 +119,24 @@ func TestRedriveHandoffs(t *testing.T) {
 		asked []string
 	}{
 		{
-			"a look", redrive{dryRun: true, format: "json"},
+			"a look",
+			redrive{dryRun: true, format: "json"},
 			`{"dry_run":true,"webhooks":[{"webhook":"bot","handoffs":1},{"webhook":"crm","handoffs":2}]}` +
 				"\n", nil,
 		},
 		{"none", redrive{ids: "h3"}, "there are no such hand-offs\n", nil},
 		{
-			"the first to crm", redrive{webhooks: "crm", limit: 1},
-			"  hand-offs webhook\n          1 crm\n", []string{"h1 crm at 1"},
+			"the first to crm",
+			redrive{webhooks: "crm", limit: 1},
+			"  hand-offs webhook\n          1 crm\n",
+			[]string{"h1 crm at 1"},
 		},
 		{
-			"the rest", redrive{format: "json"},
+			"the rest",
+			redrive{format: "json"},
 			`{"dry_run":false,"webhooks":[{"webhook":"bot","handoffs":1},{"webhook":"crm","handoffs":1}]}` +
-				"\n", []string{"h0 bot at 0", "h2 crm at 2"},
+				"\n",
+			[]string{"h0 bot at 0", "h2 crm at 2"},
 		},
 		{"nothing twice", redrive{}, "there are no such hand-offs\n", nil},
 	} {

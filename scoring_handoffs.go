@@ -18,7 +18,7 @@ import (
 
 const (
 	// handoffBatch is how many subjects that are ready for sales are looked at together.
-	handoffBatch = 5000
+	handoffBatch = 10_000
 	// handoffReasons is how many reasons a hand-off names; the others are summed up as one.
 	handoffReasons = 10
 	// otherReasons is the rule of that one.

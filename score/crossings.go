@@ -65,10 +65,45 @@ type crossings struct {
 
 // settle looks further and further back, until it is known of each candidate.
 func (c *crossings) settle(ctx context.Context, candidates []Candidate, back int64) (err error) {
+	if candidates, err = c.open(ctx, candidates); err != nil {
+		return err
+	}
 	for ; len(candidates) > 0 && err == nil; back *= moreBack {
 		candidates, err = c.look(ctx, candidates, back)
 	}
 	return err
+}
+
+// open returns the candidates whose grid has an instant since, or that were never handed off: to
+// ask that first saves a scan of the events, as for most there is none.
+func (c *crossings) open(
+	ctx context.Context, candidates []Candidate,
+) (open []Candidate, err error) {
+	if len(candidates) == 0 {
+		return nil, nil
+	}
+	statement, err := crossingsSQL(c.model, c.asOf, candidates, 0)
+	if err != nil {
+		return nil, err
+	}
+	since := sinceOf(candidates)
+	err = c.q.Query(ctx, statement, func(values []any) error {
+		subject, ok := values[0].(string)
+		if !ok {
+			return fmt.Errorf("%v is no subject", values)
+		}
+		open = append(open, Candidate{subject, since[subject]})
+		return nil
+	})
+	return open, err
+}
+
+func sinceOf(candidates []Candidate) map[string]int64 {
+	since := map[string]int64{}
+	for _, c := range candidates {
+		since[c.Subject] = c.SinceUs
+	}
+	return since
 }
 
 // look goes so many instants back and returns those about whom they say nothing. What takes too
@@ -80,10 +115,7 @@ func (c *crossings) look(
 	if err != nil {
 		return nil, err
 	}
-	since := map[string]int64{}
-	for _, one := range candidates {
-		since[one.Subject] = one.SinceUs
-	}
+	since := sinceOf(candidates)
 	read := false
 	err = c.q.Query(ctx, statement, func(values []any) error {
 		read = true
@@ -125,7 +157,8 @@ type crossingsStatement struct {
 	statement
 	// Asked are the rows of the candidates.
 	Asked []string
-	// Back is how many instants back it goes; RearmBelow the line that readiness ends at.
+	// Back is how many instants back it goes; with 0 it only asks who has any since. RearmBelow is the
+	// line that readiness ends at.
 	Back, RearmBelow int64
 }
 
