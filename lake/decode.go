@@ -193,8 +193,7 @@ func (t *tables) beacon(at place, r kafka.Record) error {
 		}
 		return nil
 	}
-	if t.erased("beacons", t.filter.visitor(b.Site, b.VisitorId, b.OccurredAtUs)) ||
-		t.erased("beacons", t.filter.subject(b.Recipient)) {
+	if t.erased("beacons", t.filter.beacon(b)) {
 		return nil
 	}
 	id := idOf(&t.reading.id, b.Site, b.VisitorId, b.EventId)
@@ -218,7 +217,7 @@ func (t *tables) visit(at place, r kafka.Record) error {
 		t.rows++
 		return nil
 	}
-	if t.erased("visits", t.filter.visitor(v.Site, v.VisitorId, v.StartedAtUs)) {
+	if t.erased("visits", t.filter.visit(v, r.Timestamp*1000)) {
 		return nil
 	}
 	t.visits.append(v.StartedAtUs, &visitRow{v, at})
@@ -327,7 +326,7 @@ func (t *tables) score(at place, r kafka.Record) error {
 		t.rows++
 		return nil
 	}
-	if t.erased("scores", t.filter.subject(s.SubjectId)) {
+	if t.erased("scores", t.filter.subject(s.SubjectType, s.SubjectId, s.RunAtUs)) {
 		return nil
 	}
 	t.scores.append(s.AsOfUs, &scoreRow{s, at})
@@ -346,7 +345,8 @@ func (t *tables) handoff(at place, r kafka.Record) error {
 	}
 	switch e := entry.Entry.(type) {
 	case *schemas.HandoffRecord_Handoff:
-		if t.erased("handoffs", t.filter.subject(e.Handoff.SubjectId)) {
+		h := e.Handoff
+		if t.erased("handoffs", t.filter.subject(h.SubjectType, h.SubjectId, h.RunAtUs)) {
 			return nil
 		}
 		t.handoffs.append(e.Handoff.RunAtUs, &handoffRow{e.Handoff, at})

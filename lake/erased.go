@@ -1,6 +1,7 @@
 package lake
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -149,10 +150,13 @@ func (e *erasure) orVisitors(or func(string, ...any), instant string) {
 }
 
 // filter says of rows that come after an erasure whether they belong to the person: a beacon may be
-// late, a visit still be open, a score under way.
+// late or come again, a visit still be open, a score or a rebuild under way.
 type filter struct {
-	spans    map[string][]span // by schemas.VisitorKey
-	subjects map[string]string // the request, by record
+	spans    map[string][]span   // by schemas.VisitorKey
+	contacts map[string]string   // the request, by record
+	events   map[string]string   // the request, by eventKey
+	visits   map[string][]before // by id
+	browsers map[string][]before // by visitor
 }
 
 // span is a time for which a browser was a person's, and the request that said so.
@@ -161,19 +165,38 @@ type span struct {
 	request  string
 }
 
+// before is of what was made before a request.
+type before struct {
+	us      int64
+	request string
+}
+
 func newFilter(list []*erasure) *filter {
-	f := &filter{spans: map[string][]span{}, subjects: map[string]string{}}
+	f := &filter{
+		spans: map[string][]span{}, contacts: map[string]string{}, events: map[string]string{},
+		visits: map[string][]before{}, browsers: map[string][]before{},
+	}
 	for _, e := range list {
+		since := before{e.ErasedAtUs, e.RequestId}
 		for _, v := range e.Visitors {
 			key := visitorKey(v.Site, v.VisitorId)
 			f.spans[key] = append(f.spans[key], span{v.FromUs, v.ToUs, e.RequestId})
+			f.browsers[v.VisitorId] = append(f.browsers[v.VisitorId], since)
 		}
 		for _, id := range e.Records {
-			f.subjects[id] = e.RequestId
+			f.contacts[id] = e.RequestId
+		}
+		for _, event := range e.GetFound().GetEvents() {
+			f.events[eventKey(event.Site, event.EventId)] = e.RequestId
+		}
+		for _, id := range e.GetFound().GetVisits() {
+			f.visits[id] = append(f.visits[id], since)
 		}
 	}
 	return f
 }
+
+func eventKey(site, event string) string { return site + "\x00" + event }
 
 func visitorKey(site, visitor string) string {
 	return string(schemas.VisitorKey(schemas.Site(site), schemas.VisitorID(visitor)))
@@ -192,8 +215,46 @@ func (f *filter) visitor(site, visitor string, us int64) string {
 	return ""
 }
 
-// subject is the request by which a contact is erased, empty where none is.
-func (f *filter) subject(id string) string { return f.subjects[id] }
+// beacon is the request by which a beacon is erased, empty where none is.
+func (f *filter) beacon(b *schemas.Beacon) string {
+	return cmp.Or(f.visitor(b.Site, b.VisitorId, b.OccurredAtUs), f.contacts[b.Recipient],
+		f.event(b.Site, b.EventId))
+}
+
+func (f *filter) event(site, event string) string {
+	if len(f.events) == 0 {
+		return ""
+	}
+	return f.events[eventKey(site, event)]
+}
+
+// visit is the request by which a visit is erased that was written at a moment, empty where none
+// is. One that a rebuild finds later is made of what is left.
+func (f *filter) visit(v *schemas.Visit, writtenUs int64) string {
+	return cmp.Or(f.visitor(v.Site, v.VisitorId, v.StartedAtUs),
+		requestAfter(f.visits[v.VisitId], writtenUs))
+}
+
+// subject is the request by which the subject of a score is erased, empty where none is. A browser
+// may be somebody else's since: only runs before the request saw what is erased.
+func (f *filter) subject(kind, id string, runUs int64) string {
+	switch kind {
+	case "contact":
+		return f.contacts[id]
+	case "visitor":
+		return requestAfter(f.browsers[id], runUs)
+	}
+	return ""
+}
+
+func requestAfter(list []before, us int64) string {
+	for _, b := range list {
+		if us < b.us {
+			return b.request
+		}
+	}
+	return ""
+}
 
 // TableSearch is the condition on a table's rows that belong to a person.
 type TableSearch struct{ Table, Where string }
