@@ -19,7 +19,7 @@ type world struct {
 	conditions map[string]evaluable
 }
 
-// event is a row of beacons; place is where it stands in the topic.
+// event is a row of beacons; place is where it stands in the topic: odd ones are in partition 1.
 type event struct {
 	ts                         int64
 	id, visitor, contact, kind string
@@ -102,11 +102,19 @@ func (w world) facts(m *Model, at int64) facts {
 	return f
 }
 
+// before is the order of the topic, by partition and offset.
+func (e event) before(other event) bool {
+	if a, b := e.place%2, other.place%2; a != b {
+		return a < b
+	}
+	return e.place < other.place
+}
+
 // add keeps of the events with one id the first by time and place.
 func (f facts) add(name string, e event) {
 	for i, other := range f.events[name] {
 		if other.id == e.id {
-			if e.ts < other.ts || e.ts == other.ts && e.place < other.place {
+			if e.ts < other.ts || e.ts == other.ts && e.before(other) {
 				f.events[name][i] = e
 			}
 			return
