@@ -139,10 +139,21 @@ func (p *pipeline) resolveHealth() admin.Check {
 
 func runLake(ctx context.Context, c *call) error {
 	return runAlone(ctx, c, func(_ context.Context, p *pipeline) ([]part, error) {
-		private, err := p.serveAdmin(c, admin.Check{Name: "lake", Ready: p.lake.Ready},
+		private, err := p.serveAdmin(c, p.lakeHealth(),
 			p.handoffHealth())
 		return append(p.stageParts(), private), err
 	})
+}
+
+// lakeHealth is the lake's health, with what is to be known of one that does its work.
+func (p *pipeline) lakeHealth() admin.Check {
+	return admin.Check{Name: "lake", Ready: func() error {
+		err := p.lake.Ready()
+		if notice := p.lake.Notice(); err == nil && notice != "" {
+			return admin.Degraded(notice)
+		}
+		return err
+	}}
 }
 
 // runAlone runs the parts of the stage that the command is named after, until ctx ends.

@@ -49,17 +49,21 @@ func (h *crewHealth) halt(s source, err error) {
 	h.halted[s] = err
 }
 
-// Ready returns nil if this process works on all partitions that are its own, and what came of it
-// is shown.
+// Notice says why what is published is not shown; empty: it is.
+func (l *Lake) Notice() string {
+	if err := l.unshown.Load(); err != nil {
+		return (*err).Error()
+	}
+	return ""
+}
+
+// Ready returns nil if this process works on all partitions that are its own.
 func (l *Lake) Ready() error {
 	var all []error
 	for _, p := range l.partitions {
 		if err := p.trouble.Load(); err != nil {
 			all = append(all, fmt.Errorf("partition %s is tried again: %w", p.source, *err))
 		}
-	}
-	if err := l.unshown.Load(); err != nil {
-		all = append(all, *err)
 	}
 	if l.cfg.Crew == nil {
 		return errors.Join(all...)

@@ -260,6 +260,9 @@ func TestLockedCatalogHoldsNothingUp(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "locked") {
 		t.Errorf("a catalog was built under another one's lock: %v", err)
 	}
+	if l.Notice() == "" {
+		t.Error("nothing is told of it")
+	}
 	close(unlock)
 	holder.Wait()
 	if err := l.refresh(t.Context(), l.partitions); err != nil {

@@ -362,10 +362,10 @@ func (p *partition) commit(replacements []replacement, c *cleared) error {
 		}
 	}
 	written, err := p.write(&m)
-	if c != nil {
+	if c != nil && err == nil {
 		p.without(&m, *c, now)
 	}
-	if err == nil && p.erasing.found == nil {
+	if p.erasing.found == nil && err == nil {
 		err = p.merge(&m)
 	}
 	if err != nil {
@@ -375,6 +375,7 @@ func (p *partition) commit(replacements []replacement, c *cleared) error {
 	m.drop(p.outdated, now)
 	over, err := p.expire(&m)
 	if err != nil {
+		p.withdraw(&m)
 		return err
 	}
 	if p.fresh != nil {

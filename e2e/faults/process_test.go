@@ -149,6 +149,7 @@ func (p *process) stacks() string {
 	}
 	from := len(p.whole())
 	p.signal(syscall.SIGQUIT)
+	p.signal(syscall.SIGCONT) // it may stand still
 	<-p.ended
 	const most = 60_000
 	dump := p.whole()[from:]
