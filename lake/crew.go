@@ -143,9 +143,13 @@ func (l *Lake) claim(held []*partition) {
 		})
 	}
 	_ = g.Wait() // errors are logged
-	if len(taken) == 0 {
-		return
+	if len(taken) > 0 {
+		l.sweepTaken(taken)
 	}
+}
+
+// sweepTaken removes what was left of partitions that have been taken over.
+func (l *Lake) sweepTaken(taken map[source]*manifest) {
 	// What is for a later manifest is of who has taken the partition over since then.
 	removed, err := sweep(l.disk, l.layout, taken, func(s source, number int64) bool {
 		return taken[s] != nil && number <= taken[s].Number

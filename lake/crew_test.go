@@ -147,6 +147,23 @@ func TestTakeoverSweepsUnpublishedFiles(t *testing.T) {
 	}
 }
 
+// Who was away between taking a partition over and sweeping removes nothing of a later owner.
+func TestStaleSweepHarmsNothing(t *testing.T) {
+	log, dir := oneDay(12), t.TempDir()
+	log.Batch = 3
+	slow, quick := member(t, dir, log, nil), member(t, dir, log, nil)
+	old := takeOver(t, slow)
+	p := takeOver(t, quick)
+	for p.next < log.AllEnds()[p.topic][0] {
+		read(t, log, p)
+		wantPublished(t, p, false)
+	}
+	slow.sweepTaken(map[source]*manifest{old.source: old.published})
+	if diff := cmp.Diff(wantRows(log), gotRows(t, dir)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 // What a stale writer has compacted goes without a trace, and nothing of the other one's with it,
 // though both compact the same days.
 func TestStaleCompactionHarmsNothing(t *testing.T) {
