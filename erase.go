@@ -150,8 +150,11 @@ func (r *erase) run(ctx context.Context) error {
 			return r.late(id)
 		case err != nil:
 			return err
-		case why == resolve.NothingKnown:
+		case why == resolve.NothingKnown && again:
 			return r.finish(waiting)
+		case why == resolve.NothingKnown:
+			r.receipt.ErasedAt = ""
+			return r.receipt.print(r.call.stdout, r.format)
 		case why != "":
 			return errors.New(why)
 		}

@@ -113,8 +113,9 @@ func (r *receipt) print(w io.Writer, format string) error {
 	if format == "json" {
 		return json.NewEncoder(w).Encode(r)
 	}
-	if !r.DryRun && len(r.Requests) == 0 {
-		_, err := fmt.Fprintln(w, resolve.NothingKnown+": nothing was erased")
+	if len(r.Requests) == 0 && (!r.DryRun || len(r.Removed) == 0) {
+		_, err := fmt.Fprintln(w, resolve.NothingKnown+
+			"; what came within the last minute may not be in the lake yet")
 		return err
 	}
 	var b strings.Builder

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/url"
 	"slices"
@@ -10,7 +9,6 @@ import (
 
 	"crumbtrail/internal/duck"
 	"crumbtrail/lake"
-	"crumbtrail/resolve"
 	"crumbtrail/schemas"
 )
 
@@ -263,7 +261,8 @@ func (r *erase) preview(ctx context.Context) error {
 		return err
 	}
 	if f.nothing() && len(f.browsers) == 0 {
-		return r.nobody()
+		r.receipt.DryRun = true
+		return r.receipt.print(r.call.stdout, r.format)
 	}
 	r.count(f)
 	e := &schemas.Erasure{Records: f.records, Found: f.found}
@@ -299,9 +298,4 @@ func (r *erase) preview(ctx context.Context) error {
 	}
 	r.receipt.DryRun = true
 	return r.receipt.print(r.call.stdout, r.format)
-}
-
-func (r *erase) nobody() error {
-	return errors.New(resolve.NothingKnown + "; what came within the last minute may not be in the " +
-		"lake yet")
 }
