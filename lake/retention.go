@@ -38,3 +38,11 @@ func (m *manifest) drop(outdated func(dataFile) bool, nowUs int64) {
 		return true
 	})
 }
+
+// expired is how many rows were dropped, of all tables.
+func (m *manifest) expired() (rows int64) {
+	for _, n := range m.Expired {
+		rows += n
+	}
+	return rows
+}

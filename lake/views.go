@@ -191,12 +191,13 @@ func countsView(manifests []*manifest) view {
 		for _, f := range m.Files {
 			rows += f.Rows
 		}
-		values = append(values, fmt.Sprintf("(%s, %d, %d, %d, %d, %d, %d, %d)", quote(m.Topic),
-			m.Partition, m.NextOffset, len(m.Files), rows, m.Duplicates, m.Undecodable, m.erased()))
+		values = append(values, fmt.Sprintf("(%s, %d, %d, %d, %d, %d, %d, %d, %d)", quote(m.Topic),
+			m.Partition, m.NextOffset, len(m.Files), rows, m.Duplicates, m.Undecodable, m.erased(),
+			m.expired()))
 	}
 	where := ""
 	if len(values) == 0 {
-		values, where = []string{"('', 0, 0, 0, 0, 0, 0, 0)"}, " WHERE false"
+		values, where = []string{"('', 0, 0, 0, 0, 0, 0, 0, 0)"}, " WHERE false"
 	}
 	return view{
 		name: "pipeline_counts", doc: "How far each partition of a topic is in the lake.",
@@ -209,12 +210,14 @@ func countsView(manifests []*manifest) view {
 			{"duplicates", "Beacons among them that the lake had already."},
 			{"undecodable", "Records among them that nobody could read, now in bad_beacons."},
 			{"erased", "Rows made of them that were taken out, or never written, as a person was erased."},
+			{"expired", "Rows made of them that were dropped as their day was older than lake.keep."},
 		},
 		query: "SELECT topic, topic_partition::INTEGER AS topic_partition, next_offset::BIGINT AS " +
 			"next_offset,\n  files::BIGINT AS files, rows::BIGINT AS rows, duplicates::BIGINT AS " +
-			"duplicates, undecodable::BIGINT AS undecodable,\n  erased::BIGINT AS erased\nFROM (VALUES\n  " +
+			"duplicates, undecodable::BIGINT AS undecodable,\n  erased::BIGINT AS erased,\n  expired::BIGINT AS " +
+			"expired\nFROM (VALUES\n  " +
 			strings.Join(values, ",\n  ") + "\n) AS counts(topic, topic_partition, next_offset, " +
-			"files, rows, duplicates, undecodable, erased)" + where,
+			"files, rows, duplicates, undecodable, erased, expired)" + where,
 	}
 }
 
