@@ -21,6 +21,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
+// DeliveryOutcome is how the tries to deliver a hand-off to a webhook ended.
 type DeliveryOutcome int32
 
 const (
