@@ -92,7 +92,9 @@ func peopleOf(t *testing.T, data string, asOf time.Time) people {
 			"submissions, records FROM contacts ORDER BY 1"),
 		Visits: rows(t, data, "SELECT * EXCLUDE (topic_partition, topic_offset, input_partition, "+
 			"last_offset) FROM visits ORDER BY started_at, visit_id"),
-		Timeline: rows(t, data, "SELECT * EXCLUDE (ordinal) FROM timeline ORDER BY ALL"),
+		// Whom a merge made ready has been handed off, and stays so.
+		Timeline: rows(t, data,
+			"SELECT * EXCLUDE (ordinal) FROM timeline WHERE kind <> 'handoff' ORDER BY ALL"),
 		Identities: rows(t, data, "SELECT site, visitor_id, contact_id, record_id, valid_from, "+
 			"valid_to, submission_id FROM identities ORDER BY ALL"),
 		Scores: rows(t, data, "SELECT model, subject_id, score, grade, sales_ready FROM scores"+of),

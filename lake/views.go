@@ -214,8 +214,8 @@ func countsView(manifests []*manifest) view {
 		},
 		query: "SELECT topic, topic_partition::INTEGER AS topic_partition, next_offset::BIGINT AS " +
 			"next_offset,\n  files::BIGINT AS files, rows::BIGINT AS rows, duplicates::BIGINT AS " +
-			"duplicates, undecodable::BIGINT AS undecodable,\n  erased::BIGINT AS erased,\n  expired::BIGINT AS " +
-			"expired\nFROM (VALUES\n  " +
+			"duplicates,\n  undecodable::BIGINT AS undecodable, erased::BIGINT AS erased, " +
+			"expired::BIGINT AS expired\nFROM (VALUES\n  " +
 			strings.Join(values, ",\n  ") + "\n) AS counts(topic, topic_partition, next_offset, " +
 			"files, rows, duplicates, undecodable, erased, expired)" + where,
 	}
