@@ -206,6 +206,7 @@ func (c *compactor) rewrite(
 		return nil, err
 	}
 	p.metrics.compacted(made, time.Since(began))
+	fault.Point(fault.LakeCompacted)
 	return made, nil
 }
 
