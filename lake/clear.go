@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -70,7 +69,7 @@ func (p *partition) expire(m *manifest) (over []retiredFile, err error) {
 		return m.expire(p.passed()), nil
 	}
 	for _, f := range m.expire(p.erasing.number) {
-		err := p.disk.remove(filepath.Join(p.layout.root(), f.Path))
+		err := p.disk.remove(p.layout.file(f.Path))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return nil, fmt.Errorf("remove a file with erased rows: %w", err)
 		}
@@ -201,7 +200,7 @@ func (p *partition) clearTable(
 	for i, f := range made {
 		r := replacement{gone: gone[i : i+1], come: made[i : i+1]}
 		if f.Rows == 0 || f.Rows == gone[i].Rows { // nothing is left, or nothing went
-			if err := p.disk.remove(p.path(f)); err != nil {
+			if err := p.disk.remove(p.layout.file(f.Path)); err != nil {
 				return err
 			}
 			r.come = nil

@@ -231,7 +231,7 @@ func (c *compactor) files(
 	made := make([]Rewrite, len(jobs))
 	for i, j := range jobs {
 		made[i] = Rewrite{
-			Path: uniqueTmp(p.path(j.file)), SQL: j.sql, FieldIDs: j.table.fieldIDs(),
+			Path: uniqueTmp(p.layout.file(j.file.Path)), SQL: j.sql, FieldIDs: j.table.fieldIDs(),
 		}
 		if j.file.Compacted {
 			made[i].RowGroup = compactRowGroup
@@ -249,15 +249,13 @@ func (c *compactor) files(
 	for i, j := range jobs {
 		f := j.file
 		f.Rows = rows[i]
-		if f.Bytes, err = settle(p.disk, made[i].Path, p.path(f)); err != nil {
+		if f.Bytes, err = settle(p.disk, made[i].Path, p.layout.file(f.Path)); err != nil {
 			return nil, err
 		}
 		files = append(files, f)
 	}
 	return files, nil
 }
-
-func (p *partition) path(f dataFile) string { return filepath.Join(p.layout.root(), f.Path) }
 
 // compactedFile is one of the files that take the place of others.
 func compactedFile(s source, gone []dataFile, number int64, part, parts int) dataFile {
@@ -293,7 +291,7 @@ func settle(d disk, tmp, path string) (size int64, err error) {
 // removeAll removes what was made of files that nobody will name.
 func (p *partition) removeAll(jobs []rewriteJob, made []Rewrite) (err error) {
 	for i := range jobs {
-		for _, path := range []string{made[i].Path, p.path(jobs[i].file)} {
+		for _, path := range []string{made[i].Path, p.layout.file(jobs[i].file.Path)} {
 			if e := p.disk.remove(path); e != nil && !errors.Is(e, fs.ErrNotExist) {
 				err = errors.Join(err, e)
 			}
@@ -358,7 +356,7 @@ func (p *partition) abandon() {
 func (p *partition) removeUnnamed(replacements []replacement) {
 	for _, r := range replacements {
 		for _, f := range r.come {
-			if err := p.disk.remove(p.path(f)); err != nil {
+			if err := p.disk.remove(p.layout.file(f.Path)); err != nil {
 				p.log.Warn("remove a rewritten file that is not needed", "path", f.Path, "err", err)
 			}
 		}

@@ -51,20 +51,14 @@ func compacting(t *testing.T, dir string, log *Log, r Rewriter, d disk) (*Lake, 
 	if err != nil {
 		return nil, err
 	}
-	ends := log.AllEnds()
-	for _, p := range l.partitions {
-		for p.next < ends[p.topic][p.partition] {
-			batch, err := log.Fetch(t.Context(), p.topic, p.partition, p.next, 0)
-			if err != nil {
-				return nil, err
-			}
-			p.apply(batch)
-			if err := p.flush(); err != nil {
-				return nil, err
-			}
-		}
-	}
-	return l, nil
+	return l, copyLog(t, l, log)
+}
+
+// ofBeacons is the first partition of beacons.
+func ofBeacons(l *Lake) *partition {
+	return l.partitions[slices.IndexFunc(l.partitions, func(p *partition) bool {
+		return p.topic == string(schemas.Beacons)
+	})]
 }
 
 // compactAll compacts what is due, in this goroutine.
@@ -175,9 +169,7 @@ func TestLateRowsAreCompactedOnceTheyAreMany(t *testing.T) {
 	if err := compactAll(t.Context(), l); err != nil {
 		t.Fatal(err)
 	}
-	p := l.partitions[slices.IndexFunc(l.partitions, func(p *partition) bool {
-		return p.topic == string(schemas.Beacons)
-	})]
+	p := ofBeacons(l)
 	due := 0
 	for p.next < 260 {
 		batch, err := late.Fetch(t.Context(), p.topic, p.partition, p.next, 0)
@@ -213,9 +205,7 @@ func TestDaysAreDue(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := l.partitions[slices.IndexFunc(l.partitions, func(p *partition) bool {
-		return p.topic == string(schemas.Beacons)
-	})]
+	p := ofBeacons(l)
 	over := time.Date(2026, 1, 6, 1, 0, 0, 0, time.UTC)
 	for range 2 {
 		if sets := p.due(over.Add(-time.Second), false); len(sets) > 0 {
@@ -238,9 +228,7 @@ func TestReplacementOfWhatIsGoneIsDropped(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := l.partitions[slices.IndexFunc(l.partitions, func(p *partition) bool {
-		return p.topic == string(schemas.Beacons)
-	})]
+	p := ofBeacons(l)
 	sets := p.due(p.now(), true)
 	var made [2][]replacement
 	for i := range made {

@@ -322,9 +322,20 @@ func copyAll(t *testing.T, dir string, l *Log, d disk) error {
 	if err != nil {
 		return err
 	}
-	ends := l.AllEnds()
 	for _, p := range lake.partitions {
 		p.fanIn = fewFiles
+	}
+	if err := copyLog(t, lake, l); err != nil {
+		return err
+	}
+	return lake.refresh(t.Context(), lake.partitions)
+}
+
+// copyLog has every partition in turn copy what there is, with a flush after each batch.
+func copyLog(t *testing.T, lake *Lake, l *Log) error {
+	t.Helper()
+	ends := l.AllEnds()
+	for _, p := range lake.partitions {
 		for p.next < ends[p.topic][p.partition] {
 			batch, err := l.Fetch(t.Context(), p.topic, p.partition, p.next, 0)
 			if err != nil {
@@ -336,7 +347,7 @@ func copyAll(t *testing.T, dir string, l *Log, d disk) error {
 			}
 		}
 	}
-	return lake.refresh(t.Context(), lake.partitions)
+	return nil
 }
 
 // fewFiles makes every second flush of a test merge.

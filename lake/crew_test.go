@@ -36,10 +36,7 @@ func member(t *testing.T, dir string, log *Log, r Rewriter) *Lake {
 // takeOver has a member take one partition of beacons over.
 func takeOver(t *testing.T, l *Lake) *partition {
 	t.Helper()
-	at := slices.IndexFunc(l.partitions, func(p *partition) bool {
-		return p.topic == string(schemas.Beacons)
-	})
-	p := l.partitions[at]
+	p := ofBeacons(l)
 	l.claim([]*partition{p})
 	if !p.ours() {
 		t.Fatal("the partition was not taken over")

@@ -84,7 +84,7 @@ func (p linkPublisher) wentBack(s source) bool {
 // without those that are not, where that loss is accepted.
 func (p *partition) whole(m *manifest) (*manifest, error) {
 	isDamaged := func(f dataFile) bool {
-		info, err := os.Stat(filepath.Join(p.layout.root(), f.Path))
+		info, err := os.Stat(p.layout.file(f.Path))
 		return errors.Is(err, fs.ErrNotExist) || f.Path == p.unreadable ||
 			err == nil && f.Bytes > 0 && info.Size() != f.Bytes
 	}
@@ -96,7 +96,7 @@ func (p *partition) whole(m *manifest) (*manifest, error) {
 		f := m.Files[at]
 		p.metrics.damaged.Inc()
 		return nil, fmt.Errorf("%w: %q, of %d rows, is not there with its %d bytes: %s", errDamaged,
-			filepath.Join(p.layout.root(), f.Path), f.Rows, f.Bytes, mendFile)
+			p.layout.file(f.Path), f.Rows, f.Bytes, mendFile)
 	}
 	less := *m
 	less.Format, less.Number, less.Owner = manifestFormat, m.Number+1, p.owner
@@ -105,7 +105,7 @@ func (p *partition) whole(m *manifest) (*manifest, error) {
 		if !isDamaged(f) {
 			return false
 		}
-		path := filepath.Join(p.layout.root(), f.Path)
+		path := p.layout.file(f.Path)
 		p.metrics.damaged.Inc()
 		p.log.Error("a file of the lake is damaged or gone: its rows are left out", "path", path,
 			"rows", f.Rows, "put_aside", corrupt(path, p.now()))

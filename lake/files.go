@@ -139,11 +139,14 @@ func dataPath(table, day string, s source, first, last, number int64) string {
 	return filepath.Join(table, "dt="+day, fmt.Sprintf("%s-%d-%d.r%d.parquet", s, first, last, number))
 }
 
+// file is where what a manifest names lies.
+func (l layout) file(path string) string { return filepath.Join(l.root(), path) }
+
 // paths are where files lie.
 func (l layout) paths(files []dataFile) []string {
 	paths := make([]string, len(files))
 	for i, f := range files {
-		paths[i] = filepath.Join(l.root(), f.Path)
+		paths[i] = l.file(f.Path)
 	}
 	return paths
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -118,7 +117,7 @@ func (p *partition) mergeTier(files []dataFile, number int64) (dataFile, error) 
 	if err != nil {
 		return into, fmt.Errorf("merge files of %s: %w", first.Table, err)
 	}
-	into.Bytes, err = p.encoders.writeParquet(p.disk, filepath.Join(p.layout.root(), into.Path), rows)
+	into.Bytes, err = p.encoders.writeParquet(p.disk, p.layout.file(into.Path), rows)
 	return into, err
 }
 
@@ -127,7 +126,7 @@ func (p *partition) readAll(files []dataFile) (pending, error) {
 	t := p.tables.named(files[0].Table)
 	all := &rows{}
 	for _, f := range files {
-		if err := all.read(filepath.Join(p.layout.root(), f.Path), t); err != nil {
+		if err := all.read(p.layout.file(f.Path), t); err != nil {
 			return pending{}, err
 		}
 	}
@@ -289,7 +288,7 @@ func (s *shown) reset() {
 func (p *partition) discard(files []retiredFile) {
 	for _, f := range files {
 		fault.Point(fault.LakeRetired)
-		err := p.disk.remove(filepath.Join(p.layout.root(), f.Path))
+		err := p.disk.remove(p.layout.file(f.Path))
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			p.log.Warn("remove a file that was merged", "path", f.Path, "err", err)
 		}

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"sync/atomic"
@@ -161,7 +160,7 @@ func (p *partition) loadSeen(ctx context.Context) error {
 		if f.Table != p.tables.beacons.table.name || old {
 			continue
 		}
-		err := readIDs(ctx, filepath.Join(p.layout.root(), f.Path),
+		err := readIDs(ctx, p.layout.file(f.Path),
 			func(site, visitor, event string, receivedUs int64) {
 				p.tables.seen.put(idOf(&room, site, visitor, event), receivedUs)
 			})
@@ -401,7 +400,7 @@ func (p *partition) commit(replacements []replacement, c *cleared) error {
 func (p *partition) withdraw(m *manifest) {
 	for _, f := range m.Files {
 		if !slices.ContainsFunc(p.published.Files, func(b dataFile) bool { return b.Path == f.Path }) {
-			_ = p.disk.remove(filepath.Join(p.layout.root(), f.Path)) // else a sweep does it
+			_ = p.disk.remove(p.layout.file(f.Path)) // else a sweep does it
 		}
 	}
 }
@@ -435,7 +434,7 @@ func (p *partition) write(m *manifest) (written []dataFile, err error) {
 			First: p.published.NextOffset, Last: p.next - 1, ClockUs: m.ClockUs,
 		}
 		f.Path = dataPath(f.Table, f.Day, p.source, f.First, f.Last, m.Number)
-		f.Bytes, err = p.encoders.writeParquet(p.disk, filepath.Join(p.layout.root(), f.Path), rows)
+		f.Bytes, err = p.encoders.writeParquet(p.disk, p.layout.file(f.Path), rows)
 		m.Files = append(m.Files, f)
 		written = append(written, f)
 	}

@@ -3,7 +3,6 @@ package lake
 import (
 	"embed"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 )
@@ -56,7 +55,7 @@ func catalogOf(l layout, manifests []*manifest, number int64, s Snapshot) []stri
 	files, topics := map[string][]string{}, map[string][]string{}
 	for _, m := range manifests {
 		for _, f := range m.Files {
-			files[f.Table] = append(files[f.Table], filepath.Join(l.root(), f.Path))
+			files[f.Table] = append(files[f.Table], l.file(f.Path))
 			if !slices.Contains(topics[f.Table], m.Topic) {
 				topics[f.Table] = append(topics[f.Table], m.Topic)
 			}
@@ -195,10 +194,6 @@ func countsView(manifests []*manifest) view {
 			m.Partition, m.NextOffset, len(m.Files), rows, m.Duplicates, m.Undecodable, m.erased(),
 			m.expired()))
 	}
-	where := ""
-	if len(values) == 0 {
-		values, where = []string{"('', 0, 0, 0, 0, 0, 0, 0, 0)"}, " WHERE false"
-	}
 	return view{
 		name: "pipeline_counts", doc: "How far each partition of a topic is in the lake.",
 		columns: []comment{
@@ -215,10 +210,20 @@ func countsView(manifests []*manifest) view {
 		query: "SELECT topic, topic_partition::INTEGER AS topic_partition, next_offset::BIGINT AS " +
 			"next_offset,\n  files::BIGINT AS files, rows::BIGINT AS rows, duplicates::BIGINT AS " +
 			"duplicates,\n  undecodable::BIGINT AS undecodable, erased::BIGINT AS erased, " +
-			"expired::BIGINT AS expired\nFROM (VALUES\n  " +
-			strings.Join(values, ",\n  ") + "\n) AS counts(topic, topic_partition, next_offset, " +
-			"files, rows, duplicates, undecodable, erased, expired)" + where,
+			"expired::BIGINT AS expired\nFROM " + constants(values, "('', 0, 0, 0, 0, 0, 0, 0, 0)",
+			"counts(topic, topic_partition, next_offset, files, rows, duplicates, undecodable, erased, "+
+				"expired)"),
 	}
+}
+
+// constants is rows that are written out, as a table with its columns. Where there are none, like
+// says what types they would have.
+func constants(rows []string, like, as string) string {
+	where := ""
+	if len(rows) == 0 {
+		rows, where = []string{like}, " WHERE false"
+	}
+	return "(VALUES\n  " + strings.Join(rows, ",\n  ") + "\n) AS " + as + where
 }
 
 func generationView(number int64) view {

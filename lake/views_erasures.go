@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 )
 
 // erased is how many rows the partition has less for erasures.
@@ -29,15 +28,11 @@ func erasedView(manifests []*manifest) view {
 			}
 		}
 	}
-	where := ""
-	if len(values) == 0 {
-		values, where = []string{"('', '', '', 0, 0)"}, " WHERE false"
-	}
 	return view{
 		name: "_erased", doc: "Rows that erasures took out, by table and partition.",
 		query: "SELECT request_id, table_name, topic, topic_partition::INTEGER AS topic_partition, " +
-			"rows::BIGINT AS rows\nFROM (VALUES\n  " + strings.Join(values, ",\n  ") +
-			"\n) AS erased(request_id, table_name, topic, topic_partition, rows)" + where,
+			"rows::BIGINT AS rows\nFROM " + constants(values, "('', '', '', 0, 0)",
+			"erased(request_id, table_name, topic, topic_partition, rows)"),
 	}
 }
 

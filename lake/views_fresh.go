@@ -2,7 +2,6 @@ package lake
 
 import (
 	"fmt"
-	"strings"
 )
 
 // freshView says how new what the lake has is, and how long it waited.
@@ -13,10 +12,6 @@ func freshView(manifests []*manifest) view {
 			values = append(values, fmt.Sprintf("(%s, %d, %d, %d, %d)", quote(m.Topic), m.Partition,
 				f.OldestUs, f.NewestUs, f.PublishedUs))
 		}
-	}
-	where := ""
-	if len(values) == 0 {
-		values, where = []string{"('', 0, 0, 0, 0)"}, " WHERE false"
 	}
 	return view{
 		name: "freshness",
@@ -35,8 +30,8 @@ func freshView(manifests []*manifest) view {
 			"  make_timestamptz(oldest::BIGINT) AS oldest_at,\n" +
 			"  make_timestamptz(newest::BIGINT) AS newest_at,\n" +
 			"  make_timestamptz(published::BIGINT) AS published_at,\n" +
-			"  (published - oldest) / 1e6 AS waited_seconds\nFROM (VALUES\n  " +
-			strings.Join(values, ",\n  ") +
-			"\n) AS fresh(topic, topic_partition, oldest, newest, published)" + where,
+			"  (published - oldest) / 1e6 AS waited_seconds\nFROM " +
+			constants(values, "('', 0, 0, 0, 0)",
+				"fresh(topic, topic_partition, oldest, newest, published)"),
 	}
 }
