@@ -68,7 +68,8 @@ type tableDay struct{ table, day string }
 
 func (f dataFile) tableDay() tableDay { return tableDay{f.Table, f.Day} }
 
-// replacement is files that go and files that come instead, with the same rows.
+// replacement is files that go and files that come instead, with the same rows but for those of
+// erased persons.
 type replacement struct{ gone, come []dataFile }
 
 // compaction is what a partition has under way; its goroutine alone touches it.
